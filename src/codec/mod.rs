@@ -1,0 +1,8 @@
+//! Coders: slices in, slices out. They know nothing of models, frames or files.
+//!
+//! Every decoder is told how much it must produce, consumes its input exactly, and answers bad input with a
+//! [`FormatError`](crate::FormatError).
+
+pub(crate) mod arithmetic;
+pub(crate) mod cursor;
+pub(crate) mod mix;

@@ -1,0 +1,57 @@
+//! How much a file may ask of its reader.
+
+use crate::error::{Error, Resource, Result};
+
+/// Bounds on what reading a file may cost. Finite by default; [`Limits::none`] lifts them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of memory that one call may hold beside the array that it returns. Default 1 GiB.
+    pub memory: u64,
+    /// Bytes of the directory. Default 256 MiB.
+    pub directory_bytes: u64,
+    /// Values of one frame. Default 2^24.
+    pub frame_values: u64,
+    /// Bytes of one ONNX model. Default 256 MiB.
+    pub model_bytes: u64,
+    /// Nodes of one model. Default 4096.
+    pub model_nodes: u64,
+    /// Elements of the largest tensor that a model makes for one block. Default 2^24.
+    pub model_elements: u64,
+    /// Multiply-adds that a model spends on one block. Default 2^32.
+    pub model_operations: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: 1 << 30,
+            directory_bytes: 256 << 20,
+            frame_values: 1 << 24,
+            model_bytes: 256 << 20,
+            model_nodes: 4096,
+            model_elements: 1 << 24,
+            model_operations: 1 << 32,
+        }
+    }
+}
+
+impl Limits {
+    /// No limits: for files that are trusted.
+    pub fn none() -> Self {
+        Limits {
+            memory: u64::MAX,
+            directory_bytes: u64::MAX,
+            frame_values: u64::MAX,
+            model_bytes: u64::MAX,
+            model_nodes: u64::MAX,
+            model_elements: u64::MAX,
+            model_operations: u64::MAX,
+        }
+    }
+}
+
+/// `wanted` if `allowed` covers it.
+pub(crate) fn within(resource: Resource, wanted: u64, allowed: u64) -> Result<u64> {
+    if wanted <= allowed { Ok(wanted) } else { Err(Error::Limit { resource, wanted, allowed }) }
+}
