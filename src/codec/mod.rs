@@ -4,5 +4,7 @@
 //! [`FormatError`](crate::FormatError).
 
 pub(crate) mod arithmetic;
+pub(crate) mod bit_io;
+pub(crate) mod classes;
 pub(crate) mod cursor;
 pub(crate) mod mix;
