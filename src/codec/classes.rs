@@ -10,8 +10,7 @@
     reason = "inner loops over rows whose lengths are validated once, and tables indexed by masked hashes"
 )]
 
-use super::arithmetic::{Decoder, Encoder};
-use super::bit_io::BitIo;
+use super::arithmetic::{BitCoder, Decoder, Encoder};
 use super::cursor::Cursor;
 use super::mix::{Counter, Logistic, Mixer};
 use crate::error::FormatError;
@@ -53,10 +52,10 @@ pub(crate) fn encode(classes: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
         if flags & GROUPED == 0 && classes.len() > 1 << 20 {
             continue;
         }
-        let mut io = Encoder::new();
-        Model::new(alphabet).code_image(&mut io, &mut image, dims, flags & GROUPED != 0);
+        let mut coder = Encoder::new();
+        Model::new(alphabet).code_image(&mut coder, &mut image, dims, flags & GROUPED != 0);
         let mut bytes = vec![flags];
-        bytes.extend(io.finish());
+        bytes.extend(coder.finish());
         if best.as_ref().is_none_or(|b| bytes.len() < b.len()) {
             best = Some(bytes);
         }
@@ -85,13 +84,13 @@ pub(crate) fn decode(bytes: &[u8], alphabet: u8, dims: &[usize], out: &mut [u8])
         let expected = u64::from(CODED | GROUPED);
         return Err(FormatError::Value { field: "class image flags", found: u64::from(flags), expected });
     }
-    let mut io = Decoder::new(cursor.take_rest());
+    let mut coder = Decoder::new(cursor.take_rest());
     let mut model = Model::new(alphabet);
-    model.code_image(&mut io, out, dims, flags & GROUPED != 0);
+    model.code_image(&mut coder, out, dims, flags & GROUPED != 0);
     if model.overflow {
         return Err(FormatError::Code { what: WHAT });
     }
-    io.finish(WHAT)
+    coder.finish(WHAT)
 }
 
 /// Adaptive state of one image.
@@ -104,7 +103,7 @@ struct Model {
     mixer: Mixer<CONTEXTS>,
     row_flags: Vec<Counter>,
     group_flags: Vec<Counter>,
-    group_mixer: Mixer<3>,
+    group_mixer: Mixer<8>,
     rows: Vec<Vec<u8>>,
     /// A class outside the alphabet was read.
     overflow: bool,
@@ -118,17 +117,17 @@ impl Model {
             alphabet,
             bits: bits.max(1),
             tables: vec![Counter::NEW; CONTEXTS << TABLE_BITS],
-            mixer: Mixer::new(256, 20_000, 6),
+            mixer: Mixer::new(256, &[0.3; CONTEXTS], 0.002, 0.02),
             row_flags: vec![Counter::NEW; 8 * 16],
             group_flags: vec![Counter::NEW; 3 * 1024],
-            group_mixer: Mixer::new(4, 28_000, 4),
+            group_mixer: Mixer::new(4, &[0.4, 0.4, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0], 0.002, 0.02),
             rows: Vec::new(),
             overflow: false,
         }
     }
 
-    /// Codes all points of `image`, which holds them already if `io` writes.
-    fn code_image<I: BitIo>(&mut self, io: &mut I, image: &mut [u8], dims: &[usize], grouped: bool) {
+    /// Codes all points of `image`, which holds them already if `coder` writes.
+    fn code_image<C: BitCoder>(&mut self, coder: &mut C, image: &mut [u8], dims: &[usize], grouped: bool) {
         // Extents from the fastest axis on, ones dropped.
         let extents: Vec<usize> = dims.iter().rev().copied().filter(|n| *n > 1).collect();
         let width = extents.first().copied().unwrap_or(1);
@@ -145,10 +144,10 @@ impl Model {
         let row_count = image.len() / width.max(1);
         for row in 0..row_count {
             let start = row * width;
-            if !self.code_row_flags(io, image, start, width, &strides, &at, &mut history) {
+            if !self.code_row_flags(coder, image, start, width, &strides, &at, &mut history) {
                 self.load_rows(image, start, width, &extents, &strides, &at);
                 let reference = at.iter().rposition(|c| *c > 0).map(|a| start - strides[a + 1]);
-                self.code_row(io, image, start, width, reference, grouped);
+                self.code_row(coder, image, start, width, reference, grouped);
             }
             for (c, n) in at.iter_mut().zip(&extents[1.min(extents.len())..]) {
                 *c += 1;
@@ -162,9 +161,9 @@ impl Model {
 
     /// Codes which row before this one it repeats, if any, the slowest axis first; copies that row.
     #[allow(clippy::too_many_arguments, reason = "position in the image, in the terms of the caller's loop")]
-    fn code_row_flags<I: BitIo>(
+    fn code_row_flags<C: BitCoder>(
         &mut self,
-        io: &mut I,
+        coder: &mut C,
         image: &mut [u8],
         start: usize,
         width: usize,
@@ -182,9 +181,9 @@ impl Model {
             if refused.is_some_and(|r| image[r..r + width] == image[from..from + width]) {
                 continue;
             }
-            let equal = I::ENCODING && image[start..start + width] == image[from..from + width];
+            let equal = image[start..start + width] == image[from..from + width];
             let counter = &mut self.row_flags[axis * 16 + history[axis]];
-            let equal = io.code(equal, counter.p().max(1));
+            let equal = coder.code(equal, counter.p().max(1));
             counter.update(equal, 1023);
             history[axis] = (history[axis] * 2 + usize::from(equal)) & 15;
             if equal {
@@ -240,9 +239,9 @@ impl Model {
         self.rows[CURRENT].fill(before);
     }
 
-    fn code_row<I: BitIo>(
+    fn code_row<C: BitCoder>(
         &mut self,
-        io: &mut I,
+        coder: &mut C,
         image: &mut [u8],
         start: usize,
         width: usize,
@@ -256,12 +255,12 @@ impl Model {
             if grouped {
                 let here = start + x..start + end;
                 let last = self.rows[CURRENT][PAD + x - 1];
-                let equal = I::ENCODING
-                    && match reference {
-                        Some(r) => image[here.clone()] == image[r + x..r + end],
-                        None => image[here.clone()].iter().all(|c| *c == last),
-                    };
-                let equal = self.code_group_flag(io, equal, reference.map(|r| &image[r + x..r + end]), x, end, history);
+                let equal = match reference {
+                    Some(r) => image[here.clone()] == image[r + x..r + end],
+                    None => image[here.clone()].iter().all(|c| *c == last),
+                };
+                let equal =
+                    self.code_group_flag(coder, equal, reference.map(|r| &image[r + x..r + end]), x, end, history);
                 history = (history * 2 + usize::from(equal)) & 7;
                 if equal {
                     match reference {
@@ -274,7 +273,7 @@ impl Model {
                 }
             }
             for i in x..end {
-                let class = self.code_point(io, image[start + i], PAD + i);
+                let class = self.code_point(coder, image[start + i], PAD + i);
                 image[start + i] = class;
                 self.rows[CURRENT][PAD + i] = class;
             }
@@ -283,9 +282,9 @@ impl Model {
     }
 
     /// Codes whether points `x..end` of the row are as in `reference` (or as the point before them if there is none).
-    fn code_group_flag<I: BitIo>(
+    fn code_group_flag<C: BitCoder>(
         &mut self,
-        io: &mut I,
+        coder: &mut C,
         equal: bool,
         reference: Option<&[u8]>,
         x: usize,
@@ -307,10 +306,13 @@ impl Model {
             | usize::from(self.rows[PLANE_BELOW][here.clone()] == plane[here]) << 6;
         let contexts =
             [facts | history << 7, 1024 + (facts & 31) + (history << 5), 2048 + (facts & 7) + (history << 3)];
-        let inputs = contexts.map(|c| self.logistic.stretch(self.group_flags[c].p()));
+        let mut inputs = [0f32; 8];
+        for (input, c) in inputs.iter_mut().zip(contexts) {
+            *input = self.logistic.stretch(self.group_flags[c].p());
+        }
         let x = self.group_mixer.mix(&inputs, history & 3, &self.logistic);
-        let bit = io.code(equal, self.logistic.squash(x));
-        self.group_mixer.update(bit);
+        let bit = coder.code(equal, self.logistic.squash(x));
+        self.group_mixer.update(&inputs, bit);
         for c in contexts {
             self.group_flags[c].update(bit, 255);
         }
@@ -318,7 +320,7 @@ impl Model {
     }
 
     /// Codes one class, `at` being its place in the padded row.
-    fn code_point<I: BitIo>(&mut self, io: &mut I, class: u8, at: usize) -> u8 {
+    fn code_point<C: BitCoder>(&mut self, coder: &mut C, class: u8, at: usize) -> u8 {
         let r = |row: usize, dx: usize| u64::from(self.rows[row][at + dx - PAD]);
         // Neighbors as they lie: `c` is four to the left of this point, and so on.
         let (w, ww, www) = (r(CURRENT, 3), r(CURRENT, 2), r(CURRENT, 1));
@@ -350,15 +352,15 @@ impl Model {
         let mut node = 1usize;
         for shift in (0..self.bits).rev() {
             let mut slots = [0usize; CONTEXTS];
-            let mut inputs = [0i32; CONTEXTS];
+            let mut inputs = [0f32; CONTEXTS];
             for i in 0..CONTEXTS {
                 let spread = (hashes[i] ^ node as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
                 slots[i] = (i << TABLE_BITS) + (spread >> (64 - TABLE_BITS)) as usize;
                 inputs[i] = self.logistic.stretch(self.tables[slots[i]].p());
             }
             let x = self.mixer.mix(&inputs, agree + 32 * (node & 7), &self.logistic);
-            let bit = io.code(class >> shift & 1 == 1, self.logistic.squash(x));
-            self.mixer.update(bit);
+            let bit = coder.code(class >> shift & 1 == 1, self.logistic.squash(x));
+            self.mixer.update(&inputs, bit);
             for s in slots {
                 self.tables[s].update(bit, 255);
             }

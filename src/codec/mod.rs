@@ -5,7 +5,6 @@
 #![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
 pub(crate) mod arithmetic;
-pub(crate) mod bit_io;
 pub(crate) mod classes;
 pub(crate) mod cursor;
 pub(crate) mod mix;
