@@ -2,7 +2,10 @@
 //! number of steps, and that number is coded in context.
 #![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
+pub(crate) mod multilevel;
+pub(crate) mod quantizer;
 pub(crate) mod residual;
+pub(crate) mod stencil;
 
 /// The points of one frame.
 #[derive(Debug, Clone, Copy)]
