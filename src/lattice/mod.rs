@@ -2,6 +2,12 @@
 //! number of steps, and that number is coded in context.
 #![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
+mod causal;
+mod least_squares;
+mod matches;
+pub(crate) mod raster;
+mod raster_model;
+mod raster_symbol;
 pub(crate) mod residual;
 
 /// The points of one frame.
