@@ -6,3 +6,4 @@
 pub(crate) mod arithmetic;
 pub(crate) mod cursor;
 pub(crate) mod mix;
+pub(crate) mod rans;
