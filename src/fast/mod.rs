@@ -19,45 +19,7 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use scale::Scale;
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
-
-/// A type of value that the kernel reads and writes without a conversion on the side.
-pub trait Sample: sealed::Sealed + Copy {
-    /// Half the distance between 1 and the next larger number.
-    const HALF_ULP: f64;
-    /// The same number.
-    fn to_f64(self) -> f64;
-    /// The nearest number of this type.
-    fn from_f64(value: f64) -> Self;
-}
-
-impl Sample for f32 {
-    const HALF_ULP: f64 = f32::EPSILON as f64 / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
-}
-
-impl Sample for f64 {
-    const HALF_ULP: f64 = f64::EPSILON / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value
-    }
-}
+pub use crate::element::Element as Sample;
 
 /// How the points are coded (SPEC 9.4.1).
 const CONSTANT: u8 = 0;
