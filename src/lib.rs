@@ -4,6 +4,9 @@ pub mod limits;
 
 mod codec;
 mod lattice;
+mod model;
+mod normalize;
+mod sparse;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -4,5 +4,12 @@
 //! [`FormatError`](crate::FormatError).
 
 pub(crate) mod arithmetic;
+pub(crate) mod bitmap;
+pub(crate) mod bzip;
 pub(crate) mod cursor;
+pub(crate) mod deltas;
+pub(crate) mod exponents;
+pub(crate) mod integers;
+pub(crate) mod latents;
 pub(crate) mod mix;
+pub(crate) mod neighbors;
