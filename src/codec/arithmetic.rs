@@ -5,6 +5,27 @@
 
 use crate::error::FormatError;
 
+/// Either direction of the coder, so that one code path serves both and they cannot drift apart.
+pub(crate) trait BitCoder {
+    /// The encoder codes `bit` and returns it; the decoder ignores `bit` and returns the coded one.
+    fn code(&mut self, bit: bool, p1: u32) -> bool;
+}
+
+impl BitCoder for Encoder {
+    #[inline(always)]
+    fn code(&mut self, bit: bool, p1: u32) -> bool {
+        self.bit(bit, p1);
+        bit
+    }
+}
+
+impl BitCoder for Decoder<'_> {
+    #[inline(always)]
+    fn code(&mut self, _bit: bool, p1: u32) -> bool {
+        self.bit(p1)
+    }
+}
+
 /// Writes bits to a byte vector.
 #[derive(Debug)]
 pub(crate) struct Encoder {
@@ -67,13 +88,13 @@ pub(crate) struct Decoder<'a> {
     high: u32,
     code: u32,
     bytes: std::slice::Iter<'a, u8>,
-    /// Bytes read past the end of the input, all taken as zero.
-    past_end: u32,
+    /// Whether the last byte is a zero, which [`Encoder::finish`] would have dropped.
+    padded: bool,
 }
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        let mut d = Decoder { low: 0, high: u32::MAX, code: 0, bytes: bytes.iter(), past_end: 0 };
+        let mut d = Decoder { low: 0, high: u32::MAX, code: 0, bytes: bytes.iter(), padded: bytes.last() == Some(&0) };
         for _ in 0..4 {
             d.shift();
         }
@@ -82,13 +103,8 @@ impl<'a> Decoder<'a> {
 
     #[inline(always)]
     fn shift(&mut self) {
-        let byte = match self.bytes.next() {
-            Some(b) => *b,
-            None => {
-                self.past_end = self.past_end.saturating_add(1);
-                0
-            }
-        };
+        // Past the end of the input come zeros.
+        let byte = self.bytes.next().copied().unwrap_or(0);
         self.code = (self.code << 8) | u32::from(byte);
     }
 
@@ -113,7 +129,7 @@ impl<'a> Decoder<'a> {
     /// Checks that the input was consumed exactly: nothing is left, and its last byte is not a zero that
     /// [`Encoder::finish`] would have dropped.
     pub(crate) fn finish(self, what: &'static str) -> Result<(), FormatError> {
-        match self.bytes.len() {
+        match self.bytes.len().max(usize::from(self.padded)) {
             0 => Ok(()),
             n => Err(FormatError::TrailingBytes { what, count: n as u64 }),
         }

@@ -1,6 +1,7 @@
 //! Probabilities of the next bit, predicted in several contexts and mixed in the logistic domain (SPEC 8.2).
 //!
-//! All arithmetic is integer. Method: logistic mixing of context models, after Mahoney's PAQ7/lpaq (2005-2007).
+//! Counters and tables are integers; mixing is IEEE-754 binary32 addition and multiplication in a fixed order.
+//! Method: logistic mixing of context models, after Mahoney's PAQ7/lpaq (2005-2007).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,15 +11,18 @@
 )]
 
 /// Largest magnitude of a stretched probability, in 1/256 of a natural-log odds unit: ln(65535) * 256.
-pub(crate) const STRETCH_MAX: i32 = 2839;
+const STRETCH_MAX: i32 = 2839;
+
+/// Largest magnitude of a stretched probability.
+pub(crate) const STRETCH_LIMIT: f32 = STRETCH_MAX as f32 / 256.0;
 
 /// `stretch` and `squash` tables (SPEC 8.2.1), made once.
 #[derive(Debug)]
 pub(crate) struct Logistic {
-    /// squash(x) for x in -STRETCH_MAX..=STRETCH_MAX, 16-bit probabilities in 1..=65535.
+    /// squash(x / 256) for x in -STRETCH_MAX..=STRETCH_MAX, 16-bit probabilities in 1..=65535.
     squash: Vec<u16>,
     /// stretch(p) for p = 16 * index + 8.
-    stretch: Vec<i16>,
+    stretch: Vec<f32>,
 }
 
 impl Logistic {
@@ -40,22 +44,25 @@ impl Logistic {
         let stretch = (0..4096u32)
             .map(|i| {
                 let p = 16 * i + 8;
-                (squash.partition_point(|s| u32::from(*s) < p) as i32 - STRETCH_MAX) as i16
+                let x = squash.partition_point(|s| u32::from(*s) < p) as i32 - STRETCH_MAX;
+                x as f32 / 256.0
             })
             .collect();
         Logistic { squash, stretch }
     }
 
-    /// ln(p / (1 - p)) in units of 1/256, for a 16-bit probability.
+    /// ln(p / (1 - p)) of a 16-bit probability.
     #[inline(always)]
-    pub(crate) fn stretch(&self, p: u32) -> i32 {
-        i32::from(self.stretch[(p >> 4) as usize & 4095])
+    pub(crate) fn stretch(&self, p: u32) -> f32 {
+        self.stretch[(p >> 4) as usize & 4095]
     }
 
-    /// The 16-bit probability in 1..=65535 whose stretch is `x`.
+    /// The 16-bit probability in 1..=65535 whose stretch is `x`, which must be within the limit.
     #[inline(always)]
-    pub(crate) fn squash(&self, x: i32) -> u32 {
-        u32::from(self.squash[(x.clamp(-STRETCH_MAX, STRETCH_MAX) + STRETCH_MAX) as usize])
+    pub(crate) fn squash(&self, x: f32) -> u32 {
+        // The sum is positive, so truncation rounds to the nearest entry.
+        let i = (x * 256.0 + (STRETCH_MAX as f32 + 0.5)) as usize;
+        u32::from(self.squash[i.min(2 * STRETCH_MAX as usize)])
     }
 }
 
@@ -71,12 +78,6 @@ impl Counter {
     #[inline(always)]
     pub(crate) fn p(self) -> u32 {
         self.0 >> 16
-    }
-
-    /// How often it was updated, at most its limit.
-    #[inline(always)]
-    pub(crate) fn count(self) -> u32 {
-        self.0 & 1023
     }
 
     /// Moves towards `bit` by 1 / (count + 1.5); the count stops at `limit` (at most 1023).
@@ -102,47 +103,110 @@ static RECIPROCAL: [u32; 1024] = {
     t
 };
 
-/// Weighs `N` stretched probabilities; one weight set per mixer context.
+/// Weighs `N` stretched probabilities, `N` a multiple of 8; one weight set per mixer context.
 #[derive(Debug)]
 pub(crate) struct Mixer<const N: usize> {
-    /// Weights in 1/65536.
-    weights: Vec<[i32; N]>,
-    /// How fast weights move.
-    rate: i32,
-    inputs: [i32; N],
+    weights: Vec<WeightSet<N>>,
+    /// Learning rate that a set approaches with use.
+    rate: f32,
+    /// What is added to the rate of a new set; falls off as 1 / uses.
+    extra: f32,
     set: usize,
     p: u32,
 }
 
+#[derive(Debug, Clone)]
+struct WeightSet<const N: usize> {
+    weights: [f32; N],
+    uses: u32,
+}
+
 impl<const N: usize> Mixer<N> {
-    /// `sets` weight sets, each weight starting at `start / 65536`; `rate` is the learning rate (typical 2..=14).
-    pub(crate) fn new(sets: usize, start: i32, rate: i32) -> Self {
-        Mixer { weights: vec![[start; N]; sets], rate, inputs: [0; N], set: 0, p: 32768 }
+    /// `sets` weight sets, each starting at `start`.
+    pub(crate) fn new(sets: usize, start: &[f32; N], rate: f32, extra: f32) -> Self {
+        const { assert!(N % 8 == 0, "lanes of eight") };
+        Mixer { weights: vec![WeightSet { weights: *start, uses: 0 }; sets], rate, extra, set: 0, p: 32768 }
     }
 
-    /// The stretched mixture of `inputs` (each within +-STRETCH_MAX) under weight set `set`.
+    /// The stretched mixture of `inputs` under weight set `set`, within the limit.
     #[inline(always)]
-    pub(crate) fn mix(&mut self, inputs: &[i32; N], set: usize, logistic: &Logistic) -> i32 {
-        self.inputs = *inputs;
+    pub(crate) fn mix(&mut self, inputs: &[f32; N], set: usize, logistic: &Logistic) -> f32 {
         self.set = set;
-        let w = &self.weights[set];
-        let mut sum = 0i64;
-        for i in 0..N {
-            sum += i64::from(inputs[i]) * i64::from(w[i]);
+        let w = &self.weights[set].weights;
+        let mut lanes = [0f32; 8];
+        for (x, w) in inputs.chunks_exact(8).zip(w.chunks_exact(8)) {
+            for j in 0..8 {
+                lanes[j] += x[j] * w[j];
+            }
         }
-        let x = ((sum >> 16).clamp(-i64::from(STRETCH_MAX), i64::from(STRETCH_MAX))) as i32;
+        let sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+        let x = sum.clamp(-STRETCH_LIMIT, STRETCH_LIMIT);
         self.p = logistic.squash(x);
         x
     }
 
     /// Moves the weights used last towards those that would have predicted `bit`.
     #[inline(always)]
-    pub(crate) fn update(&mut self, bit: bool) {
-        let err = (if bit { 65535 } else { 0 } - self.p as i32) * self.rate;
-        let w = &mut self.weights[self.set];
-        for i in 0..N {
-            w[i] += (self.inputs[i] * (err >> 4) + (1 << 13)) >> 14;
+    pub(crate) fn update(&mut self, inputs: &[f32; N], bit: bool) {
+        let err = (if bit { 65536 } else { 0 } - self.p as i32) as f32 * (1.0 / 65536.0);
+        let set = &mut self.weights[self.set];
+        let step = err * (self.rate + self.extra * FADE[set.uses as usize & 255]);
+        set.uses = (set.uses + 1).min(255);
+        for (x, w) in inputs.chunks_exact(8).zip(set.weights.chunks_exact_mut(8)) {
+            for j in 0..8 {
+                w[j] += x[j] * step;
+            }
         }
+    }
+}
+
+/// 16 / (16 + n), rounded to binary32, and 0 at the end: what is left of a new set's extra rate.
+static FADE: [f32; 256] = {
+    let mut t = [0f32; 256];
+    let mut n = 0;
+    while n < 255 {
+        t[n] = 16.0 / (16.0 + n as f32);
+        n += 1;
+    }
+    t
+};
+
+/// Refines a probability by what it turned out to mean in a small context: adaptive map over 24 stretched steps.
+#[derive(Debug)]
+pub(crate) struct Refiner {
+    /// 33 counters a context, at stretch -8, -7.5, .. 8.
+    cells: Vec<u16>,
+    /// The two cells between which the last probability lay.
+    at: usize,
+    weight: f32,
+}
+
+impl Refiner {
+    const CELLS: usize = 33;
+
+    pub(crate) fn new(contexts: usize, logistic: &Logistic) -> Self {
+        let row: Vec<u16> = (0..Self::CELLS).map(|i| logistic.squash((i as f32 - 16.0) * 0.5) as u16).collect();
+        Refiner { cells: row.repeat(contexts), at: 0, weight: 0.0 }
+    }
+
+    /// The refined 16-bit probability of stretch `x` in `context`.
+    #[inline(always)]
+    pub(crate) fn refine(&mut self, x: f32, context: usize) -> u32 {
+        let t = (x.clamp(-7.999, 7.999) + 8.0) * 2.0;
+        let i = t as usize;
+        self.weight = t - i as f32;
+        self.at = context * Self::CELLS + i;
+        let (a, b) = (f32::from(self.cells[self.at]), f32::from(self.cells[self.at + 1]));
+        (a + (b - a) * self.weight) as u32
+    }
+
+    /// Moves the nearer cell by 1/64 of its distance.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, bit: bool) {
+        let i = self.at + usize::from(self.weight >= 0.5);
+        let target = if bit { 65535 } else { 0 };
+        let p = i32::from(self.cells[i]);
+        self.cells[i] = (p + ((target - p) >> 6)) as u16;
     }
 }
 
@@ -157,9 +221,9 @@ mod tests {
             let q = l.squash(l.stretch(p));
             assert!(q.abs_diff(p) <= 140, "{p} {q}");
         }
-        assert_eq!(l.squash(0), 32768);
-        assert_eq!(l.squash(i32::MIN), 1);
-        assert_eq!(l.squash(i32::MAX), 65535);
+        assert_eq!(l.squash(0.0), 32768);
+        assert_eq!(l.squash(-STRETCH_LIMIT), 1);
+        assert_eq!(l.squash(STRETCH_LIMIT), 65535);
     }
 
     #[test]
@@ -169,5 +233,19 @@ mod tests {
             c.update(true, 1023);
         }
         assert!(c.p() > 65400);
+    }
+
+    #[test]
+    fn a_mixer_learns_which_input_to_trust() {
+        let l = Logistic::new();
+        let mut m = Mixer::<8>::new(1, &[0.1; 8], 0.01, 0.0);
+        for i in 0..4000u32 {
+            let bit = i % 3 == 0;
+            let good = if bit { 2.0 } else { -2.0 };
+            let inputs = [good, 1.0, -1.0, 0.5, 0.0, 0.0, 0.0, 0.3];
+            m.mix(&inputs, 0, &l);
+            m.update(&inputs, bit);
+        }
+        assert!(m.mix(&[2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0, &l) > 3.0);
     }
 }

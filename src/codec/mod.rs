@@ -2,6 +2,7 @@
 //!
 //! Every decoder is told how much it must produce, consumes its input exactly, and answers bad input with a
 //! [`FormatError`](crate::FormatError).
+#![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
 pub(crate) mod arithmetic;
 pub(crate) mod bitmap;

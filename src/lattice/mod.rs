@@ -1,5 +1,8 @@
 //! Lattice correction (SPEC 9): what a closed loop predicts from points already decoded is corrected by a whole
 //! number of steps, and that number is coded in context.
+#![allow(dead_code, reason = "not wired into the writer and the reader yet")]
+
+pub(crate) mod residual;
 
 /// The points of one frame.
 #[derive(Debug, Clone, Copy)]
