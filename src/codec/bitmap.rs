@@ -1,10 +1,10 @@
 //! The bitmap (SPEC 7.4): which points carry a delta, one bit for each point with an exponent.
 
-use super::arithmetic::{Decoder, Encoder};
+use super::arithmetic::{BitCoder, Decoder, Encoder};
 use super::bzip;
 use super::cursor::Cursor;
 use super::exponents::is_exponent;
-use super::integers::{Binary, Decisions};
+use super::integers::Decisions;
 use super::neighbors::{Neighbors, Place};
 use crate::error::FormatError;
 use bitvec::prelude::{BitVec, Lsb0};
@@ -121,7 +121,7 @@ fn lay(bytes: Vec<u8>, count: usize, points: &Points<'_>, flags: &mut [bool]) ->
 }
 
 /// Codes the flags of all points with an exponent into or from `flags`, in flat order.
-fn code<B: Binary>(io: &mut B, flags: &mut [bool], points: &Points<'_>, given: impl Fn(usize) -> bool) {
+fn code<B: BitCoder>(io: &mut B, flags: &mut [bool], points: &Points<'_>, given: impl Fn(usize) -> bool) {
     use Place::{Below, North, NorthEast, NorthWest, West, WestWest};
     let around = Neighbors::new(points.dims);
     let mut model = Decisions::new(1, [1024, 256, 4096]);

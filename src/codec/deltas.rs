@@ -1,11 +1,11 @@
 //! Deltas (SPEC 7.5): what is added to the prediction of each marked point, and the exact values of points that no
 //! stored delta brings inside the bound.
 
-use super::arithmetic::{Decoder, Encoder};
+use super::arithmetic::{BitCoder, Decoder, Encoder};
 use super::bitmap::Points;
 use super::bzip;
 use super::cursor::{Cursor, put_block, put_varint, unzigzag, zigzag};
-use super::integers::{Binary, Integers, MAGNITUDE_MAX, bit_length};
+use super::integers::{Integers, MAGNITUDE_MAX, bit_length};
 use super::latents::{from_planes, to_planes};
 use super::neighbors::{Neighbors, Place};
 use crate::error::FormatError;
@@ -353,7 +353,7 @@ fn residuals(axes: u8, marks: &Marks<'_>, q: &[i64], mut each: impl FnMut(i64)) 
 }
 
 /// Codes the integers of all marked points and returns them. `None` if one is beyond 2^53.
-fn code<B: Binary>(io: &mut B, axes: u8, marks: &Marks<'_>, given: impl Fn(usize) -> i64) -> Option<Vec<i64>> {
+fn code<B: BitCoder>(io: &mut B, axes: u8, marks: &Marks<'_>, given: impl Fn(usize) -> i64) -> Option<Vec<i64>> {
     use Place::{Below, North, West};
     let predictor = Predictor::new(axes, marks);
     let n = marks.points.exponents.len();

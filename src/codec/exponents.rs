@@ -1,9 +1,9 @@
 //! Exponent runs (SPEC 7.2): the decimal exponent of every ordinary point, with two markers for the zeros.
 
-use super::arithmetic::{Decoder, Encoder};
+use super::arithmetic::{BitCoder, Decoder, Encoder};
 use super::bzip;
 use super::cursor::{Cursor, put_varint, unzigzag, zigzag};
-use super::integers::{Binary, Decisions, Integers, bit_length};
+use super::integers::{Decisions, Integers, bit_length};
 use super::neighbors::{Neighbors, Place};
 use crate::error::FormatError;
 use crate::lattice::Grid;
@@ -210,7 +210,7 @@ fn read_coded(mut cursor: Cursor<'_>, ordinary: u64) -> Result<Vec<(i16, u64)>, 
 }
 
 /// Codes runs until `next` has no more; they must add up to `ordinary`. A decoder's `next` gives anything.
-fn code_runs<B: Binary>(
+fn code_runs<B: BitCoder>(
     io: &mut B,
     ordinary: u64,
     mut next: impl FnMut() -> Option<(i16, u64)>,
@@ -245,7 +245,7 @@ const IS_BELOW: usize = 2;
 
 /// Codes point after point. `carried` is filled with the exponents; points that are not ordinary carry that of the
 /// point before them (0 at the start), so that every neighbor has one.
-fn code_points<B: Binary>(
+fn code_points<B: BitCoder>(
     io: &mut B,
     carried: &mut [i16],
     grid: &Grid<'_>,

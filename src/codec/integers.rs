@@ -1,30 +1,9 @@
 //! Adaptive binary coding of bits and signed integers in contexts (SPEC 7.7).
 //!
-//! The same code writes and reads: a [`Binary`] returns the bit that was coded, and the models follow only those.
+//! The models follow only the bits that a [`BitCoder`] returns, so one code path serves both directions.
 
-use super::arithmetic;
+use super::arithmetic::BitCoder;
 use super::mix::{Counter, Logistic, Mixer};
-
-/// Something that codes one bit: an encoder returns `bit`, a decoder ignores it and returns the bit read.
-pub(crate) trait Binary {
-    /// `p1` in 1..=65535 is the probability of a 1, times 65536.
-    fn code(&mut self, bit: bool, p1: u32) -> bool;
-}
-
-impl Binary for arithmetic::Encoder {
-    #[inline(always)]
-    fn code(&mut self, bit: bool, p1: u32) -> bool {
-        self.bit(bit, p1);
-        bit
-    }
-}
-
-impl Binary for arithmetic::Decoder<'_> {
-    #[inline(always)]
-    fn code(&mut self, _: bool, p1: u32) -> bool {
-        self.bit(p1)
-    }
-}
 
 /// Largest magnitude that [`Integers`] codes: every such integer is an f64.
 pub(crate) const MAGNITUDE_MAX: u64 = 1 << 53;
@@ -34,24 +13,27 @@ pub(crate) const MAGNITUDE_MAX: u64 = 1 << 53;
 pub(crate) struct Decisions {
     logistic: Logistic,
     nodes: usize,
-    /// For each context, `nodes` counters per value; the last table has one value.
-    counters: [Vec<Counter>; 4],
-    mixer: Mixer<4>,
+    /// For each context, `nodes` pairs of counters per value; the last table has one value.
+    counters: [Vec<[Counter; 2]>; 4],
+    mixer: Mixer<8>,
 }
 
-/// Counters stop slowing down here; those without context may be slower.
-const LIMITS: [u32; 4] = [255, 255, 255, 1023];
+/// Counts at which the counters of a pair stop slowing down.
+const LIMITS: [u32; 2] = [30, 1023];
+
+/// What each counter weighs at first: a little more than an eighth, since predictions are mostly too timid.
+const WEIGHT: f32 = 0.15;
 
 impl Decisions {
     /// `sizes` is how many values each context has.
     pub(crate) fn new(nodes: usize, sizes: [usize; 3]) -> Self {
-        let [a, b, c] = sizes.map(|s| vec![Counter::NEW; s.saturating_mul(nodes)]);
+        let table = |size: usize| vec![[Counter::NEW; 2]; size.saturating_mul(nodes)];
+        let [a, b, c] = sizes.map(table);
         Decisions {
             logistic: Logistic::new(),
             nodes,
-            counters: [a, b, c, vec![Counter::NEW; nodes]],
-            // A quarter of 65536 each, a little more to start confident.
-            mixer: Mixer::new(nodes, 20_000, 4),
+            counters: [a, b, c, table(1)],
+            mixer: Mixer::new(nodes, &[WEIGHT; 8], 0.002, 0.02),
         }
     }
 
@@ -62,18 +44,22 @@ impl Decisions {
         clippy::arithmetic_side_effects,
         reason = "inner loop; callers keep contexts and nodes below the sizes of the tables"
     )]
-    pub(crate) fn code<B: Binary>(&mut self, io: &mut B, bit: bool, node: usize, contexts: [usize; 3]) -> bool {
+    pub(crate) fn code<B: BitCoder>(&mut self, io: &mut B, bit: bool, node: usize, contexts: [usize; 3]) -> bool {
         let at =
             [contexts[0] * self.nodes + node, contexts[1] * self.nodes + node, contexts[2] * self.nodes + node, node];
-        let mut inputs = [0i32; 4];
-        for t in 0..4 {
-            inputs[t] = self.logistic.stretch(self.counters[t][at[t]].p());
+        let mut inputs = [0.0; 8];
+        for ((pair, table), at) in inputs.chunks_exact_mut(2).zip(&self.counters).zip(&at) {
+            let [fast, slow] = table[*at];
+            pair[0] = self.logistic.stretch(fast.p());
+            pair[1] = self.logistic.stretch(slow.p());
         }
         let mixed = self.mixer.mix(&inputs, node, &self.logistic);
         let bit = io.code(bit, self.logistic.squash(mixed));
-        self.mixer.update(bit);
-        for t in 0..4 {
-            self.counters[t][at[t]].update(bit, LIMITS[t]);
+        self.mixer.update(&inputs, bit);
+        for (table, at) in self.counters.iter_mut().zip(&at) {
+            for (counter, limit) in table[*at].iter_mut().zip(LIMITS) {
+                counter.update(bit, limit);
+            }
         }
         bit
     }
@@ -106,7 +92,7 @@ impl Integers {
         clippy::arithmetic_side_effects,
         reason = "lengths are in 1..=54, so shifts and node numbers stay in range"
     )]
-    pub(crate) fn code<B: Binary>(&mut self, io: &mut B, value: i64, contexts: [usize; 3]) -> Option<i64> {
+    pub(crate) fn code<B: BitCoder>(&mut self, io: &mut B, value: i64, contexts: [usize; 3]) -> Option<i64> {
         let d = &mut self.decisions;
         let wanted = value.unsigned_abs();
         if d.code(io, wanted == 0, ZERO, contexts) {
@@ -144,6 +130,7 @@ pub(crate) fn bit_length(v: u64, max: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arithmetic;
     use super::*;
     use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Latents (SPEC 7.3): the numbers that the network turns into blocks.
 
-use super::arithmetic::{Decoder, Encoder};
+use super::arithmetic::{BitCoder, Decoder, Encoder};
 use super::bzip;
 use super::cursor::{Cursor, put_varint, unzigzag, zigzag};
-use super::integers::{Binary, Integers, MAGNITUDE_MAX, bit_length};
+use super::integers::{Integers, MAGNITUDE_MAX, bit_length};
 use crate::error::FormatError;
 use half::f16;
 
@@ -136,7 +136,7 @@ fn encode_steps(q: &[i64], len: usize, steps: &[Step]) -> Vec<u8> {
 }
 
 /// Codes whole numbers of steps into or from `coded`. `None` if one is beyond 2^53.
-fn code<B: Binary>(
+fn code<B: BitCoder>(
     io: &mut B,
     coded: &mut [i64],
     len: usize,
