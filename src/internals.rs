@@ -1,43 +1,94 @@
 //! What benchmarks and fuzz targets may call; no part of the public API, no promise of stability.
 #![allow(missing_docs, reason = "each forwards to the function of that name, documented there")]
 
-use crate::lattice::Grid;
-pub use crate::model::{Decoder, Encoder};
-use crate::sparse::{self, Options, Precision, Sections, Target};
+pub use crate::fast::Sample;
+pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
 
-fn precision(single: bool) -> Precision {
-    if single { Precision::F32 } else { Precision::F64 }
+use crate::codec::classes;
+use crate::error::FormatError;
+use crate::lattice::{Grid, raster};
+
+pub fn encode_classes(classes: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
+    classes::encode(classes, alphabet, dims)
+}
+pub fn decode_classes(bytes: &[u8], alphabet: u8, dims: &[usize], out: &mut [u8]) -> Result<(), FormatError> {
+    classes::decode(bytes, alphabet, dims, out)
 }
 
-/// The four sections of the paper's pipeline under a point-wise relative or an absolute bound.
-pub fn encode_sparse(
+/// Bytes and reconstruction of the raster kernel, or `None` if it does not suit.
+pub fn encode_raster(
     values: &[f64],
     dims: &[usize],
-    single: bool,
-    bound: f64,
-    relative: bool,
-    models: Option<(&dyn Encoder, &dyn Decoder)>,
-) -> crate::Result<[Vec<u8>; 4]> {
-    let ordinary: Vec<bool> = values.iter().map(|v| v.is_finite()).collect();
-    let grid = Grid { dims, ordinary: Some(&ordinary) };
-    let ok = |i: usize, v: f64| {
-        let x = values.get(i).copied().unwrap_or(f64::NAN);
-        (v - x).abs() <= if relative { bound * x.abs() } else { bound }
-    };
-    let target = Target { values, grid: &grid, precision: precision(single), ok: &ok };
-    let s = sparse::encode(&target, models.map(|m| m.0), models.map(|m| m.1), &Options::default())?;
-    Ok([s.exponents, s.latents, s.bitmap, s.deltas])
+    ordinary: Option<&[bool]>,
+    tolerance: f64,
+    snapped: bool,
+    inner: &[usize],
+) -> Option<(Vec<u8>, Vec<f64>)> {
+    let mut recon = vec![0.0; values.len()];
+    let options = raster::Options { snapped, inner: inner.to_vec() };
+    let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
+    Some((bytes, recon))
+}
+pub fn decode_raster(
+    bytes: &[u8],
+    dims: &[usize],
+    ordinary: Option<&[bool]>,
+    out: &mut [f64],
+) -> Result<(), FormatError> {
+    raster::decode(bytes, &Grid { dims, ordinary }, out)
 }
 
-/// Decodes what [`encode_sparse`] made of values that were all finite.
-pub fn decode_sparse(
-    sections: [&[u8]; 4],
+/// [`crate::fast::encode`].
+pub fn fast_encode<T: Sample>(
+    values: &[T],
     dims: &[usize],
-    single: bool,
-    decoder: Option<&dyn Decoder>,
-    out: &mut [f64],
-) -> crate::Result<()> {
-    let [exponents, latents, bitmap, deltas] = sections;
-    let sections = Sections { exponents, latents, bitmap, deltas };
-    sparse::decode(&sections, &Grid { dims, ordinary: None }, precision(single), decoder, out)
+    ordinary: Option<&[bool]>,
+    tolerance: f64,
+    recon: &mut [T],
+) -> Option<Vec<u8>> {
+    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance, recon)
+}
+
+/// [`crate::fast::decode`].
+///
+/// # Errors
+/// What breaks the specification.
+pub fn fast_decode<T: Sample>(
+    bytes: &[u8],
+    dims: &[usize],
+    ordinary: Option<&[bool]>,
+    out: &mut [T],
+) -> Result<(), FormatError> {
+    crate::fast::decode(bytes, &Grid { dims, ordinary }, out)
+}
+
+/// The multilevel kernel (SPEC 9.2).
+pub mod multilevel {
+    use crate::error::FormatError;
+    use crate::lattice::Grid;
+    use crate::lattice::multilevel::{self, Options, Profile};
+
+    /// The bytes, and what they decode to.
+    pub fn encode(
+        values: &[f64],
+        dims: &[usize],
+        ordinary: Option<&[bool]>,
+        tolerance: f64,
+        small: bool,
+    ) -> Option<(Vec<u8>, Vec<f64>)> {
+        let mut recon = vec![0.0; values.len()];
+        let profile = if small { Profile::Small } else { Profile::Balanced };
+        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, &mut recon)?;
+        Some((bytes, recon))
+    }
+
+    /// The values of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
+        let mut out = vec![0.0; dims.iter().product()];
+        multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
 }

@@ -3,6 +3,7 @@ pub mod error;
 pub mod limits;
 
 mod codec;
+mod fast;
 mod lattice;
 mod model;
 mod normalize;

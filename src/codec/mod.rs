@@ -7,6 +7,7 @@
 pub(crate) mod arithmetic;
 pub(crate) mod bitmap;
 pub(crate) mod bzip;
+pub(crate) mod classes;
 pub(crate) mod cursor;
 pub(crate) mod deltas;
 pub(crate) mod exponents;
@@ -14,3 +15,4 @@ pub(crate) mod integers;
 pub(crate) mod latents;
 pub(crate) mod mix;
 pub(crate) mod neighbors;
+pub(crate) mod rans;

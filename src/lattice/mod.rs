@@ -2,7 +2,16 @@
 //! number of steps, and that number is coded in context.
 #![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
+mod causal;
+mod least_squares;
+mod matches;
+pub(crate) mod multilevel;
+pub(crate) mod quantizer;
+pub(crate) mod raster;
+mod raster_model;
+mod raster_symbol;
 pub(crate) mod residual;
+pub(crate) mod stencil;
 
 /// The points of one frame.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,8 @@
 
 pub(crate) mod account;
 mod blocks;
+#[cfg(feature = "internals")]
+pub(crate) mod internals;
 mod refine;
 #[cfg(test)]
 mod tests;

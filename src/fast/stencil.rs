@@ -1,0 +1,273 @@
+//! Linear prediction from known neighbors with weights learned on the data (SPEC 9.4.3).
+
+use super::shape::{OUTER, Shape};
+use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
+use crate::error::FormatError;
+
+/// Weights are multiples of two to the minus this.
+pub(super) const WEIGHT_BITS: u32 = 11;
+/// Weight 1.
+pub(super) const ONE: i32 = 1 << WEIGHT_BITS;
+/// Largest magnitude of a stored weight.
+const LARGEST_WEIGHT: i32 = 4 * ONE;
+/// Most taps, those along the row included.
+pub(super) const MAX_TAPS: usize = 24;
+/// A kind of row with fewer points takes the default weights.
+const FEWEST_POINTS: usize = 256;
+
+/// An earlier row, as the way to it from the row that is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    /// How many rows back along each outer axis, at most as far as there are rows.
+    back: [usize; OUTER],
+    /// The axis along which it is one row ahead, unless that is past the end.
+    ahead: Option<usize>,
+}
+
+/// A neighbor in an earlier row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tap {
+    /// Index of the row's way.
+    pub(super) way: usize,
+    /// Points after the predicted one; two more than the distance along the row, which is -2 to 2.
+    pub(super) at: usize,
+}
+
+/// Where rows of one kind take their neighbors from. The kind is the set of outer axes with an earlier row.
+#[derive(Debug)]
+pub(super) struct Layout {
+    ways: Vec<Way>,
+    pub(super) taps: Vec<Tap>,
+}
+
+impl Layout {
+    /// Bit `a` of `kind` says that there is an earlier row along outer axis `a`.
+    pub(super) fn new(kind: usize) -> Self {
+        let axes: Vec<usize> = (0..OUTER).rev().filter(|a| kind >> a & 1 == 1).collect();
+        let mut l = Layout { ways: Vec::new(), taps: Vec::new() };
+        let back = |list: &[(usize, usize)]| {
+            let mut b = [0; OUTER];
+            list.iter().for_each(|(a, n)| b[*a] = *n);
+            b
+        };
+        for a in &axes {
+            let wide: &[usize] = if axes.len() == 1 { &[2, 1, 3, 0, 4] } else { &[2, 1, 3] };
+            l.add(Way { back: back(&[(*a, 1)]), ahead: None }, wide);
+        }
+        for (k, a) in axes.iter().enumerate() {
+            for b in &axes[k + 1..] {
+                let wide: &[usize] = if axes.len() == 2 { &[2, 1, 3] } else { &[2, 1] };
+                l.add(Way { back: back(&[(*a, 1), (*b, 1)]), ahead: None }, wide);
+                l.add(Way { back: back(&[(*b, 1)]), ahead: Some(*a) }, &[2]);
+            }
+        }
+        for a in &axes {
+            l.add(Way { back: back(&[(*a, 2)]), ahead: None }, &[2]);
+        }
+        if let [a, b, c] = axes[..] {
+            l.add(Way { back: back(&[(a, 1), (b, 1), (c, 1)]), ahead: None }, &[2]);
+        }
+        l
+    }
+
+    fn add(&mut self, way: Way, at: &[usize]) {
+        let index = self.ways.len();
+        self.ways.push(way);
+        self.taps.extend(at.iter().map(|at| Tap { way: index, at: *at }));
+    }
+
+    /// Numbers of the rows that the taps of row `r` are in, in the order of the ways.
+    pub(super) fn rows(&self, shape: &Shape, r: usize, rows: &mut Vec<usize>) {
+        let (position, strides) = (shape.position(r), shape.strides());
+        rows.clear();
+        rows.extend(self.ways.iter().map(|w| {
+            let mut row = r;
+            for a in 0..OUTER {
+                row -= w.back[a].min(position[a]) * strides[a];
+            }
+            match w.ahead {
+                Some(a) if position[a] + 1 < shape.outer[a] => row + strides[a],
+                _ => row,
+            }
+        }));
+    }
+}
+
+/// Kind of the row at `position`.
+pub(super) fn kind(position: [usize; OUTER]) -> usize {
+    position.iter().enumerate().map(|(a, p)| usize::from(*p > 0) << a).sum()
+}
+
+/// The weights of one kind of row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Weights {
+    /// Of the one and the two points before in the same row; the first is what makes all weights sum to 1.
+    pub(super) before: [i32; 2],
+    /// Of the taps in earlier rows.
+    pub(super) taps: Vec<i32>,
+}
+
+impl Weights {
+    fn complete(second: i32, taps: Vec<i32>) -> Self {
+        let first = ONE - second - taps.iter().sum::<i32>();
+        Weights { before: [first, second], taps }
+    }
+
+    /// Previous point, plus how the nearest earlier row changes there.
+    pub(super) fn default_for(layout: &Layout) -> Self {
+        let mut taps = vec![0; layout.taps.len()];
+        if let [here, before, ..] = &mut taps[..] {
+            (*here, *before) = (ONE, -ONE);
+        }
+        Weights::complete(0, taps)
+    }
+
+    pub(super) fn write(&self, layout: &Layout, out: &mut Vec<u8>) {
+        let learned = *self != Weights::default_for(layout);
+        out.push(u8::from(learned));
+        if learned {
+            put_varint(out, zigzag(self.before[1].into()));
+            self.taps.iter().for_each(|w| put_varint(out, zigzag((*w).into())));
+        }
+    }
+
+    pub(super) fn read(layout: &Layout, cursor: &mut Cursor<'_>) -> Result<Self, FormatError> {
+        match cursor.u8("learned weights")? {
+            0 => return Ok(Weights::default_for(layout)),
+            1 => {}
+            found => return Err(FormatError::Value { field: "learned weights", found: found.into(), expected: 1 }),
+        }
+        let mut weight = || {
+            let z = cursor.varint_max("weight", zigzag(LARGEST_WEIGHT.into()))?;
+            Ok(unzigzag(z) as i32)
+        };
+        let second = weight()?;
+        let taps = layout.taps.iter().map(|_| weight()).collect::<Result<_, _>>()?;
+        Ok(Weights::complete(second, taps))
+    }
+}
+
+/// Rows of numbers with two more at both ends, so that every tap exists.
+#[derive(Debug)]
+pub(super) struct Padded {
+    data: Vec<f32>,
+    pitch: usize,
+}
+
+/// Points beside a row at each end.
+pub(super) const PAD: usize = 2;
+
+impl Padded {
+    pub(super) fn new(shape: &Shape) -> Self {
+        let pitch = shape.row + 2 * PAD;
+        Padded { data: vec![0.0; pitch * shape.rows()], pitch }
+    }
+
+    pub(super) fn row(&self, r: usize) -> &[f32] {
+        &self.data[r * self.pitch..(r + 1) * self.pitch]
+    }
+
+    /// Fills row `r` and repeats its first and last number at the ends.
+    pub(super) fn set(&mut self, r: usize, values: impl Iterator<Item = f32>) {
+        let row = &mut self.data[r * self.pitch..(r + 1) * self.pitch];
+        let n = row.len();
+        for (to, v) in row[PAD..n - PAD].iter_mut().zip(values) {
+            *to = v;
+        }
+        let (first, last) = (row[PAD], row[n - PAD - 1]);
+        row[..PAD].fill(first);
+        row[n - PAD..].fill(last);
+    }
+}
+
+/// Learns the weights for rows of `kind` from quantized `rows`, or gives the default ones if there is too little to learn
+/// from.
+pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, ordinary: Option<&[bool]>) -> Weights {
+    let population: usize =
+        (0..OUTER).map(|a| if kind >> a & 1 == 1 { shape.outer[a] - 1 } else { 1 }).product::<usize>() * shape.row;
+    if population < FEWEST_POINTS {
+        return Weights::default_for(layout);
+    }
+    let taps = layout.taps.len() + 1;
+    let samples = (population / 8).clamp(128, 4096);
+    let mut matrix = [[0f64; MAX_TAPS]; MAX_TAPS];
+    let mut right = [0f64; MAX_TAPS];
+    let mut rows = Vec::new();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (((seed >> 33) * n as u64) >> 31) as usize
+    };
+    let strides = shape.strides();
+    let mut d = [0f32; MAX_TAPS];
+    for _ in 0..samples.div_ceil(4) {
+        let mut r = 0;
+        for a in 0..OUTER {
+            if kind >> a & 1 == 1 {
+                r += (1 + random(shape.outer[a] - 1)) * strides[a];
+            }
+        }
+        layout.rows(shape, r, &mut rows);
+        let here = data.row(r);
+        for _ in 0..4 {
+            let x = random(shape.row);
+            if ordinary.is_some_and(|o| !o[r * shape.row + x]) {
+                continue;
+            }
+            let west = here[x + 1];
+            d[0] = here[x] - west;
+            let mut activity = 0.0;
+            for (d, t) in d[1..].iter_mut().zip(&layout.taps) {
+                *d = data.row(rows[t.way])[x + t.at] - west;
+                activity += *d * *d;
+            }
+            let target = here[x + 2] - west;
+            let trust = 1.0 / (1.0 + activity / taps as f32);
+            for i in 0..taps {
+                let scaled = trust * d[i];
+                right[i] += f64::from(scaled * target);
+                for j in 0..=i {
+                    matrix[i][j] += f64::from(scaled * d[j]);
+                }
+            }
+        }
+    }
+    match solve(&mut matrix, &mut right, taps) {
+        Some(()) => {
+            let weight = |w: f64| (w * f64::from(ONE) + 0.5).floor() as i32;
+            Weights::complete(weight(right[0]), right[1..taps].iter().map(|w| weight(*w)).collect())
+        }
+        None => Weights::default_for(layout),
+    }
+}
+
+/// Solves the first `n` equations of a symmetric positive system in place by Cholesky's method; `None` if a weight would be
+/// out of range.
+fn solve(matrix: &mut [[f64; MAX_TAPS]; MAX_TAPS], right: &mut [f64; MAX_TAPS], n: usize) -> Option<()> {
+    let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
+    let ridge = trace / n as f64 * 1e-4 + 1e-6;
+    for i in 0..n {
+        matrix[i][i] += ridge;
+        for j in 0..=i {
+            let dot: f64 = (0..j).map(|k| matrix[i][k] * matrix[j][k]).sum();
+            let rest = matrix[i][j] - dot;
+            if i == j {
+                if rest <= 0.0 {
+                    return None;
+                }
+                matrix[i][i] = rest.sqrt();
+            } else {
+                matrix[i][j] = rest / matrix[j][j];
+            }
+        }
+    }
+    for i in 0..n {
+        let dot: f64 = (0..i).map(|k| matrix[i][k] * right[k]).sum();
+        right[i] = (right[i] - dot) / matrix[i][i];
+    }
+    for i in (0..n).rev() {
+        let dot: f64 = (i + 1..n).map(|k| matrix[k][i] * right[k]).sum();
+        right[i] = (right[i] - dot) / matrix[i][i];
+    }
+    right[..n].iter().all(|w| w.abs() < 3.9).then_some(())
+}

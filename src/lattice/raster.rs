@@ -1,0 +1,126 @@
+//! The raster kernel: points in C order, each expected from those before it (SPEC 9.3).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "lattice arithmetic in floating point; whole numbers are checked against 2^53 first"
+)]
+
+use super::Grid;
+use super::causal::{MAX_AXES, Shape};
+use super::raster_model::{Plan, run};
+use crate::codec::arithmetic::{Decoder, Encoder};
+use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
+use crate::error::FormatError;
+
+/// What the writer is asked to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// Values are rounded to a lattice first, and the whole numbers are then coded without loss.
+    pub(crate) snapped: bool,
+    /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
+    pub(crate) inner: Vec<usize>,
+}
+
+/// Flag: values are whole numbers of steps.
+const SNAPPED: u8 = 1;
+/// Flag: the step is stored in eight bytes, not four.
+const WIDE_STEP: u8 = 2;
+/// Flag: an origin is stored; otherwise it is 0.
+const ORIGIN: u8 = 4;
+/// Flag: extents of rows, planes and so on are stored.
+const INNER: u8 = 8;
+/// Whole numbers beyond this are not told apart by binary64.
+const INDEX_MAX: f64 = 9.0e15;
+
+/// Codes the ordinary points of `values` to within `tolerance`; `recon` receives what a reader will find.
+/// `None` if the values do not suit.
+pub(crate) fn encode(
+    values: &[f64],
+    grid: &Grid,
+    tolerance: f64,
+    options: &Options,
+    recon: &mut [f64],
+) -> Option<Vec<u8>> {
+    // Four bytes of step, rounded down, and a little room for the rounding of the reconstruction.
+    let step = f64::from_bits((2.0 * tolerance * (1.0 - 1.0e-9)).to_bits() & !0xffff_ffff);
+    if !(step > f64::MIN_POSITIVE && step < f64::MAX) {
+        return None;
+    }
+    let first = (0..values.len()).find(|i| grid.is_ordinary(*i)).and_then(|i| values.get(i)).copied().unwrap_or(0.0);
+    let base = (first / step).round_ties_even();
+    if !(base.abs() < INDEX_MAX) {
+        return None;
+    }
+    let wanted: Vec<f64> = values.iter().map(|x| x / step - base).collect();
+    let plan = Plan { shape: shape_of(grid, &options.inner), snapped: options.snapped };
+
+    let [.., b4, b5, b6, b7] = step.to_le_bytes();
+    let flags = if options.snapped { SNAPPED } else { 0 } | if options.inner.is_empty() { 0 } else { INNER };
+    let mut out = vec![flags, b4, b5, b6, b7];
+    put_varint(&mut out, zigzag(base as i64));
+    if !options.inner.is_empty() {
+        put_varint(&mut out, options.inner.len() as u64);
+        options.inner.iter().for_each(|n| put_varint(&mut out, *n as u64));
+    }
+    let mut coder = Encoder::new();
+    run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
+    drop(wanted);
+    finish(recon, 0.0, base, step);
+    let kept = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
+    if !recon.iter().zip(values).enumerate().all(|(i, (r, x))| kept(i, *r, *x)) {
+        return None;
+    }
+    out.extend(coder.finish());
+    Some(out)
+}
+
+/// Inverse of [`encode`]; `out` must have the number of points of `grid`.
+pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
+    let mut cursor = Cursor::new(bytes);
+    let flags = cursor.u8("raster flags")?;
+    let known = SNAPPED | WIDE_STEP | ORIGIN | INNER;
+    if flags & !known != 0 {
+        return Err(FormatError::Value { field: "raster flags", found: flags.into(), expected: known.into() });
+    }
+    let step = if flags & WIDE_STEP != 0 {
+        cursor.f64("raster step")?
+    } else {
+        f64::from_bits(u64::from(cursor.u32("raster step")?) << 32)
+    };
+    let origin = if flags & ORIGIN != 0 { cursor.f64("raster origin")? } else { 0.0 };
+    if !(step > 0.0 && step < f64::MAX && origin.is_finite()) {
+        return Err(FormatError::Value { field: "raster step", found: step.to_bits(), expected: f64::MAX.to_bits() });
+    }
+    let base = unzigzag(cursor.varint("raster base")?);
+    let mut inner = Vec::new();
+    if flags & INNER != 0 {
+        let count = cursor.varint_max("raster row axes", MAX_AXES as u64 - 1)?;
+        let mut unit = 1u64;
+        for _ in 0..count {
+            let extent = cursor.varint_max("raster row extent", out.len() as u64)?;
+            unit = unit.saturating_mul(extent);
+            if extent < 2 || unit > out.len() as u64 {
+                let expected = out.len() as u64;
+                return Err(FormatError::Value { field: "raster row extent", found: extent, expected });
+            }
+            inner.push(extent as usize);
+        }
+    }
+    let plan = Plan { shape: shape_of(grid, &inner), snapped: flags & SNAPPED != 0 };
+    let mut coder = Decoder::new(cursor.take_rest());
+    run(&mut coder, &plan, grid.ordinary, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
+    finish(out, origin, base as f64, step);
+    coder.finish("raster points")
+}
+
+fn shape_of(grid: &Grid, inner: &[usize]) -> Shape {
+    if inner.is_empty() { Shape::of_grid(grid.dims) } else { Shape::of_period(grid.len(), inner) }
+}
+
+/// Whole numbers of steps to values.
+fn finish(v: &mut [f64], origin: f64, base: f64, step: f64) {
+    for x in v {
+        *x = origin + (base + *x) * step;
+    }
+}
