@@ -27,31 +27,28 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Points whose tolerance is measured; more do not change the choice.
-const SAMPLE: usize = 2048;
+const SAMPLE: usize = 4096;
 
 /// The deltas and patches of the marked points in the fewest bytes found. No bytes if nothing is marked.
 pub(crate) fn encode(marks: &Marks<'_>, wanted: &Wanted<'_>) -> Vec<u8> {
     if marks.at.is_empty() {
         return Vec::new();
     }
-    let everything: Vec<(usize, f64)> = wanted.values.iter().copied().enumerate().collect();
-    let mut best = vec![PATCHES_ONLY];
-    put_patches(&mut best, &everything, wanted.single);
-    let mut offer = |form: Vec<u8>| {
-        if form.len() < best.len() {
-            best = form;
-        }
-    };
-    if let Some(form) = try_halves(wanted) {
-        offer(form);
-    }
+    let mut forms: Vec<Vec<u8>> = try_halves(wanted).into_iter().collect();
     for lattice in lattices(marks, wanted) {
         let (q, patches) = quantize(lattice, marks, wanted);
-        for form in lattice_forms(lattice, q, &patches, marks, wanted) {
-            offer(form);
+        if patches.len() <= q.len() / 2 {
+            forms.extend(lattice_form(lattice, &q, &patches, marks, wanted));
         }
     }
-    best
+    // Patches alone win only where most points need them anyway.
+    if forms.is_empty() || marks.at.len() < SAMPLE {
+        let everything: Vec<(usize, f64)> = wanted.values.iter().copied().enumerate().collect();
+        let mut form = vec![PATCHES_ONLY];
+        put_patches(&mut form, &everything, wanted.single);
+        forms.push(form);
+    }
+    forms.into_iter().min_by_key(Vec::len).unwrap_or_default()
 }
 
 fn try_halves(wanted: &Wanted<'_>) -> Option<Vec<u8>> {
@@ -206,18 +203,18 @@ fn quantize(lattice: Lattice, marks: &Marks<'_>, wanted: &Wanted<'_>) -> (Vec<i6
     (q, patches)
 }
 
-/// Both forms of the lattice, predicted along the number of axes that gives the smallest residuals.
-fn lattice_forms(
+/// The shorter form of the lattice, predicted along the number of axes that gives the smallest residuals.
+fn lattice_form(
     lattice: Lattice,
-    q: Vec<i64>,
+    q: &[i64],
     patches: &[(usize, f64)],
     marks: &Marks<'_>,
     wanted: &Wanted<'_>,
-) -> Vec<Vec<u8>> {
+) -> Option<Vec<u8>> {
     let cost = |axes: &u8| {
         let mut bits = 0.0;
         let each = |r: i64| bits += (1.0 + 2.0 * r.unsigned_abs() as f64).log2();
-        residuals(*axes, marks, &q, each).map_or(f64::INFINITY, |()| bits)
+        residuals(*axes, marks, q, each).map_or(f64::INFINITY, |()| bits)
     };
     let wide = marks.points.dims.iter().filter(|d| **d > 1).count();
     let axes = (0..=AXES_MAX)
@@ -225,13 +222,22 @@ fn lattice_forms(
         .map(|a| (cost(&a), a))
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .map_or(0, |(_, a)| a);
-    let mut forms = Vec::new();
-    for put in [put_lattice, put_lattice_packed] {
+    let head = marks.at.len().min(SAMPLE);
+    let start = Marks { at: marks.at.get(..head).unwrap_or_default(), ..*marks };
+    let put = |put: Put, q: &[i64], marks: &Marks<'_>| {
         let mut form = Vec::new();
-        if put(&mut form, lattice, axes, &q, marks).is_some() {
-            put_patches(&mut form, patches, wanted.single);
-            forms.push(form);
-        }
-    }
-    forms
+        put(&mut form, lattice, axes, q, marks).map(|()| form)
+    };
+    let coded = put(put_lattice, q, marks);
+    // bzip2 finds what repeats, which mostly shows at the start already.
+    let sample = q.get(..head).unwrap_or_default();
+    let lens = [put_lattice, put_lattice_packed].map(|form| put(form, sample, &start).map_or(usize::MAX, |f| f.len()));
+    let packed = if lens[1] <= lens[0].saturating_mul(2) { put(put_lattice_packed, q, marks) } else { None };
+    [coded, packed].into_iter().flatten().min_by_key(Vec::len).map(|mut form| {
+        put_patches(&mut form, patches, wanted.single);
+        form
+    })
 }
+
+/// Appends one form of the lattice.
+type Put = fn(&mut Vec<u8>, Lattice, u8, &[i64], &Marks<'_>) -> Option<()>;
