@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "each forwards to the function of that name, documented there")]
 
 pub use crate::fast::Sample;
+pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
 
 use crate::codec::classes;
 use crate::error::FormatError;

@@ -23,6 +23,7 @@ mod limits;
 #[cfg(feature = "mmap")]
 mod mmap;
 pub mod model;
+mod normalize;
 mod parallel;
 mod plan;
 mod reader;
