@@ -55,7 +55,8 @@ fn decode_ordinary<T: Element>(
     match (parts.method, &parts.payload) {
         (Method::Sparse, Payload::Sparse { exponents, latents, bitmap, deltas }) => {
             linear_only("domain of a sparse frame")?;
-            let sections = sparse::Sections { exponents: *exponents, latents: *latents, bitmap: *bitmap, deltas: *deltas };
+            let sections =
+                sparse::Sections { exponents: *exponents, latents: *latents, bitmap: *bitmap, deltas: *deltas };
             let mut wide = vec![0.0; out.len()];
             sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide)?;
             fill(out, grid, |i| T::from_f64(wide.get(i).copied().unwrap_or_default()));

@@ -84,7 +84,6 @@ impl Owned {
             // Three of the sections carry a length.
             Owned::Sparse(s) => s.len().saturating_add(6),
         }
-        }
     }
 }
 

@@ -25,3 +25,34 @@ pub trait Encoder: Send + Sync {
     /// The engine failed, or the lengths are not multiples of a block's.
     fn encode(&self, blocks: &[f32], latents: &mut [f32]) -> crate::Result<()>;
 }
+/// Facts about a model.
+#[derive(Debug)]
+pub struct ModelReport {
+    /// Whether every engine gives its outputs to the bit.
+    pub exact: bool,
+}
+/// Checks a model.
+///
+/// # Errors
+/// It is refused.
+pub fn check(_bytes: &[u8], _limits: &crate::Limits) -> crate::Result<ModelReport> {
+    Ok(ModelReport { exact: false })
+}
+/// Loads a decoder.
+///
+/// # Errors
+/// It is refused.
+pub fn load_decoder(_bytes: &[u8], _limits: &crate::Limits) -> crate::Result<Box<dyn Decoder>> {
+    Err(crate::Unsupported::Feature("tract").into())
+}
+/// Loads an encoder.
+///
+/// # Errors
+/// It is refused.
+pub fn load_encoder(_bytes: &[u8], _limits: &crate::Limits) -> crate::Result<Box<dyn Encoder>> {
+    Err(crate::Unsupported::Feature("tract").into())
+}
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
