@@ -1,6 +1,7 @@
 //! Archives scientific floating-point arrays in few bytes at a proved error bound.
 pub mod error;
 pub mod limits;
+pub mod model;
 
 mod codec;
 mod lattice;
