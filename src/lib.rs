@@ -27,6 +27,7 @@ mod normalize;
 mod parallel;
 mod plan;
 mod reader;
+mod search;
 mod source;
 mod sparse;
 mod stats;
