@@ -8,3 +8,4 @@ pub(crate) mod arithmetic;
 pub(crate) mod classes;
 pub(crate) mod cursor;
 pub(crate) mod mix;
+pub(crate) mod period;

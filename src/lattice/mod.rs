@@ -7,6 +7,7 @@ mod least_squares;
 mod matches;
 pub(crate) mod raster;
 mod raster_model;
+mod raster_plan;
 mod raster_symbol;
 pub(crate) mod residual;
 

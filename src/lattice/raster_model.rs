@@ -18,6 +18,8 @@ use crate::codec::arithmetic::BitCoder;
 const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
 /// Taps of the fast predictor, a multiple of four.
 const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
+/// Numbers that must repeat for a match, for each match model.
+const MATCH_LENS: [usize; 3] = [6, 20, 100];
 /// Predictors that are blended: slow, fast, and a fixed one.
 const PREDICTORS: usize = 3;
 /// Guesses that only a hit of this bit counts for.
@@ -78,12 +80,14 @@ pub(super) fn run<C: BitCoder>(
     let mut walk = Walk::new(plan.shape.clone(), tap_list);
     let bits = (usize::BITS - n.leading_zeros()).clamp(10, 20);
     let mut symbols = SymbolCoder::new((bits - 3).min(15));
-    let mut matches = Matches::new(bits);
+    let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
     let mut slow = LeastSquares::new(SLOW_TAPS[axes], 1.000_1, 32);
     let mut fast = LeastSquares::new(FAST_TAPS[axes], 1.003, 8);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
     let mut ks = vec![0i32; n];
+    // What matches are sought in: values if they are whole, otherwise the numbers coded.
+    let mut sequence: Vec<i64> = Vec::with_capacity(n);
     // Errors in sixteenths of a step.
     let mut errors = vec![0u32; n];
     let mut hits = vec![0 as Hits; n];
@@ -151,9 +155,11 @@ pub(super) fn run<C: BitCoder>(
                 }
             }
         }
-        if let Some((from, record)) = matches.guess() {
-            guesses[0] = if plan.snapped { steps(v[from]) } else { ks[from] };
-            records[0] = Some(record.min(RECORDS - 1));
+        for (m, g) in matches.iter().zip([0, 9, 10]) {
+            if let Some((from, record)) = m.guess() {
+                guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] as i32 };
+                records[g] = Some(record.min(RECORDS - 1));
+            }
         }
         let mut keys = [0i64; 16];
         for (key, value) in keys[..lookup_taps].iter_mut().zip(&t) {
@@ -267,10 +273,9 @@ pub(super) fn run<C: BitCoder>(
         slow.learn(&x, value - base, trust);
         fast.learn(&x, value - base, trust);
         lookups.iter_mut().for_each(|l| l.put(i));
-        if plan.snapped {
-            matches.update(&v[..=i], f64::to_bits);
-        } else {
-            matches.update(&ks[..=i], |k| u64::from(k.cast_unsigned()));
+        sequence.push(if plan.snapped { value as i64 } else { i64::from(k) });
+        for m in &mut matches {
+            m.update(&sequence);
         }
         walk.step();
     }

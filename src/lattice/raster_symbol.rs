@@ -19,7 +19,7 @@ pub(super) const CONTEXTS: usize = 12;
 /// Distributions of each number.
 pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
-pub(super) const GUESSES: usize = 9;
+pub(super) const GUESSES: usize = 11;
 /// Records that tell how far a guess can be trusted.
 pub(super) const RECORDS: usize = 16;
 /// Weight sets of each selector.
@@ -34,6 +34,8 @@ const KINDS: usize = 16;
 const SLOW_LIMIT: u32 = 400;
 const FAST_LIMIT: u32 = 24;
 const GUESS_LIMIT: u32 = 255;
+/// Stretched probability beyond which it is not refined.
+const CERTAIN: f32 = 7.0;
 
 /// What is known before a number is coded.
 #[derive(Debug)]
@@ -243,7 +245,8 @@ impl SymbolCoder {
         let p = self.logistic.squash(x);
         let a = self.refiners[0].refine(x, given.selectors[1] * KINDS + at.kind);
         let b = self.refiners[1].refine(x, (rows[0] * 8 + at.node) & 1023);
-        let p = ((2 * p + a + b) >> 2).clamp(1, 65535);
+        // Refinements do not tell near certainty from certainty, which is what long repeats need.
+        let p = if x.abs() >= CERTAIN { p } else { ((2 * p + a + b) >> 2).clamp(1, 65535) };
 
         let bit = coder.code(bit, p);
 
