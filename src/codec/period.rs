@@ -11,9 +11,10 @@ const SAMPLE: usize = 1 << 18;
 /// Peaks of the correlation that are looked at more closely.
 const PEAKS: usize = 200;
 
-/// Distances at which `values` look most like themselves, the best first; at most `count`.
-pub(crate) fn periods(values: &[f64], count: usize) -> Vec<usize> {
-    let values = &values[..values.len().min(SAMPLE)];
+/// Distances at which `values` look most like themselves: the best two, and the best two that divide their number.
+pub(crate) fn periods(values: &[f64]) -> Vec<usize> {
+    let total = values.len();
+    let values = &values[..total.min(SAMPLE)];
     let n = values.len();
     if n < 64 {
         return Vec::new();
@@ -25,22 +26,30 @@ pub(crate) fn periods(values: &[f64], count: usize) -> Vec<usize> {
     let level = |l: usize| correlation[l] * n as f64 / (n - l) as f64;
     peaks.sort_by(|a, b| level(*b).total_cmp(&level(*a)));
     peaks.truncate(PEAKS);
-    let mut scored: Vec<(f64, usize)> = peaks.into_iter().map(|l| (difference(values, l), l)).collect();
-    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    scored.into_iter().map(|(_, l)| l).take(count).collect()
+    best(peaks.into_iter().map(|l| (difference(values, l), l)).collect(), |l| total.is_multiple_of(l))
 }
 
-/// Numbers of rows of length `row` after which `values` look like themselves, other than neighboring rows.
-pub(crate) fn row_periods(values: &[f64], row: usize, count: usize) -> Vec<usize> {
+/// Numbers of rows of length `row` after which `values` look like themselves more than a row before or after: the best
+/// two, and the best two that divide the number of rows.
+pub(crate) fn row_periods(values: &[f64], row: usize) -> Vec<usize> {
+    let rows = values.len() / row.max(1);
     let values = &values[..values.len().min(SAMPLE)];
     let most = (values.len() / 3 / row.max(1)).min(512);
     let scores: Vec<f64> = (0..=most).map(|m| if m == 0 { 0.0 } else { difference(values, m * row) }).collect();
-    let mut found: Vec<(f64, usize)> = (2..most)
+    let found = (2..most)
         .filter(|m| scores[*m] < scores[m - 1] && scores[*m] <= scores[m + 1])
         .map(|m| (scores[m] / scores[m - 1].min(scores[m + 1]), m))
         .collect();
-    found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    found.into_iter().map(|(_, m)| m).take(count).collect()
+    best(found, |m| rows.is_multiple_of(m))
+}
+
+/// The two lengths of the lowest score, and the two lowest of those that `fit`.
+fn best(mut scored: Vec<(f64, usize)>, fit: impl Fn(usize) -> bool) -> Vec<usize> {
+    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let lengths: Vec<usize> = scored.into_iter().map(|(_, l)| l).collect();
+    let mut found: Vec<usize> = lengths.iter().copied().take(2).collect();
+    found.extend(lengths.iter().copied().skip(2).filter(|l| fit(*l)).take(2));
+    found
 }
 
 /// Mean magnitude of the difference at distance `l`, roots taken so that jumps do not outweigh the rest.
@@ -101,9 +110,9 @@ mod tests {
             let (x, y, z) = (i % 37, i / 37 % 11, i / 407);
             (x * x) as f64 * 0.3 + (y * y * 7) as f64 + z as f64
         };
-        let values: Vec<f64> = (0..6000).map(f).collect();
-        let found = periods(&values, 4);
+        let values: Vec<f64> = (0..407 * 15).map(f).collect();
+        let found = periods(&values);
         assert!(found.contains(&37) || found.contains(&407), "{found:?}");
-        assert_eq!(row_periods(&values, 37, 1), [11]);
+        assert_eq!(row_periods(&values, 37).first(), Some(&11));
     }
 }

@@ -44,15 +44,16 @@ pub(super) fn inner(wanted: &[f64], grid: &Grid, snapped: bool) -> Vec<usize> {
         return Vec::new();
     }
     let mut candidates: Vec<Vec<usize>> = vec![Vec::new(), vec![8], vec![8, 8]];
-    let rows = periods(wanted, 3);
+    let rows = periods(wanted);
     for row in &rows {
         candidates.push(vec![*row]);
+        let planes = rows.iter().filter(|p| **p > *row && p.is_multiple_of(*row));
+        candidates.extend(planes.map(|p| vec![*row, p / row]));
     }
     if let Some(row) = rows.iter().min() {
-        for planes in row_periods(wanted, *row, 2) {
-            candidates.push(vec![*row, planes]);
-        }
+        candidates.extend(row_periods(wanted, *row).into_iter().map(|planes| vec![*row, planes]));
     }
+    candidates.sort();
     candidates.dedup();
     let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
     let len = (4 * unit).max(TRIAL).min(n);
