@@ -1,36 +1,85 @@
 //! What benchmarks and fuzz targets may call; no part of the public API, no promise of stability.
-#![allow(missing_docs, reason = "each forwards to the function of that name, documented there")]
 
-use crate::codec::classes;
-use crate::error::FormatError;
-use crate::lattice::{Grid, raster};
+/// Class images (SPEC 8.3).
+pub mod classes {
+    use crate::codec::classes;
+    use crate::error::FormatError;
 
-pub fn encode_classes(classes: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
-    classes::encode(classes, alphabet, dims)
-}
-pub fn decode_classes(bytes: &[u8], alphabet: u8, dims: &[usize], out: &mut [u8]) -> Result<(), FormatError> {
-    classes::decode(bytes, alphabet, dims, out)
+    /// The bytes of an image of classes below `alphabet`.
+    pub fn encode(image: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
+        classes::encode(image, alphabet, dims)
+    }
+
+    /// The classes of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], alphabet: u8, dims: &[usize]) -> Result<Vec<u8>, FormatError> {
+        let mut out = vec![0; dims.iter().product()];
+        classes::decode(bytes, alphabet, dims, &mut out)?;
+        Ok(out)
+    }
 }
 
-/// Bytes and reconstruction of the raster kernel, or `None` if it does not suit.
-pub fn encode_raster(
-    values: &[f64],
-    dims: &[usize],
-    ordinary: Option<&[bool]>,
-    tolerance: f64,
-    snapped: bool,
-    inner: &[usize],
-) -> Option<(Vec<u8>, Vec<f64>)> {
-    let mut recon = vec![0.0; values.len()];
-    let options = raster::Options { snapped, inner: inner.to_vec() };
-    let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
-    Some((bytes, recon))
+/// The multilevel kernel (SPEC 9.2).
+pub mod multilevel {
+    use crate::error::FormatError;
+    use crate::lattice::Grid;
+    use crate::lattice::multilevel::{self, Options, Profile};
+
+    /// The bytes, and what they decode to.
+    pub fn encode(
+        values: &[f64],
+        dims: &[usize],
+        ordinary: Option<&[bool]>,
+        tolerance: f64,
+        small: bool,
+    ) -> Option<(Vec<u8>, Vec<f64>)> {
+        let mut recon = vec![0.0; values.len()];
+        let profile = if small { Profile::Small } else { Profile::Balanced };
+        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, &mut recon)?;
+        Some((bytes, recon))
+    }
+
+    /// The values of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
+        let mut out = vec![0.0; dims.iter().product()];
+        multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
 }
-pub fn decode_raster(
-    bytes: &[u8],
-    dims: &[usize],
-    ordinary: Option<&[bool]>,
-    out: &mut [f64],
-) -> Result<(), FormatError> {
-    raster::decode(bytes, &Grid { dims, ordinary }, out)
+
+/// The raster kernel (SPEC 9.3).
+pub mod raster {
+    use crate::error::FormatError;
+    use crate::lattice::Grid;
+    use crate::lattice::raster::{self, Options};
+
+    /// The bytes, and what they decode to.
+    pub fn encode(
+        values: &[f64],
+        dims: &[usize],
+        ordinary: Option<&[bool]>,
+        tolerance: f64,
+        snapped: bool,
+        inner: &[usize],
+    ) -> Option<(Vec<u8>, Vec<f64>)> {
+        let options = Options { snapped, inner: inner.to_vec() };
+        let mut recon = vec![0.0; values.len()];
+        let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
+        Some((bytes, recon))
+    }
+
+    /// The values of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
+        let mut out = vec![0.0; dims.iter().product()];
+        raster::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
 }

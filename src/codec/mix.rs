@@ -124,7 +124,7 @@ struct WeightSet<const N: usize> {
 impl<const N: usize> Mixer<N> {
     /// `sets` weight sets, each starting at `start`.
     pub(crate) fn new(sets: usize, start: &[f32; N], rate: f32, extra: f32) -> Self {
-        const { assert!(N % 8 == 0, "lanes of eight") };
+        const { assert!(N.is_multiple_of(8), "lanes of eight") };
         Mixer { weights: vec![WeightSet { weights: *start, uses: 0 }; sets], rate, extra, set: 0, p: 32768 }
     }
 

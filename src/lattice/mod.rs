@@ -5,11 +5,14 @@
 mod causal;
 mod least_squares;
 mod matches;
+pub(crate) mod multilevel;
+pub(crate) mod quantizer;
 pub(crate) mod raster;
 mod raster_model;
 mod raster_plan;
 mod raster_symbol;
 pub(crate) mod residual;
+pub(crate) mod stencil;
 
 /// The points of one frame.
 #[derive(Debug, Clone, Copy)]

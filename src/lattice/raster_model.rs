@@ -85,7 +85,7 @@ pub(super) fn run<C: BitCoder>(
     let mut slow = LeastSquares::new(SLOW_TAPS[axes], 1.000_1, 32);
     let mut fast = LeastSquares::new(FAST_TAPS[axes], 1.003, 8);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
-    let mut ks = vec![0i32; n];
+    let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
     let mut sequence: Vec<i64> = Vec::with_capacity(n);
     // Errors in sixteenths of a step.
@@ -142,8 +142,8 @@ pub(super) fn run<C: BitCoder>(
         let spread = sum as f64 / (16 * shares.max(1)) as f64;
         let scale = log_bucket((4 * sum / shares.max(1)) as u32);
 
-        let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-1.0e9, 1.0e9) as i32;
-        let mut guesses = [0i32; GUESSES];
+        let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-4.0e15, 4.0e15) as i64;
+        let mut guesses = [0i64; GUESSES];
         let mut records = [None; GUESSES];
         let mut history = [0usize; GUESSES];
         for (place, j) in [0, west2, 1, 2].into_iter().enumerate() {
@@ -157,7 +157,7 @@ pub(super) fn run<C: BitCoder>(
         }
         for (m, g) in matches.iter().zip([0, 9, 10]) {
             if let Some((from, record)) = m.guess() {
-                guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] as i32 };
+                guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] };
                 records[g] = Some(record.min(RECORDS - 1));
             }
         }
@@ -190,7 +190,7 @@ pub(super) fn run<C: BitCoder>(
         // Mirrored so that the side on which the number probably lies is the positive one.
         let lean = if plan.snapped { p - center } else { fixed - p };
         let mirrored = lean < 0.0;
-        let signed = |d: i32| if mirrored { -d } else { d };
+        let signed = |d: i64| if mirrored { -d } else { d };
         let tap_steps = |j: usize| signed(steps(t[j]));
         let error_of = |j: usize| {
             let back = walk.back.get(j).copied().unwrap_or(0);
@@ -200,7 +200,7 @@ pub(super) fn run<C: BitCoder>(
         let d_north = if axes > 1 { tap_steps(1) } else { tap_steps(west2) };
         let d_plane = if axes > 2 { tap_steps(2) } else { tap_steps(3) };
         let d_volume = if axes > 3 { tap_steps(axes - 1) } else { tap_steps(4) };
-        let quarter = |d: f64| signed((d * 4.0).clamp(-1.0e9, 1.0e9) as i32);
+        let quarter = |d: f64| signed((d * 4.0).clamp(-4.0e15, 4.0e15) as i64);
         let fraction = ((lean.abs() * 16.0).min(15.0)) as u32;
         let coarse = scale >> 1;
         let contexts: [u32; CONTEXTS] = [
@@ -247,14 +247,14 @@ pub(super) fn run<C: BitCoder>(
         let mut k = 0;
         if let Some(wanted) = wanted {
             let real = (wanted[i] - center + 0.5).floor();
-            if !(real.abs() < f64::from(1u32 << CLASSES)) {
+            if !(real.abs() < (1u64 << CLASSES) as f64) {
                 return Err(OutOfRange);
             }
-            k = signed(real as i32);
+            k = signed(real as i64);
         }
         let coded = symbols.code(coder, k, &given);
         let k = signed(coded);
-        let value = center + f64::from(k);
+        let value = center + k as f64;
 
         v[i] = value;
         ks[i] = k;
@@ -273,7 +273,7 @@ pub(super) fn run<C: BitCoder>(
         slow.learn(&x, value - base, trust);
         fast.learn(&x, value - base, trust);
         lookups.iter_mut().for_each(|l| l.put(i));
-        sequence.push(if plan.snapped { value as i64 } else { i64::from(k) });
+        sequence.push(if plan.snapped { value as i64 } else { k });
         for m in &mut matches {
             m.update(&sequence);
         }
@@ -304,9 +304,9 @@ fn log_bucket(v: u32) -> u32 {
 
 /// Two buckets an octave on either side of zero.
 #[inline(always)]
-fn log_signed(d: i32) -> u32 {
+fn log_signed(d: i64) -> u32 {
     let m = d.unsigned_abs();
-    let bucket = if m < 2 { m } else { 2 * m.ilog2() + (m >> (m.ilog2() - 1) & 1) };
+    let bucket = if m < 2 { m as u32 } else { 2 * m.ilog2() + (m >> (m.ilog2() - 1) & 1) as u32 };
     if d < 0 { bucket | 256 } else { bucket }
 }
 

@@ -1,0 +1,308 @@
+//! Multilevel kernel (SPEC 9.2): points are refined level by level, each predicted from known ones on both sides.
+
+mod pass;
+mod small;
+mod survey;
+
+use crate::codec::arithmetic::{Decoder, Encoder};
+use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
+use crate::error::FormatError;
+use crate::lattice::Grid;
+use crate::lattice::quantizer::Quantizer;
+use pass::{Order, Shape, halvings};
+use small::Setup;
+use survey::round_robin;
+
+/// What the writer is after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// The fewest bytes; about a million values a second.
+    Small,
+    /// Few bytes at ten times that speed.
+    Balanced,
+}
+
+/// How to encode.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) profile: Profile,
+}
+
+const FLAG_SNAPPED: u8 = 1;
+/// An order of halvings follows; otherwise it is [`round_robin`].
+const FLAG_ORDER: u8 = 2;
+/// The step is stored in 8 bytes instead of its upper 4.
+const FLAG_LONG_STEP: u8 = 4;
+/// Nothing follows the origin, which is the value of every point.
+const FLAG_FLAT: u8 = 8;
+/// Level factors: two bits.
+const FACTORS_SHIFT: u8 = 4;
+/// Bits that must be zero.
+const FLAGS_RESERVED: u8 = 0xc0;
+
+/// Step sizes of levels 0, 1, 2 and 3 up, as factors of the finest.
+const FACTORS: [[f64; 4]; 4] =
+    [[1.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.64, 0.5], [1.0, 0.75, 0.5, 0.375], [1.0, 0.625, 0.375, 0.25]];
+
+#[derive(Debug, Clone)]
+struct Header {
+    snapped: bool,
+    factors: usize,
+    step: f64,
+    /// Whole number of steps from zero to the prediction of the first point.
+    origin: i64,
+    /// Empty for a flat frame.
+    order: Order,
+}
+
+/// Bound on the origin, so that it is exact in a binary64.
+const ORIGIN_MAX: u64 = 1 << 52;
+
+impl Header {
+    fn write_to(&self, out: &mut Vec<u8>, shape: &Shape) {
+        let bits = self.step.to_bits();
+        let long = bits & 0xffff_ffff != 0;
+        let flat = self.order.is_empty();
+        let ordered = !flat && self.order != round_robin(shape);
+        let mut flags = u8::try_from(self.factors & 3).unwrap_or(0) << FACTORS_SHIFT;
+        for (set, flag) in
+            [(self.snapped, FLAG_SNAPPED), (ordered, FLAG_ORDER), (long, FLAG_LONG_STEP), (flat, FLAG_FLAT)]
+        {
+            flags |= if set { flag } else { 0 };
+        }
+        out.push(flags);
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = bits.to_le_bytes();
+        if long {
+            out.extend([b0, b1, b2, b3]);
+        }
+        out.extend([b4, b5, b6, b7]);
+        put_varint(out, zigzag(self.origin));
+        if ordered {
+            write_order(out, &self.order, shape);
+        }
+    }
+
+    fn read_from(c: &mut Cursor, shape: &Shape) -> Result<Self, FormatError> {
+        let flags = c.u8("multilevel flags")?;
+        let is = |flag: u8| flags & flag != 0;
+        if flags & FLAGS_RESERVED != 0 || is(FLAG_FLAT) && is(FLAG_ORDER) {
+            return Err(FormatError::Code { what: "multilevel flags" });
+        }
+        let step = if is(FLAG_LONG_STEP) {
+            c.f64("multilevel step")?
+        } else {
+            f64::from_bits(u64::from(c.u32("multilevel step")?) << 32)
+        };
+        if !(step > 0.0 && step < f64::INFINITY) {
+            return Err(FormatError::Code { what: "multilevel step" });
+        }
+        let origin = unzigzag(c.varint("multilevel origin")?);
+        if origin.unsigned_abs() > ORIGIN_MAX {
+            return Err(FormatError::Code { what: "multilevel origin" });
+        }
+        let order = if is(FLAG_FLAT) {
+            Order::new()
+        } else if is(FLAG_ORDER) {
+            read_order(c, shape)?
+        } else {
+            round_robin(shape)
+        };
+        Ok(Header { snapped: is(FLAG_SNAPPED), factors: usize::from(flags >> FACTORS_SHIFT & 3), step, origin, order })
+    }
+
+    fn setup(&self, tolerance: f64) -> Setup {
+        Setup {
+            order: self.order.clone(),
+            quantizer: Quantizer::new(self.step, self.snapped),
+            origin: self.first(),
+            factors: FACTORS.get(self.factors).copied().unwrap_or([1.0; 4]),
+            step: self.step,
+            tolerance,
+        }
+    }
+
+    /// Prediction of the first point.
+    fn first(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "the origin is below 2^53")]
+        let origin = self.origin as f64;
+        origin * self.step
+    }
+}
+
+/// Bits per entry of an order among `axes` axes.
+fn order_bits(axes: usize) -> u32 {
+    axes.next_power_of_two().trailing_zeros()
+}
+
+/// Entries of an order as places among the real axes, lowest bits of each byte first (SPEC 9.2.1).
+fn write_order(out: &mut Vec<u8>, order: &Order, shape: &Shape) {
+    let axes: Vec<usize> = shape.real_axes().collect();
+    let bits = order_bits(axes.len());
+    let (mut pending, mut count) = (0u32, 0u32);
+    for entry in order {
+        let place = axes.iter().position(|a| *a == usize::from(*entry)).unwrap_or(0);
+        pending |= u32::try_from(place).unwrap_or(0) << count;
+        count = count.wrapping_add(bits);
+        while count >= 8 {
+            let [low, ..] = pending.to_le_bytes();
+            out.push(low);
+            pending >>= 8;
+            count = count.wrapping_sub(8);
+        }
+    }
+    if count > 0 {
+        let [low, ..] = pending.to_le_bytes();
+        out.push(low);
+    }
+}
+
+fn read_order(c: &mut Cursor, shape: &Shape) -> Result<Order, FormatError> {
+    let bad = FormatError::Code { what: "multilevel order" };
+    let axes: Vec<usize> = shape.real_axes().collect();
+    let bits = order_bits(axes.len());
+    let mut left = shape.extents.map(halvings);
+    let total: u32 = left.iter().sum();
+    let mut order = Order::new();
+    let (mut pending, mut count) = (0u32, 0u32);
+    for _ in 0..total {
+        while count < bits {
+            pending |= u32::from(c.u8("multilevel order")?) << count;
+            count = count.wrapping_add(8);
+        }
+        let place = pending & !(u32::MAX << bits);
+        pending >>= bits;
+        count = count.wrapping_sub(bits);
+        let axis = *usize::try_from(place).ok().and_then(|p| axes.get(p)).ok_or(bad.clone())?;
+        let rest = left.get_mut(axis).ok_or(bad.clone())?;
+        *rest = rest.checked_sub(1).ok_or(bad.clone())?;
+        order.push(u8::try_from(axis).map_err(|_| bad.clone())?);
+    }
+    if pending != 0 || order == round_robin(shape) {
+        return Err(bad);
+    }
+    Ok(order)
+}
+
+/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
+/// `None` if the values do not suit: corrections too large, or the tolerance below their precision.
+pub(crate) fn encode(
+    values: &[f64],
+    grid: &Grid,
+    tolerance: f64,
+    _options: &Options,
+    recon: &mut [f64],
+) -> Option<Vec<u8>> {
+    let shape = Shape::new(grid.dims);
+    let step = f64::from_bits((2.0 * tolerance).to_bits() & !0xffff_ffff);
+    if !(step > 0.0 && step < f64::INFINITY) {
+        return None;
+    }
+    let first = values.iter().enumerate().find(|(i, _)| grid.is_ordinary(*i)).map_or(0.0, |(_, v)| *v);
+    #[allow(clippy::cast_possible_truncation, reason = "checked against the largest origin")]
+    let origin = (first / step).round_ties_even() as i64;
+    if origin.unsigned_abs() > ORIGIN_MAX {
+        return None;
+    }
+    let mut header = Header { snapped: false, factors: 0, step, origin, order: Order::new() };
+    let constant = header.first();
+    if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
+        recon.fill(constant);
+        let mut out = Vec::new();
+        header.write_to(&mut out, &shape);
+        return Some(out);
+    }
+    if header.order.is_empty() && shape.real_axes().next().is_none() {
+        return None;
+    }
+    header.order = survey::greedy(values, grid, &shape, step);
+    let mut coder = Encoder::new();
+    small::run(&mut coder, Some(values), grid, &header.setup(tolerance), recon).ok()?;
+    let mut out = Vec::new();
+    header.write_to(&mut out, &shape);
+    out.extend(coder.finish());
+    Some(out)
+}
+
+/// Decodes what [`encode`] made for the same grid.
+///
+/// # Errors
+/// If the bytes are not what some encoder could have made, as far as that is seen.
+pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
+    let shape = Shape::new(grid.dims);
+    let mut c = Cursor::new(bytes);
+    let header = Header::read_from(&mut c, &shape)?;
+    if header.order.is_empty() {
+        out.fill(header.first());
+        return c.finish("multilevel header");
+    }
+    let mut coder = Decoder::new(c.take_rest());
+    small::run(&mut coder, None, grid, &header.setup(0.0), out)?;
+    coder.finish("multilevel payload")
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small test data")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> Option<Vec<u8>> {
+        let grid = Grid { dims, ordinary };
+        let mut recon = vec![0.0; values.len()];
+        let bytes = encode(values, &grid, tolerance, &Options { profile: Profile::Small }, &mut recon)?;
+        let mut out = vec![0.0; values.len()];
+        decode(&bytes, &grid, &mut out).unwrap();
+        for i in 0..values.len() {
+            if grid.is_ordinary(i) {
+                assert_eq!(out[i].to_bits(), recon[i].to_bits());
+                assert!((values[i] - out[i]).abs() <= tolerance);
+            }
+        }
+        Some(bytes)
+    }
+
+    #[test]
+    fn a_constant_costs_a_few_bytes() {
+        let bytes = round_trip(&[273.15; 10000], &[10, 10, 100], None, 0.01).unwrap();
+        assert!(bytes.len() <= 8, "{}", bytes.len());
+    }
+
+    #[test]
+    fn a_smooth_field_is_small() {
+        let values: Vec<f64> = (0..40_000i32).map(|i| f64::from(i % 200).sqrt() + f64::from(i / 200) * 0.02).collect();
+        let bytes = round_trip(&values, &[200, 200], None, 0.01).unwrap();
+        assert!(bytes.len() < 600, "{}", bytes.len());
+    }
+
+    #[test]
+    fn an_empty_frame_and_a_frame_without_ordinary_points() {
+        assert!(round_trip(&[], &[0], None, 1.0).is_some());
+        assert!(round_trip(&[1.0, 2.0], &[2], Some(&[false, false]), 1.0).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn anything_round_trips(
+            dims in prop::collection::vec(1usize..7, 1..7),
+            seed in prop::collection::vec((-1e3f64..1e3, any::<bool>()), 1..64),
+            tolerance in 1e-4f64..1e2,
+            masked in any::<bool>(),
+        ) {
+            let n: usize = dims.iter().product();
+            let values: Vec<f64> = (0..n).map(|i| seed[i % seed.len()].0 * (i / seed.len() + 1) as f64).collect();
+            let ordinary: Vec<bool> = (0..n).map(|i| seed[(i * 7) % seed.len()].1).collect();
+            round_trip(&values, &dims, masked.then_some(&ordinary[..]), tolerance).unwrap();
+        }
+
+        #[test]
+        fn damage_never_panics(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            dims in prop::collection::vec(1usize..9, 1..5),
+        ) {
+            let mut out = vec![0.0; dims.iter().product()];
+            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, &mut out);
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The coder of the smallest files: least-squares prediction learned on the way, corrections coded in many contexts
+//! (SPEC 9.2.4, 9.2.5).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, quantized features are clamped"
+)]
+
+use super::pass::{AXES, Order, Pass, Shape, passes};
+use crate::codec::arithmetic::BitCoder;
+use crate::error::FormatError;
+use crate::lattice::Grid;
+use crate::lattice::quantizer::Quantizer;
+use crate::lattice::residual::{Expert, Given, ResidualCoder};
+use crate::lattice::stencil::{Stencil, TAPS};
+
+const CONTEXTS: usize = 18;
+const SELECTORS: usize = 6;
+const EXPERTS: usize = 3;
+type Residuals = ResidualCoder<CONTEXTS, SELECTORS, EXPERTS, 40, 8>;
+type Known = Given<CONTEXTS, SELECTORS, EXPERTS>;
+
+/// How many neighbors' corrections are summed.
+const NEAR: usize = 6;
+const FAR: usize = 16;
+
+/// What is kept of every decoded point.
+struct Field<'a> {
+    /// NaN until decoded.
+    recon: &'a mut [f64],
+    codes: Vec<i16>,
+    /// How far the stencil and the interpolation were off, in steps.
+    misses: Vec<[f32; 2]>,
+}
+
+/// A neighbor as an offset, with the range of inner coordinates in which it is inside the grid.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    delta: [i8; AXES],
+    offset: isize,
+    low: usize,
+    high: usize,
+    /// Whether the outer coordinates of the line allow it.
+    open: bool,
+}
+
+/// The neighbors of one pass.
+struct Links {
+    all: Vec<Link>,
+    /// Inner coordinates in which all are inside the grid.
+    low: usize,
+    high: usize,
+    inside: bool,
+}
+
+impl Links {
+    fn new(deltas: impl Iterator<Item = [i8; AXES]>, pass: &Pass, shape: &Shape) -> Self {
+        let inner = AXES - 1;
+        let extent = shape.extents[inner];
+        let all = deltas
+            .map(|delta| {
+                let offset =
+                    (0..AXES).map(|a| isize::from(delta[a]) * (pass.unit[a] * shape.strides[a]) as isize).sum();
+                let reach = isize::from(delta[inner]) * pass.unit[inner] as isize;
+                let low = (-reach).max(0) as usize;
+                let high = extent.saturating_sub(1 + reach.max(0) as usize);
+                // An empty range keeps low above high.
+                let low = if reach.unsigned_abs() >= extent { usize::MAX } else { low };
+                Link { delta, offset, low, high, open: false }
+            })
+            .collect();
+        Links { all, low: 0, high: 0, inside: false }
+    }
+
+    /// Prepares for a line with outer coordinates `at`.
+    fn enter(&mut self, at: &[usize; AXES], pass: &Pass, shape: &Shape) {
+        self.inside = true;
+        (self.low, self.high) = (0, usize::MAX);
+        for l in &mut self.all {
+            l.open = (0..AXES - 1)
+                .all(|a| at[a].wrapping_add_signed(isize::from(l.delta[a]) * pass.unit[a] as isize) < shape.extents[a]);
+            self.inside &= l.open;
+            self.low = self.low.max(l.low);
+            self.high = self.high.min(l.high);
+        }
+    }
+
+    /// Index of neighbor `n` of the point `i` with inner coordinate `x`.
+    #[inline(always)]
+    fn index(&self, n: usize, i: usize, x: usize) -> Option<usize> {
+        let l = &self.all[n];
+        let ok = (self.inside && x >= self.low && x <= self.high) || (l.open && x >= l.low && x <= l.high);
+        ok.then(|| i.wrapping_add_signed(l.offset))
+    }
+}
+
+/// Running mean of magnitudes, by context.
+#[derive(Debug, Clone, Copy)]
+struct Mean {
+    value: f32,
+    count: f32,
+}
+
+impl Mean {
+    #[inline(always)]
+    fn learn(&mut self, x: f32) {
+        if self.count < 60.0 {
+            self.count += 1.0;
+        }
+        self.value += (x - self.value) / (self.count + 1.0);
+    }
+}
+
+/// Logarithmic bins, `4 >> coarse` to the octave from 2^-6 up.
+#[inline(always)]
+fn bin(x: f32, coarse: u32, bins: u32) -> u32 {
+    let base = (127 - 6) << 2;
+    ((x.to_bits() >> 21).saturating_sub(base) >> coarse).min(bins - 1)
+}
+
+/// Like [`bin`], with the sign.
+#[inline(always)]
+fn signed_bin(x: f32, coarse: u32, bins: u32) -> u32 {
+    2 * bin(x.abs(), coarse, bins) + u32::from(x < 0.0)
+}
+
+#[inline(always)]
+fn capped(k: i16, cap: i16) -> u32 {
+    (k.clamp(-cap, cap) + cap) as u32
+}
+
+/// Mixes up to four numbers into a hash.
+#[inline(always)]
+fn hash(salt: u32, a: u32, b: u32, c: u32) -> u32 {
+    let h = (salt + 1).wrapping_mul(0x9E37_79B1) ^ a.wrapping_mul(0x85EB_CA6B);
+    let h = (h ^ (h >> 16)).wrapping_add(b).wrapping_mul(0xC2B2_AE35);
+    (h ^ (h >> 15)).wrapping_add(c).wrapping_mul(0x27D4_EB2F)
+}
+
+/// How the values of a frame are coded.
+pub(crate) struct Setup {
+    pub(crate) order: Order,
+    pub(crate) quantizer: Quantizer,
+    /// What the first point is predicted to be.
+    pub(crate) origin: f64,
+    /// Step sizes of levels 1, 2, .. as factors of the step; the last holds for all further ones.
+    pub(crate) factors: [f64; 4],
+    pub(crate) step: f64,
+    pub(crate) tolerance: f64,
+}
+
+/// Codes all ordinary points: from `values` if given, else decoding. `recon` receives what the decoder gets.
+pub(crate) fn run<C: BitCoder>(
+    coder: &mut C,
+    values: Option<&[f64]>,
+    grid: &Grid,
+    setup: &Setup,
+    recon: &mut [f64],
+) -> Result<(), FormatError> {
+    let shape = Shape::new(grid.dims);
+    let n = grid.len();
+    let row_bits = (usize::BITS - n.leading_zeros()).saturating_sub(5).clamp(5, 14);
+    recon.fill(f64::NAN);
+    let mut state = State {
+        field: Field { recon, codes: vec![0; n], misses: vec![[0.0; 2]; n] },
+        residuals: Residuals::new(row_bits, [64, 64, 64, 64, 64, 1], 64),
+        scales: vec![Mean { value: 1.0, count: 1.0 }; 32 * 40 * 12],
+        fallback: setup.origin,
+    };
+    if grid.is_ordinary(0) && n > 0 {
+        let known = Known {
+            contexts: [u32::MAX; CONTEXTS],
+            selectors: [0; SELECTORS],
+            experts: [Expert { center: 0.0, inverse_scale: 1.0 }; EXPERTS],
+            refinement: 0,
+        };
+        let (_, _) = state.settle(coder, values, 0, setup.origin, &setup.quantizer, setup.tolerance, &known)?;
+    }
+    let mut stencils: Vec<(Vec<[i8; AXES]>, Stencil)> = Vec::new();
+    for pass in passes(&shape, &setup.order) {
+        let taps = pass.taps(&shape, 24);
+        let deltas: Vec<[i8; AXES]> = taps.iter().map(|t| t.delta).collect();
+        let mut stencil = match stencils.iter().position(|s| s.0 == deltas) {
+            Some(i) => {
+                let mut s = stencils.swap_remove(i).1;
+                s.descend(100.0);
+                s
+            }
+            None => Stencil::new(deltas.len(), 1.0 + 1.0 / 4096.0),
+        };
+        state.pass(coder, values, grid, &shape, &pass, setup, &taps, &mut stencil)?;
+        stencils.push((deltas, stencil));
+    }
+    Ok(())
+}
+
+struct State<'a> {
+    field: Field<'a>,
+    residuals: Residuals,
+    scales: Vec<Mean>,
+    /// Prediction where nothing around is known.
+    fallback: f64,
+}
+
+impl State<'_> {
+    /// Codes the correction of point `i` and puts the point into the field.
+    #[allow(clippy::too_many_arguments, reason = "inlined into the two places that code a point")]
+    #[inline(always)]
+    fn settle<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        values: Option<&[f64]>,
+        i: usize,
+        prediction: f64,
+        quantizer: &Quantizer,
+        tolerance: f64,
+        known: &Known,
+    ) -> Result<(i32, f64), FormatError> {
+        let k = match values {
+            Some(v) => {
+                quantizer.quantize(v[i], prediction, tolerance).ok_or(FormatError::Code { what: "correction" })?
+            }
+            None => 0,
+        };
+        let k = self.residuals.code(coder, k, known);
+        let r = quantizer.reconstruct(prediction, k);
+        self.field.recon[i] = r;
+        self.field.codes[i] = k.clamp(-32767, 32767) as i16;
+        self.fallback = r;
+        Ok((k, r))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call")]
+    fn pass<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        values: Option<&[f64]>,
+        grid: &Grid,
+        shape: &Shape,
+        pass: &Pass,
+        setup: &Setup,
+        taps: &[super::pass::Tap],
+        stencil: &mut Stencil,
+    ) -> Result<(), FormatError> {
+        let factor = setup.factors[(pass.level as usize).min(3)];
+        let step = setup.step * factor;
+        let tolerance = setup.tolerance * factor;
+        let quantizer = setup.quantizer.with_step(step);
+        let inverse = 1.0 / step;
+
+        let mut near: Vec<_> = taps.iter().filter(|t| t.delta.iter().all(|d| d.abs() < 3)).copied().collect();
+        near.sort_by_key(|t| t.distance);
+        near.truncate(FAR);
+        let before = |a: usize| {
+            let mut d = [0i8; AXES];
+            d[a] = -((pass.step[a] / pass.unit[a]).min(2) as i8);
+            d
+        };
+        let real: Vec<usize> = shape.real_axes().collect();
+        let mut causal: Vec<[i8; AXES]> = real.iter().rev().take(3).map(|a| before(*a)).collect();
+        let causal_count = causal.len();
+        causal.extend(real.iter().rev().take(1).map(|a| before(*a).map(|d| 2 * d)));
+        let mut tap_links = Links::new(taps.iter().map(|t| t.delta), pass, shape);
+        let mut near_links = Links::new(near.iter().map(|t| t.delta), pass, shape);
+        let mut causal_links = Links::new(causal.iter().copied(), pass, shape);
+        let level = pass.level.min(3);
+        let kind = pass.axis as u32 * 4 + level;
+
+        let inner = AXES - 1;
+        let mut at = pass.start;
+        loop {
+            for links in [&mut tap_links, &mut near_links, &mut causal_links] {
+                links.enter(&at, pass, shape);
+            }
+            let base: usize = (0..inner).map(|a| at[a] * shape.strides[a]).sum();
+            let mut x = pass.start[inner];
+            while x < shape.extents[inner] {
+                let i = base + x;
+                if !grid.is_ordinary(i) {
+                    x += pass.step[inner];
+                    continue;
+                }
+                // Neighbors, and what plain interpolation makes of them.
+                let mut v = [f64::NAN; TAPS];
+                for (t, v) in v.iter_mut().enumerate().take(taps.len()) {
+                    if let Some(j) = tap_links.index(t, i, x) {
+                        *v = self.field.recon[j];
+                    }
+                }
+                let (flat, cubic) = interpolate(&v, 1, self.fallback);
+                let mut features = [0f64; TAPS];
+                let (mut low, mut high) = (0f64, 0f64);
+                for (f, v) in features.iter_mut().zip(&v) {
+                    let d = (v - cubic) * inverse;
+                    // Unknown neighbors say nothing.
+                    *f = if d.abs() < 1e12 { d } else { 0.0 };
+                    low = low.min(*f);
+                    high = high.max(*f);
+                }
+                let margin = (high - low) * 0.5;
+                let learned = stencil.predict(&features).clamp(low - margin, high + margin);
+
+                // Neighbors' corrections and misses.
+                let mut codes = [0i16; FAR];
+                let (mut miss, mut weight) = ([1e-3f32; 2], 1e-2f32);
+                for (n, c) in codes.iter_mut().enumerate().take(near.len()) {
+                    if let Some(j) = near_links.index(n, i, x) {
+                        *c = self.field.codes[j];
+                        let m = self.field.misses[j];
+                        let w = if n < NEAR { 2.0 } else { 1.0 };
+                        miss[0] += w * m[0];
+                        miss[1] += w * m[1];
+                        weight += w;
+                    }
+                }
+                let mut past = [0i16; 4];
+                for (n, c) in past.iter_mut().enumerate().take(causal.len()) {
+                    if let Some(j) = causal_links.index(n, i, x) {
+                        *c = self.field.codes[j];
+                        if n < causal_count {
+                            let m = self.field.misses[j];
+                            miss[0] += 3.0 * m[0];
+                            miss[1] += 3.0 * m[1];
+                            weight += 3.0;
+                        }
+                    }
+                }
+                let miss = miss.map(|m| m / weight);
+
+                // The blend trusts each predictor by its misses around.
+                let trust = miss.map(|m| f64::from(1.0 / (m * m + 1e-4)));
+                let shift = learned * (trust[0] / (trust[0] + trust[1]));
+                let mut prediction = cubic + shift * step;
+                if prediction.is_nan() || prediction.abs() > 1e300 {
+                    prediction = self.fallback;
+                }
+
+                let near_sum: u32 = codes[..NEAR].iter().map(|c| u32::from(c.unsigned_abs())).sum();
+                let far_sum: u32 = codes[NEAR..].iter().map(|c| u32::from(c.unsigned_abs())).sum();
+                let past_sum: u32 = past[..3].iter().map(|c| u32::from(c.unsigned_abs())).sum();
+                let sign_sum: i32 = codes[..NEAR].iter().chain(&past[..3]).map(|c| i32::from(*c)).sum();
+                let near_bin = bin(near_sum as f32 / 32.0, 1, 24);
+                let far_bin = bin(far_sum as f32 / 64.0, 1, 24);
+                let past_bin = bin(past_sum as f32 / 32.0, 1, 24);
+                let miss_bin = bin(miss[0], 0, 40);
+                let bend = ((flat - cubic) * inverse) as f32;
+                let learned_f = (learned - shift) as f32;
+                let back = (-shift) as f32;
+                let spread = ((high - low) as f32) * 0.25;
+                let slope = ((v[1] - v[0]) * inverse) as f32;
+                let [w, north, up, ww] = past;
+                let (l, r) = (codes[0], codes[1]);
+                let scale_at = (kind as usize * 40 + miss_bin as usize) * 12 + bin(spread, 2, 12) as usize;
+                let mean = self.scales[scale_at].value;
+                let mean_bin = bin(mean, 0, 40);
+                let contexts = [
+                    hash(0, near_bin, past_bin, kind),
+                    hash(1, near_bin, far_bin, past_bin),
+                    hash(2, capped(l, 2), capped(r, 2), capped(w, 3)),
+                    hash(3, capped(w, 4), capped(north, 4), capped(up, 2)),
+                    hash(4, far_bin, kind, capped(w, 1)),
+                    hash(5, signed_bin(bend, 1, 20), near_bin, 0),
+                    hash(6, signed_bin(learned_f, 1, 20), signed_bin(back, 1, 20), 0),
+                    hash(7, bin(slope.abs(), 1, 24), near_bin, past_bin),
+                    hash(8, bin(spread, 0, 60), past_bin, 0),
+                    hash(9, mean_bin, kind, 0),
+                    hash(10, mean_bin, near_bin, 0),
+                    hash(11, mean_bin, capped(w, 2), capped(north, 2)),
+                    hash(12, (sign_sum.clamp(-12, 12) + 12) as u32, mean_bin >> 1, 0),
+                    hash(13, capped(l, 1) * 3 + capped(r, 1), capped(w, 1) * 3 + capped(north, 1), capped(up, 1)),
+                    hash(14, ((prediction * inverse * 0.125).clamp(-1e6, 1e6)) as i32 as u32, 0, 0),
+                    hash(15, capped(w, 5), capped(ww, 5), 0),
+                    hash(16, miss_bin, bin(miss[1], 1, 20), level),
+                    hash(17, codes[..NEAR].iter().fold(0, |h, c| h * 3 + capped(*c, 1)), 0, 0),
+                ];
+                let steep = 1.386 / (mean + 0.02);
+                let known = Known {
+                    contexts,
+                    selectors: [
+                        kind as usize,
+                        near_bin as usize,
+                        mean_bin as usize,
+                        past_bin as usize,
+                        (capped(w, 1) * 9 + capped(north, 1) * 3 + capped(l, 1)) as usize,
+                        0,
+                    ],
+                    experts: [
+                        Expert { center: 0.0, inverse_scale: steep },
+                        Expert { center: learned_f, inverse_scale: 1.386 / (miss[0] + 0.05) },
+                        Expert { center: back, inverse_scale: 1.386 / (miss[1] + 0.05) },
+                    ],
+                    refinement: mean_bin as usize,
+                };
+                let (k, recon) = self.settle(coder, values, i, prediction, &quantizer, tolerance, &known)?;
+
+                let truth = (recon - cubic) * inverse;
+                self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
+                self.scales[scale_at].learn((k.unsigned_abs() as f32).min(1e6));
+                let noise = f64::from(mean) + 0.3;
+                stencil.learn(&features, truth.clamp(-1e9, 1e9), 1.0 / (noise * noise));
+                x += pass.step[inner];
+            }
+            let Some(a) = (0..inner).rev().find(|a| at[*a] + pass.step[*a] < shape.extents[*a]) else { break };
+            at[a] += pass.step[a];
+            at[a + 1..inner].copy_from_slice(&pass.start[a + 1..inner]);
+        }
+        Ok(())
+    }
+}
+
+/// Linear and cubic interpolation along the odd axes, each with neighbors at -1, 1, -3, 3; mean over the axes that
+/// lie between two known points, else over those that are known on one side, else `fallback`.
+#[inline(always)]
+fn interpolate(v: &[f64; TAPS], axes: usize, fallback: f64) -> (f64, f64) {
+    let (mut flat, mut cubic, mut count) = (0.0, 0.0, 0.0);
+    let (mut edge, mut edges) = (0.0, 0.0);
+    for a in v.chunks_exact(4).take(axes) {
+        let (l, r, ll, rr) = (a[0], a[1], a[2], a[3]);
+        match (!l.is_nan(), !r.is_nan(), !ll.is_nan(), !rr.is_nan()) {
+            (true, true, far_left, far_right) => {
+                flat += (l + r) * 0.5;
+                cubic += match (far_left, far_right) {
+                    (true, true) => (l + r) * 0.5625 - (ll + rr) * 0.0625,
+                    (true, false) => l * 0.75 + r * 0.375 - ll * 0.125,
+                    (false, true) => r * 0.75 + l * 0.375 - rr * 0.125,
+                    (false, false) => (l + r) * 0.5,
+                };
+                count += 1.0;
+            }
+            (true, false, far, _) => {
+                edge += if far { l * 1.5 - ll * 0.5 } else { l };
+                edges += 1.0;
+            }
+            (false, true, _, far) => {
+                edge += if far { r * 1.5 - rr * 0.5 } else { r };
+                edges += 1.0;
+            }
+            _ => {}
+        }
+    }
+    if count > 0.0 {
+        return (flat / count, cubic / count);
+    }
+    if edges > 0.0 {
+        return (edge / edges, edge / edges);
+    }
+    let known = || v.iter().filter(|v| v.is_finite());
+    let total = known().count();
+    if total > 0 {
+        let mean = known().sum::<f64>() / total as f64;
+        return (mean, mean);
+    }
+    (fallback, fallback)
+}
