@@ -8,6 +8,7 @@
     reason = "numeric inner loops over slices whose lengths are fixed by the grid; sums that input can reach wrap"
 )]
 
+mod classes;
 mod raster;
 mod scale;
 mod shape;
@@ -63,6 +64,9 @@ impl Sample for f64 {
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
 
+/// Values spread over more steps than this do not suit: single precision would not place them well.
+const LARGEST_SPREAD: f64 = 262_144.0;
+
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
 pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon: &mut [T]) -> Option<Vec<u8>> {
@@ -90,7 +94,7 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon
         return Some(out);
     }
     let scale = Scale::fit::<T>(low, high, tolerance);
-    if !(spread / scale.step < raster::LARGEST) || !(1.0 / scale.step).is_finite() {
+    if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }
     let mut out = vec![RASTER];

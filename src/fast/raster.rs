@@ -1,38 +1,36 @@
-//! Raster mode: values are rounded to the lattice first, then each is predicted by a stencil from lattice values before
-//! it (SPEC 9.4.3).
+//! Raster mode: each value is predicted by a stencil from reconstructed values before it (SPEC 9.4.3).
 
 use super::Sample;
 use super::scale::Scale;
-use super::shape::{OUTER, Shape};
-use super::stencil::{self, Layout, ONE, PAD, Padded, WEIGHT_BITS, Weights};
-use super::tokens::{TokenReader, TokenWriter, activities, magnitudes, mean_activity};
+use super::shape::{ABREAST, OUTER, Shape, Wavefront};
+use super::stencil::{self, Layout, ONE, PAD, Padded, Weights};
+use super::tokens::{TokenReader, TokenWriter, activities, mean_activity};
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
-/// Lattice values beyond this magnitude would overflow the sums of the prediction.
-pub(super) const LARGEST: f64 = 131_072.0;
-
 /// One kind of row and how it is predicted.
 struct Predictor {
     layout: Layout,
-    weights: Weights,
-    /// The taps with a weight other than 0.
+    /// Weights of the one and the two points before.
+    before: [f32; 2],
+    /// Way, place and weight of the taps whose weight is not 0.
     active: Vec<(usize, usize, f32)>,
 }
 
 impl Predictor {
-    fn new(layout: Layout, weights: Weights) -> Self {
+    fn new(layout: Layout, weights: &Weights) -> Self {
+        let scaled = |w: i32| w as f32 * (1.0 / ONE as f32);
         let taps = layout.taps.iter().zip(&weights.taps);
-        let active = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (t.way, t.at, *w as f32)).collect();
-        Predictor { layout, weights, active }
+        let active = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (t.way, t.at, scaled(*w))).collect();
+        Predictor { layout, before: weights.before.map(scaled), active }
     }
 
-    /// Sums the part of the prediction that comes from earlier rows, scaled by `ONE` and with a half for rounding.
+    /// Sums the part of the prediction that comes from earlier rows.
     fn sum(&self, data: &Padded, rows: &[usize], out: &mut [f32]) {
         let n = out.len();
         let row = |k: &(usize, usize, f32)| &data.row(rows[k.0])[k.1..k.1 + n];
-        out.fill((ONE / 2) as f32);
+        out.fill(0.0);
         let (fours, rest) = self.active.as_chunks::<4>();
         for [a, b, c, d] in fours {
             let rows = row(a).iter().zip(row(b)).zip(row(c)).zip(row(d));
@@ -70,15 +68,13 @@ impl Magnitudes {
         &self.data[r * self.pitch..(r + 1) * self.pitch]
     }
 
-    fn set(&mut self, r: usize, tokens: &[u8]) -> &[u8] {
-        let row = &mut self.data[r * self.pitch + 1..][..self.pitch - 2];
-        magnitudes(tokens, row);
-        row
+    fn row_mut(&mut self, r: usize) -> &mut [u8] {
+        &mut self.data[r * self.pitch + 1..][..self.pitch - 2]
     }
 
-    /// Activities of row `r` at `position`, from the row before along each outer axis.
-    fn activities(&self, shape: &Shape, r: usize, position: [usize; OUTER], otherwise: i16, out: &mut [i16]) {
-        let strides = shape.strides();
+    /// Activities of row `r`, from the row before along each outer axis.
+    fn activities(&self, shape: &Shape, r: usize, otherwise: i16, out: &mut [i16]) {
+        let (position, strides) = (shape.position(r), shape.strides());
         let mut rows: [&[u8]; OUTER] = [&[]; OUTER];
         let mut n = 0;
         for a in (0..OUTER).rev() {
@@ -91,8 +87,156 @@ impl Magnitudes {
     }
 }
 
-/// Activity that the first row starts from.
+/// Activity of rows without an earlier one.
 const FIRST_ACTIVITY: i16 = 24;
+
+/// What the rows of a group are worked on in: sums on the way in, reconstructed values on the way out.
+struct Lanes {
+    values: [Vec<f32>; ABREAST],
+    /// Differences to the prediction, in steps.
+    codes: [Vec<f32>; ABREAST],
+    before: [[f32; 2]; ABREAST],
+    /// What stands before the first value of a row.
+    start: [f32; ABREAST],
+}
+
+impl Lanes {
+    fn new(n: usize) -> Self {
+        Lanes {
+            values: std::array::from_fn(|_| vec![0.0; n]),
+            codes: std::array::from_fn(|_| vec![0.0; n]),
+            before: [[0.0; 2]; ABREAST],
+            start: [0.0; ABREAST],
+        }
+    }
+
+    /// Adds to the sums of the first `K` lanes what comes from the same row, and the codes.
+    fn reconstruct<const K: usize>(&mut self) {
+        let n = self.values[0].len();
+        let mut values = self.values.iter_mut();
+        let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
+        let codes: [&[f32]; K] = std::array::from_fn(|k| &self.codes[k][..n]);
+        let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
+        let mut two = one;
+        for x in 0..n {
+            for k in 0..K {
+                let [a, b] = self.before[k];
+                let prediction = (values[k][x] + b * two[k]) + a * one[k];
+                (two[k], one[k]) = (one[k], prediction + codes[k][x]);
+                values[k][x] = one[k];
+            }
+        }
+    }
+
+    /// Quantizes what the prediction leaves of `targets`; returns the largest such difference.
+    fn quantize<const K: usize>(&mut self, targets: &[Vec<f32>; ABREAST]) -> f32 {
+        let n = self.values[0].len();
+        let mut values = self.values.iter_mut();
+        let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
+        let mut codes = self.codes.iter_mut();
+        let codes: [&mut [f32]; K] = std::array::from_fn(|_| codes.next().map_or(&mut [][..], |v| &mut v[..n]));
+        let targets: [&[f32]; K] = std::array::from_fn(|k| &targets[k][..n]);
+        let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
+        let mut two = one;
+        let mut widest = [0f32; K];
+        for x in 0..n {
+            for k in 0..K {
+                let [a, b] = self.before[k];
+                let prediction = (values[k][x] + b * two[k]) + a * one[k];
+                let code = (targets[k][x] - prediction) + ROUND - ROUND;
+                (two[k], one[k]) = (one[k], prediction + code);
+                values[k][x] = one[k];
+                codes[k][x] = code;
+                widest[k] = if code.abs() > widest[k] { code.abs() } else { widest[k] };
+            }
+        }
+        widest.into_iter().fold(0.0, f32::max)
+    }
+
+    /// As [`Lanes::reconstruct`] for one lane of which some points repeat the one before.
+    fn reconstruct_masked(&mut self, k: usize, ordinary: &[bool]) {
+        let [a, b] = self.before[k];
+        let (mut one, mut two) = (self.start[k], self.start[k]);
+        for ((v, c), o) in self.values[k].iter_mut().zip(&self.codes[k]).zip(ordinary) {
+            let prediction = (*v + b * two) + a * one;
+            (two, one) = (one, if *o { prediction + c } else { one });
+            *v = one;
+        }
+    }
+
+    /// As [`Lanes::quantize`] for one lane of which some points repeat the one before.
+    fn quantize_masked(&mut self, k: usize, targets: &[f32], ordinary: &[bool]) -> f32 {
+        let [a, b] = self.before[k];
+        let (mut one, mut two, mut widest) = (self.start[k], self.start[k], 0f32);
+        for (((v, c), t), o) in self.values[k].iter_mut().zip(&mut self.codes[k]).zip(targets).zip(ordinary) {
+            let prediction = (*v + b * two) + a * one;
+            *c = if *o { (t - prediction) + ROUND - ROUND } else { 0.0 };
+            (two, one) = (one, if *o { prediction + *c } else { one });
+            *v = one;
+            widest = if c.abs() > widest { c.abs() } else { widest };
+        }
+        widest
+    }
+}
+
+/// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to [`WIDEST`].
+const ROUND: f32 = 12_582_912.0;
+/// Codes beyond this do not suit.
+const WIDEST: f32 = 1_048_576.0;
+
+/// Everything both directions walk through the rows with.
+struct Walk<'a> {
+    shape: Shape,
+    ordinary: Option<&'a [bool]>,
+    predictors: Vec<Option<Predictor>>,
+    data: Padded,
+    magnitudes: Magnitudes,
+    front: Wavefront,
+    group: Vec<usize>,
+    rows: Vec<usize>,
+    lanes: Lanes,
+}
+
+impl<'a> Walk<'a> {
+    fn new(shape: Shape, ordinary: Option<&'a [bool]>, predictors: Vec<Option<Predictor>>) -> Self {
+        Walk {
+            ordinary,
+            predictors,
+            data: Padded::new(&shape),
+            magnitudes: Magnitudes::new(&shape),
+            front: Wavefront::new(&shape),
+            group: Vec::with_capacity(ABREAST),
+            rows: Vec::new(),
+            lanes: Lanes::new(shape.row),
+            shape,
+        }
+    }
+
+    /// Which points of row `r` are ordinary, unless all are.
+    fn mask(&self, r: usize) -> Option<&'a [bool]> {
+        let n = self.shape.row;
+        self.ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| o.iter().any(|o| !o))
+    }
+
+    /// Prepares lane `k` for row `r`.
+    fn sum(&mut self, k: usize, r: usize) {
+        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return };
+        p.layout.rows(&self.shape, r, &mut self.rows);
+        p.sum(&self.data, &self.rows, &mut self.lanes.values[k]);
+        self.lanes.before[k] = p.before;
+        self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.data.row(*r)[PAD]);
+    }
+
+    /// Keeps what lane `k` holds as row `r`, and gives its values.
+    fn keep<T: Sample>(&mut self, k: usize, r: usize, scale: &Scale, out: &mut [T]) {
+        let n = self.shape.row;
+        self.data.row_mut(r)[PAD..PAD + n].copy_from_slice(&self.lanes.values[k]);
+        self.data.pad(r);
+        for (to, v) in out[r * n..(r + 1) * n].iter_mut().zip(&self.lanes.values[k]) {
+            *to = T::from_f64(scale.value(f64::from(*v)));
+        }
+    }
+}
 
 pub(super) fn encode<T: Sample>(
     values: &[T],
@@ -102,70 +246,64 @@ pub(super) fn encode<T: Sample>(
     out: &mut Vec<u8>,
 ) -> Option<()> {
     let shape = Shape::new(grid.dims);
-    let mut data = Padded::new(&shape);
     let n = shape.row;
-    for (r, row) in values.chunks_exact(n).enumerate() {
-        data.set(r, row.iter().map(|v| scale.quantize(v.to_f64())));
+    let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
+    for k in kinds(&shape) {
+        let layout = Layout::new(k);
+        let weights = stencil::learn(k, &layout, &shape, values, scale, grid.ordinary);
+        weights.write(&layout, out);
+        predictors[k] = Some(Predictor::new(layout, &weights));
     }
-    let predictors: Vec<Option<Predictor>> = {
-        let mut p: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
-        for k in kinds(&shape) {
-            let layout = Layout::new(k);
-            let weights = stencil::learn(k, &layout, &shape, &data, grid.ordinary);
-            weights.write(&layout, out);
-            p[k] = Some(Predictor::new(layout, weights));
-        }
-        p
-    };
     let mut writer = TokenWriter::with_capacity(values.len());
-    let mut all_magnitudes = Magnitudes::new(&shape);
-    let mut sums = vec![0f32; n];
-    let mut lattice = vec![0i32; n + PAD];
+    let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
+    let mut targets: [Vec<f32>; ABREAST] = std::array::from_fn(|_| vec![0.0; n]);
     let mut codes = vec![0i32; n];
     let mut activity = vec![0i16; n];
-    let mut rows = Vec::new();
-    let mut otherwise = FIRST_ACTIVITY;
-    for r in 0..shape.rows() {
-        let position = shape.position(r);
-        let Some(p) = &predictors[stencil::kind(position)] else { return None };
-        p.layout.rows(&shape, r, &mut rows);
-        p.sum(&data, &rows, &mut sums);
-        let start = rows.first().map_or(0, |r| data.row(*r)[PAD] as i32);
-        lattice[..PAD].fill(start);
-        for (l, v) in lattice[PAD..].iter_mut().zip(&data.row(r)[PAD..]) {
-            *l = *v as i32;
-        }
-        let [one, two] = p.weights.before;
-        let mask = grid.ordinary.map(|o| &o[r * n..(r + 1) * n]).filter(|o| o.iter().any(|o| !o));
-        if let Some(mask) = mask {
-            for x in 0..n {
-                if mask[x] {
-                    let sum = (sums[x] as i32).wrapping_add(one * lattice[x + 1]).wrapping_add(two * lattice[x]);
-                    codes[x] = lattice[x + 2] - (sum >> WEIGHT_BITS);
-                } else {
-                    lattice[x + 2] = lattice[x + 1];
-                    codes[x] = 0;
-                }
+    let mut group = Vec::new();
+    while walk.front.next(&mut group) {
+        let mut masked = false;
+        for (k, r) in group.iter().enumerate() {
+            walk.sum(k, *r);
+            masked |= walk.mask(*r).is_some();
+            for (t, v) in targets[k].iter_mut().zip(&values[r * n..(r + 1) * n]) {
+                *t = scale.place(v.to_f64());
             }
-            data.set(r, lattice[PAD..].iter().map(|l| *l as f32));
+        }
+        let mut widest = 0f32;
+        if masked {
+            for (k, r) in group.iter().enumerate() {
+                let all;
+                let mask = match walk.mask(*r) {
+                    Some(m) => m,
+                    None => {
+                        all = vec![true; n];
+                        &all
+                    }
+                };
+                widest = widest.max(walk.lanes.quantize_masked(k, &targets[k], mask));
+            }
         } else {
-            let points = lattice.iter().zip(&lattice[1..]).zip(&lattice[2..]).zip(&sums);
-            for (c, (((w, v), x), s)) in codes.iter_mut().zip(points) {
-                *c = x.wrapping_sub(
-                    (*s as i32).wrapping_add(v.wrapping_mul(one)).wrapping_add(w.wrapping_mul(two)) >> WEIGHT_BITS,
-                );
+            widest = match group.len() {
+                0 => 0.0,
+                1 => walk.lanes.quantize::<1>(&targets),
+                2 => walk.lanes.quantize::<2>(&targets),
+                3 => walk.lanes.quantize::<3>(&targets),
+                _ => walk.lanes.quantize::<4>(&targets),
+            };
+        }
+        if !(widest <= WIDEST) {
+            return None;
+        }
+        for (k, r) in group.iter().enumerate() {
+            walk.magnitudes.activities(&shape, *r, FIRST_ACTIVITY, &mut activity);
+            for (i, c) in codes.iter_mut().zip(&walk.lanes.codes[k]) {
+                *i = (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
             }
-        }
-        all_magnitudes.activities(&shape, r, position, otherwise, &mut activity);
-        let tokens = writer.row(&codes, &activity, mask)?;
-        let row = all_magnitudes.set(r, tokens);
-        if r + 1 < shape.rows() && stencil::kind(shape.position(r + 1)) == 0 {
-            otherwise = mean_activity(row);
-        }
-        for (to, l) in recon[r * n..(r + 1) * n].iter_mut().zip(&lattice[PAD..]) {
-            *to = T::from_f64(scale.value(f64::from(*l)));
+            writer.row(&codes, &activity, walk.mask(*r), walk.magnitudes.row_mut(*r));
+            walk.keep(k, *r, scale, recon);
         }
     }
+    let _ = mean_activity;
     writer.finish(out);
     Some(())
 }
@@ -182,42 +320,38 @@ pub(super) fn decode<T: Sample>(
     for k in kinds(&shape) {
         let layout = Layout::new(k);
         let weights = Weights::read(&layout, cursor)?;
-        predictors[k] = Some(Predictor::new(layout, weights));
+        predictors[k] = Some(Predictor::new(layout, &weights));
     }
     let mut reader = TokenReader::new(cursor)?;
-    let mut data = Padded::new(&shape);
-    let mut all_magnitudes = Magnitudes::new(&shape);
-    let mut sums = vec![0f32; n];
-    let mut tokens = vec![0u8; n];
-    let mut codes = vec![0i32; n];
+    let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
     let mut activity = vec![0i16; n];
-    let mut rows = Vec::new();
-    for (r, to) in out.chunks_exact_mut(n).enumerate() {
-        let position = shape.position(r);
-        let Some(p) = &predictors[stencil::kind(position)] else {
-            return Err(FormatError::Code { what: "kind of row" });
-        };
-        let mask = grid.ordinary.map(|o| &o[r * n..(r + 1) * n]).filter(|o| o.iter().any(|o| !o));
-        all_magnitudes.activities(&shape, r, position, FIRST_ACTIVITY, &mut activity);
-        reader.row(&activity, mask, &mut tokens, &mut codes)?;
-        all_magnitudes.set(r, &tokens);
-        p.layout.rows(&shape, r, &mut rows);
-        p.sum(&data, &rows, &mut sums);
-        let start = rows.first().map_or(0, |r| data.row(*r)[PAD] as i32);
-        let [one, two] = p.weights.before;
-        let (mut v, mut w) = (start, start);
-        for (x, (c, s)) in codes.iter_mut().zip(&sums).enumerate() {
-            let next = if mask.is_some_and(|m| !m[x]) {
-                v
-            } else {
-                let sum = (*s as i32).wrapping_add(w.wrapping_mul(two)).wrapping_add(v.wrapping_mul(one));
-                c.wrapping_add(sum >> WEIGHT_BITS)
-            };
-            (*c, w, v) = (next, v, next);
+    let mut group = Vec::new();
+    while walk.front.next(&mut group) {
+        let mut masked = false;
+        for (k, r) in group.iter().enumerate() {
+            walk.magnitudes.activities(&shape, *r, FIRST_ACTIVITY, &mut activity);
+            let mask = walk.mask(*r);
+            reader.row(&activity, mask, &mut walk.lanes.codes[k], walk.magnitudes.row_mut(*r))?;
+            walk.sum(k, *r);
+            masked |= mask.is_some();
         }
-        data.set(r, codes.iter().map(|l| *l as f32));
-        for (to, l) in to.iter_mut().zip(&codes) {
-            *to = T::from_f64(scale.value(f64::from(*l)));
+        if masked {
+            let all = vec![true; n];
+            for (k, r) in group.iter().enumerate() {
+                let mask = walk.mask(*r).unwrap_or(&all);
+                walk.lanes.reconstruct_masked(k, mask);
+            }
+        } else {
+            match group.len() {
+                0 => {}
+                1 => walk.lanes.reconstruct::<1>(),
+                2 => walk.lanes.reconstruct::<2>(),
+                3 => walk.lanes.reconstruct::<3>(),
+                _ => walk.lanes.reconstruct::<4>(),
+            }
+        }
+        for (k, r) in group.iter().enumerate() {
+            walk.keep(k, *r, scale, out);
         }
     }
     reader.finish()

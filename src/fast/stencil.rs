@@ -1,11 +1,13 @@
 //! Linear prediction from known neighbors with weights learned on the data (SPEC 9.4.3).
 
+use super::Sample;
+use super::scale::Scale;
 use super::shape::{OUTER, Shape};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 
 /// Weights are multiples of two to the minus this.
-pub(super) const WEIGHT_BITS: u32 = 11;
+const WEIGHT_BITS: u32 = 11;
 /// Weight 1.
 pub(super) const ONE: i32 = 1 << WEIGHT_BITS;
 /// Largest magnitude of a stored weight.
@@ -167,22 +169,31 @@ impl Padded {
         &self.data[r * self.pitch..(r + 1) * self.pitch]
     }
 
-    /// Fills row `r` and repeats its first and last number at the ends.
-    pub(super) fn set(&mut self, r: usize, values: impl Iterator<Item = f32>) {
-        let row = &mut self.data[r * self.pitch..(r + 1) * self.pitch];
+    pub(super) fn row_mut(&mut self, r: usize) -> &mut [f32] {
+        &mut self.data[r * self.pitch..(r + 1) * self.pitch]
+    }
+
+    /// Repeats the first and the last number of row `r` at its ends.
+    pub(super) fn pad(&mut self, r: usize) {
+        let row = self.row_mut(r);
         let n = row.len();
-        for (to, v) in row[PAD..n - PAD].iter_mut().zip(values) {
-            *to = v;
-        }
         let (first, last) = (row[PAD], row[n - PAD - 1]);
         row[..PAD].fill(first);
         row[n - PAD..].fill(last);
     }
 }
 
-/// Learns the weights for rows of `kind` from quantized `rows`, or gives the default ones if there is too little to learn
-/// from.
-pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, ordinary: Option<&[bool]>) -> Weights {
+/// Learns the weights for rows of `kind` from `values`, or gives the default ones if there is too little to learn from.
+pub(super) fn learn<T: Sample>(
+    kind: usize,
+    layout: &Layout,
+    shape: &Shape,
+    values: &[T],
+    scale: &Scale,
+    ordinary: Option<&[bool]>,
+) -> Weights {
+    /// Variance of what rounding does to a neighbor, in steps squared.
+    const NOISE: f64 = 1.0 / 12.0;
     let population: usize =
         (0..OUTER).map(|a| if kind >> a & 1 == 1 { shape.outer[a] - 1 } else { 1 }).product::<usize>() * shape.row;
     if population < FEWEST_POINTS {
@@ -192,6 +203,7 @@ pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, 
     let samples = (population / 8).clamp(128, 4096);
     let mut matrix = [[0f64; MAX_TAPS]; MAX_TAPS];
     let mut right = [0f64; MAX_TAPS];
+    let mut total_trust = 0.0;
     let mut rows = Vec::new();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = |n: usize| {
@@ -199,6 +211,7 @@ pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, 
         (((seed >> 33) * n as u64) >> 31) as usize
     };
     let strides = shape.strides();
+    let n = shape.row;
     let mut d = [0f32; MAX_TAPS];
     for _ in 0..samples.div_ceil(4) {
         let mut r = 0;
@@ -208,21 +221,26 @@ pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, 
             }
         }
         layout.rows(shape, r, &mut rows);
-        let here = data.row(r);
         for _ in 0..4 {
-            let x = random(shape.row);
-            if ordinary.is_some_and(|o| !o[r * shape.row + x]) {
+            let x = random(n);
+            if ordinary.is_some_and(|o| !o[r * n + x]) {
                 continue;
             }
-            let west = here[x + 1];
-            d[0] = here[x] - west;
+            let at = |r: usize, x: usize| {
+                let i = r * n + x.clamp(PAD, n + PAD - 1) - PAD;
+                if ordinary.is_some_and(|o| !o[i]) { None } else { Some(scale.place(values[i].to_f64())) }
+            };
+            let Some(here) = at(r, x + 2) else { continue };
+            let west = at(r, x + 1).unwrap_or(here);
+            d[0] = at(r, x).unwrap_or(west) - west;
             let mut activity = 0.0;
             for (d, t) in d[1..].iter_mut().zip(&layout.taps) {
-                *d = data.row(rows[t.way])[x + t.at] - west;
+                *d = at(rows[t.way], x + t.at).unwrap_or(west) - west;
                 activity += *d * *d;
             }
-            let target = here[x + 2] - west;
+            let target = here - west;
             let trust = 1.0 / (1.0 + activity / taps as f32);
+            total_trust += f64::from(trust);
             for i in 0..taps {
                 let scaled = trust * d[i];
                 right[i] += f64::from(scaled * target);
@@ -231,6 +249,13 @@ pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, 
                 }
             }
         }
+    }
+    // All differences share the noise of the point before; each has that of its own neighbor too.
+    let noise = NOISE * total_trust;
+    for i in 0..taps {
+        right[i] += noise;
+        matrix[i][i] += noise;
+        matrix[i][..=i].iter_mut().for_each(|m| *m += noise);
     }
     match solve(&mut matrix, &mut right, taps) {
         Some(()) => {
