@@ -9,6 +9,7 @@
 )]
 
 mod classes;
+mod learn;
 mod raster;
 mod scale;
 mod shape;

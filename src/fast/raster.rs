@@ -1,10 +1,11 @@
 //! Raster mode: each value is predicted by a stencil from reconstructed values before it (SPEC 9.4.3).
 
 use super::Sample;
+use super::learn::learn;
 use super::scale::Scale;
 use super::shape::{ABREAST, OUTER, Shape, Wavefront};
 use super::stencil::{self, Layout, ONE, PAD, Padded, Weights};
-use super::tokens::{TokenReader, TokenWriter, activities, mean_activity};
+use super::tokens::{TokenReader, TokenWriter, activities};
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
@@ -250,7 +251,7 @@ pub(super) fn encode<T: Sample>(
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
         let layout = Layout::new(k);
-        let weights = stencil::learn(k, &layout, &shape, values, scale, grid.ordinary);
+        let weights = learn(k, &layout, &shape, values, scale, grid.ordinary);
         weights.write(&layout, out);
         predictors[k] = Some(Predictor::new(layout, &weights));
     }
@@ -303,7 +304,6 @@ pub(super) fn encode<T: Sample>(
             walk.keep(k, *r, scale, recon);
         }
     }
-    let _ = mean_activity;
     writer.finish(out);
     Some(())
 }

@@ -1,7 +1,5 @@
 //! Linear prediction from known neighbors with weights learned on the data (SPEC 9.4.3).
 
-use super::Sample;
-use super::scale::Scale;
 use super::shape::{OUTER, Shape};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
@@ -12,10 +10,6 @@ const WEIGHT_BITS: u32 = 11;
 pub(super) const ONE: i32 = 1 << WEIGHT_BITS;
 /// Largest magnitude of a stored weight.
 const LARGEST_WEIGHT: i32 = 4 * ONE;
-/// Most taps, those along the row included.
-pub(super) const MAX_TAPS: usize = 24;
-/// A kind of row with fewer points takes the default weights.
-const FEWEST_POINTS: usize = 256;
 
 /// An earlier row, as the way to it from the row that is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,21 +47,20 @@ impl Layout {
             b
         };
         for a in &axes {
-            let wide: &[usize] = if axes.len() == 1 { &[2, 1, 3, 0, 4] } else { &[2, 1, 3] };
-            l.add(Way { back: back(&[(*a, 1)]), ahead: None }, wide);
+            let at: &[usize] = if axes.len() == 1 { &[2, 1, 3, 0, 4] } else { &[2, 1, 3] };
+            l.add(Way { back: back(&[(*a, 1)]), ahead: None }, at);
         }
         for (k, a) in axes.iter().enumerate() {
             for b in &axes[k + 1..] {
-                let wide: &[usize] = if axes.len() == 2 { &[2, 1, 3] } else { &[2, 1] };
-                l.add(Way { back: back(&[(*a, 1), (*b, 1)]), ahead: None }, wide);
-                l.add(Way { back: back(&[(*b, 1)]), ahead: Some(*a) }, &[2]);
+                let at: &[usize] = if axes.len() == 2 { &[2, 1, 3] } else { &[2] };
+                l.add(Way { back: back(&[(*a, 1), (*b, 1)]), ahead: None }, at);
+                if axes.len() == 2 {
+                    l.add(Way { back: back(&[(*b, 1)]), ahead: Some(*a) }, &[2]);
+                }
             }
         }
         for a in &axes {
             l.add(Way { back: back(&[(*a, 2)]), ahead: None }, &[2]);
-        }
-        if let [a, b, c] = axes[..] {
-            l.add(Way { back: back(&[(a, 1), (b, 1), (c, 1)]), ahead: None }, &[2]);
         }
         l
     }
@@ -110,7 +103,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    fn complete(second: i32, taps: Vec<i32>) -> Self {
+    pub(super) fn complete(second: i32, taps: Vec<i32>) -> Self {
         let first = ONE - second - taps.iter().sum::<i32>();
         Weights { before: [first, second], taps }
     }
@@ -181,118 +174,4 @@ impl Padded {
         row[..PAD].fill(first);
         row[n - PAD..].fill(last);
     }
-}
-
-/// Learns the weights for rows of `kind` from `values`, or gives the default ones if there is too little to learn from.
-pub(super) fn learn<T: Sample>(
-    kind: usize,
-    layout: &Layout,
-    shape: &Shape,
-    values: &[T],
-    scale: &Scale,
-    ordinary: Option<&[bool]>,
-) -> Weights {
-    /// Variance of what rounding does to a neighbor, in steps squared.
-    const NOISE: f64 = 1.0 / 12.0;
-    let population: usize =
-        (0..OUTER).map(|a| if kind >> a & 1 == 1 { shape.outer[a] - 1 } else { 1 }).product::<usize>() * shape.row;
-    if population < FEWEST_POINTS {
-        return Weights::default_for(layout);
-    }
-    let taps = layout.taps.len() + 1;
-    let samples = (population / 8).clamp(128, 4096);
-    let mut matrix = [[0f64; MAX_TAPS]; MAX_TAPS];
-    let mut right = [0f64; MAX_TAPS];
-    let mut total_trust = 0.0;
-    let mut rows = Vec::new();
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |n: usize| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (((seed >> 33) * n as u64) >> 31) as usize
-    };
-    let strides = shape.strides();
-    let n = shape.row;
-    let mut d = [0f32; MAX_TAPS];
-    for _ in 0..samples.div_ceil(4) {
-        let mut r = 0;
-        for a in 0..OUTER {
-            if kind >> a & 1 == 1 {
-                r += (1 + random(shape.outer[a] - 1)) * strides[a];
-            }
-        }
-        layout.rows(shape, r, &mut rows);
-        for _ in 0..4 {
-            let x = random(n);
-            if ordinary.is_some_and(|o| !o[r * n + x]) {
-                continue;
-            }
-            let at = |r: usize, x: usize| {
-                let i = r * n + x.clamp(PAD, n + PAD - 1) - PAD;
-                if ordinary.is_some_and(|o| !o[i]) { None } else { Some(scale.place(values[i].to_f64())) }
-            };
-            let Some(here) = at(r, x + 2) else { continue };
-            let west = at(r, x + 1).unwrap_or(here);
-            d[0] = at(r, x).unwrap_or(west) - west;
-            let mut activity = 0.0;
-            for (d, t) in d[1..].iter_mut().zip(&layout.taps) {
-                *d = at(rows[t.way], x + t.at).unwrap_or(west) - west;
-                activity += *d * *d;
-            }
-            let target = here - west;
-            let trust = 1.0 / (1.0 + activity / taps as f32);
-            total_trust += f64::from(trust);
-            for i in 0..taps {
-                let scaled = trust * d[i];
-                right[i] += f64::from(scaled * target);
-                for j in 0..=i {
-                    matrix[i][j] += f64::from(scaled * d[j]);
-                }
-            }
-        }
-    }
-    // All differences share the noise of the point before; each has that of its own neighbor too.
-    let noise = NOISE * total_trust;
-    for i in 0..taps {
-        right[i] += noise;
-        matrix[i][i] += noise;
-        matrix[i][..=i].iter_mut().for_each(|m| *m += noise);
-    }
-    match solve(&mut matrix, &mut right, taps) {
-        Some(()) => {
-            let weight = |w: f64| (w * f64::from(ONE) + 0.5).floor() as i32;
-            Weights::complete(weight(right[0]), right[1..taps].iter().map(|w| weight(*w)).collect())
-        }
-        None => Weights::default_for(layout),
-    }
-}
-
-/// Solves the first `n` equations of a symmetric positive system in place by Cholesky's method; `None` if a weight would be
-/// out of range.
-fn solve(matrix: &mut [[f64; MAX_TAPS]; MAX_TAPS], right: &mut [f64; MAX_TAPS], n: usize) -> Option<()> {
-    let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
-    let ridge = trace / n as f64 * 1e-4 + 1e-6;
-    for i in 0..n {
-        matrix[i][i] += ridge;
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| matrix[i][k] * matrix[j][k]).sum();
-            let rest = matrix[i][j] - dot;
-            if i == j {
-                if rest <= 0.0 {
-                    return None;
-                }
-                matrix[i][i] = rest.sqrt();
-            } else {
-                matrix[i][j] = rest / matrix[j][j];
-            }
-        }
-    }
-    for i in 0..n {
-        let dot: f64 = (0..i).map(|k| matrix[i][k] * right[k]).sum();
-        right[i] = (right[i] - dot) / matrix[i][i];
-    }
-    for i in (0..n).rev() {
-        let dot: f64 = (i + 1..n).map(|k| matrix[k][i] * right[k]).sum();
-        right[i] = (right[i] - dot) / matrix[i][i];
-    }
-    right[..n].iter().all(|w| w.abs() < 3.9).then_some(())
 }

@@ -62,12 +62,6 @@ pub(super) fn activities(rows: &[&[u8]], otherwise: i16, out: &mut [i16]) {
     }
 }
 
-/// 24 times the mean of a row's magnitudes.
-pub(super) fn mean_activity(magnitudes: &[u8]) -> i16 {
-    let sum: u64 = magnitudes.iter().map(|m| u64::from(*m)).sum();
-    i16::try_from(24 * sum / magnitudes.len().max(1) as u64).unwrap_or(i16::MAX)
-}
-
 /// How many of `thresholds` the activity of each token reaches.
 fn classify(activities: &[i16], paired: bool, thresholds: &[i16], out: &mut Vec<u8>) {
     if !paired {
