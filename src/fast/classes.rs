@@ -1,5 +1,7 @@
 //! Which activities share a class (SPEC 9.4.5).
 
+/// Which model a token is coded with; while the writer has not chosen them, which bucket it falls in.
+pub(super) type Class = u8;
 /// Runs of activities that a class is made of; fewer than the number of the free class.
 pub(super) const BUCKETS: usize = 15;
 /// Lowest activity of buckets 1, 2, ..
@@ -7,7 +9,7 @@ pub(super) const THRESHOLDS: [i16; BUCKETS - 1] = [1, 3, 6, 9, 12, 18, 24, 36, 5
 
 /// Joins buckets to at most `most` classes so that the estimated size is least: bit `b` of the result says that a class
 /// starts at bucket `b + 1`.
-pub(super) fn choose_classes(counts: &[[u32; 256]; BUCKETS], most: usize) -> u32 {
+pub(super) fn choose_classes(counts: &[[u32; 256]], most: usize) -> u32 {
     /// Estimated bits that a model spends on each symbol that it holds, and on itself.
     const SYMBOL_BITS: f64 = 5.0;
     const MODEL_BITS: f64 = 12.0;

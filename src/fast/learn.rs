@@ -3,10 +3,10 @@
 use super::Sample;
 use super::scale::Scale;
 use super::shape::{OUTER, Shape};
-use super::stencil::{Layout, ONE, PAD, Weights};
+use super::stencil::{Layout, MOST_TAPS, ONE, PAD, Weights};
 
 /// Most weights to learn at once.
-const MOST: usize = 16;
+const MOST: usize = MOST_TAPS + 1;
 /// Kinds of rows with fewer points take the default weights.
 const FEWEST_POINTS: usize = 256;
 /// Points per sample.

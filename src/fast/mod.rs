@@ -8,12 +8,15 @@
     reason = "numeric inner loops over slices whose lengths are fixed by the grid; sums that input can reach wrap"
 )]
 
+mod activity;
 mod classes;
 mod learn;
 mod raster;
 mod scale;
 mod shape;
 mod stencil;
+mod token_reader;
+mod token_writer;
 mod tokens;
 
 use crate::codec::cursor::Cursor;

@@ -4,8 +4,9 @@ use super::Sample;
 use super::learn::learn;
 use super::scale::Scale;
 use super::shape::{ABREAST, OUTER, Shape, Wavefront};
-use super::stencil::{self, Layout, ONE, PAD, Padded, Weights};
-use super::tokens::{TokenReader, TokenWriter, activities};
+use super::stencil::{self, BLOCK, History, Layout, ONE, Tap, Weights};
+use super::token_reader::TokenReader;
+use super::token_writer::TokenWriter;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
@@ -15,35 +16,16 @@ struct Predictor {
     layout: Layout,
     /// Weights of the one and the two points before.
     before: [f32; 2],
-    /// Way, place and weight of the taps whose weight is not 0.
-    active: Vec<(usize, usize, f32)>,
+    /// The taps whose weight is not 0.
+    taps: Vec<(Tap, f32)>,
 }
 
 impl Predictor {
     fn new(layout: Layout, weights: &Weights) -> Self {
         let scaled = |w: i32| w as f32 * (1.0 / ONE as f32);
         let taps = layout.taps.iter().zip(&weights.taps);
-        let active = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (t.way, t.at, scaled(*w))).collect();
-        Predictor { layout, before: weights.before.map(scaled), active }
-    }
-
-    /// Sums the part of the prediction that comes from earlier rows.
-    fn sum(&self, data: &Padded, rows: &[usize], out: &mut [f32]) {
-        let n = out.len();
-        let row = |k: &(usize, usize, f32)| &data.row(rows[k.0])[k.1..k.1 + n];
-        out.fill(0.0);
-        let (fours, rest) = self.active.as_chunks::<4>();
-        for [a, b, c, d] in fours {
-            let rows = row(a).iter().zip(row(b)).zip(row(c)).zip(row(d));
-            for (o, (((p, q), r), s)) in out.iter_mut().zip(rows) {
-                *o = *o + a.2 * p + b.2 * q + c.2 * r + d.2 * s;
-            }
-        }
-        for a in rest {
-            for (o, p) in out.iter_mut().zip(row(a)) {
-                *o += a.2 * p;
-            }
-        }
+        let taps = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (*t, scaled(*w))).collect();
+        Predictor { layout, before: weights.before.map(scaled), taps }
     }
 }
 
@@ -52,44 +34,6 @@ fn kinds(shape: &Shape) -> impl Iterator<Item = usize> {
     let all = stencil::kind(shape.outer.map(|n| n - 1));
     (0..1 << OUTER).filter(move |k| k & !all == 0)
 }
-
-/// Magnitudes of the codes of all rows, with one zero at both ends of each.
-struct Magnitudes {
-    data: Vec<u8>,
-    pitch: usize,
-}
-
-impl Magnitudes {
-    fn new(shape: &Shape) -> Self {
-        let pitch = shape.row + 2;
-        Magnitudes { data: vec![0; pitch * shape.rows()], pitch }
-    }
-
-    fn row(&self, r: usize) -> &[u8] {
-        &self.data[r * self.pitch..(r + 1) * self.pitch]
-    }
-
-    fn row_mut(&mut self, r: usize) -> &mut [u8] {
-        &mut self.data[r * self.pitch + 1..][..self.pitch - 2]
-    }
-
-    /// Activities of row `r`, from the row before along each outer axis.
-    fn activities(&self, shape: &Shape, r: usize, otherwise: i16, out: &mut [i16]) {
-        let (position, strides) = (shape.position(r), shape.strides());
-        let mut rows: [&[u8]; OUTER] = [&[]; OUTER];
-        let mut n = 0;
-        for a in (0..OUTER).rev() {
-            if position[a] > 0 {
-                rows[n] = self.row(r - strides[a]);
-                n += 1;
-            }
-        }
-        activities(&rows[..n], otherwise, out);
-    }
-}
-
-/// Activity of rows without an earlier one.
-const FIRST_ACTIVITY: i16 = 24;
 
 /// What the rows of a group are worked on in: sums on the way in, reconstructed values on the way out.
 struct Lanes {
@@ -104,7 +48,7 @@ struct Lanes {
 impl Lanes {
     fn new(n: usize) -> Self {
         Lanes {
-            values: std::array::from_fn(|_| vec![0.0; n]),
+            values: std::array::from_fn(|_| vec![0.0; n.next_multiple_of(BLOCK)]),
             codes: std::array::from_fn(|_| vec![0.0; n]),
             before: [[0.0; 2]; ABREAST],
             start: [0.0; ABREAST],
@@ -113,7 +57,7 @@ impl Lanes {
 
     /// Adds to the sums of the first `K` lanes what comes from the same row, and the codes.
     fn reconstruct<const K: usize>(&mut self) {
-        let n = self.values[0].len();
+        let n = self.codes[0].len();
         let mut values = self.values.iter_mut();
         let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
         let codes: [&[f32]; K] = std::array::from_fn(|k| &self.codes[k][..n]);
@@ -131,7 +75,7 @@ impl Lanes {
 
     /// Quantizes what the prediction leaves of `targets`; returns the largest such difference.
     fn quantize<const K: usize>(&mut self, targets: &[Vec<f32>; ABREAST]) -> f32 {
-        let n = self.values[0].len();
+        let n = self.codes[0].len();
         let mut values = self.values.iter_mut();
         let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
         let mut codes = self.codes.iter_mut();
@@ -185,17 +129,17 @@ const ROUND: f32 = 12_582_912.0;
 /// Codes beyond this do not suit.
 const WIDEST: f32 = 1_048_576.0;
 
-/// Everything both directions walk through the rows with.
+/// What both directions walk through the rows with.
 struct Walk<'a> {
     shape: Shape,
     ordinary: Option<&'a [bool]>,
     predictors: Vec<Option<Predictor>>,
-    data: Padded,
-    magnitudes: Magnitudes,
-    front: Wavefront,
-    group: Vec<usize>,
+    history: History,
+    /// Rows that hold the taps of the row at hand.
     rows: Vec<usize>,
     lanes: Lanes,
+    /// What [`Walk::mask`] gives for a row without exceptions when another row of its group has some.
+    all: Vec<bool>,
 }
 
 impl<'a> Walk<'a> {
@@ -203,12 +147,10 @@ impl<'a> Walk<'a> {
         Walk {
             ordinary,
             predictors,
-            data: Padded::new(&shape),
-            magnitudes: Magnitudes::new(&shape),
-            front: Wavefront::new(&shape),
-            group: Vec::with_capacity(ABREAST),
+            history: History::new(&shape),
             rows: Vec::new(),
             lanes: Lanes::new(shape.row),
+            all: vec![true; shape.row],
             shape,
         }
     }
@@ -216,23 +158,22 @@ impl<'a> Walk<'a> {
     /// Which points of row `r` are ordinary, unless all are.
     fn mask(&self, r: usize) -> Option<&'a [bool]> {
         let n = self.shape.row;
-        self.ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| o.iter().any(|o| !o))
+        self.ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
     }
 
     /// Prepares lane `k` for row `r`.
     fn sum(&mut self, k: usize, r: usize) {
         let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return };
         p.layout.rows(&self.shape, r, &mut self.rows);
-        p.sum(&self.data, &self.rows, &mut self.lanes.values[k]);
+        self.history.sum(&p.taps, &self.rows, &mut self.lanes.values[k]);
         self.lanes.before[k] = p.before;
-        self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.data.row(*r)[PAD]);
+        self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.history.first(*r));
     }
 
     /// Keeps what lane `k` holds as row `r`, and gives its values.
     fn keep<T: Sample>(&mut self, k: usize, r: usize, scale: &Scale, out: &mut [T]) {
         let n = self.shape.row;
-        self.data.row_mut(r)[PAD..PAD + n].copy_from_slice(&self.lanes.values[k]);
-        self.data.pad(r);
+        self.history.set(r, &self.lanes.values[k]);
         for (to, v) in out[r * n..(r + 1) * n].iter_mut().zip(&self.lanes.values[k]) {
             *to = T::from_f64(scale.value(f64::from(*v)));
         }
@@ -258,10 +199,9 @@ pub(super) fn encode<T: Sample>(
     let mut writer = TokenWriter::with_capacity(values.len());
     let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
     let mut targets: [Vec<f32>; ABREAST] = std::array::from_fn(|_| vec![0.0; n]);
-    let mut codes = vec![0i32; n];
-    let mut activity = vec![0i16; n];
+    let mut front = Wavefront::new(&shape);
     let mut group = Vec::new();
-    while walk.front.next(&mut group) {
+    while front.next(&mut group) {
         let mut masked = false;
         for (k, r) in group.iter().enumerate() {
             walk.sum(k, *r);
@@ -273,14 +213,7 @@ pub(super) fn encode<T: Sample>(
         let mut widest = 0f32;
         if masked {
             for (k, r) in group.iter().enumerate() {
-                let all;
-                let mask = match walk.mask(*r) {
-                    Some(m) => m,
-                    None => {
-                        all = vec![true; n];
-                        &all
-                    }
-                };
+                let mask = walk.mask(*r).unwrap_or(&walk.all);
                 widest = widest.max(walk.lanes.quantize_masked(k, &targets[k], mask));
             }
         } else {
@@ -296,15 +229,13 @@ pub(super) fn encode<T: Sample>(
             return None;
         }
         for (k, r) in group.iter().enumerate() {
-            walk.magnitudes.activities(&shape, *r, FIRST_ACTIVITY, &mut activity);
-            for (i, c) in codes.iter_mut().zip(&walk.lanes.codes[k]) {
-                *i = (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
-            }
-            writer.row(&codes, &activity, walk.mask(*r), walk.magnitudes.row_mut(*r));
+            writer.row(
+                walk.lanes.codes[k].iter().map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()),
+            );
             walk.keep(k, *r, scale, recon);
         }
     }
-    writer.finish(out);
+    writer.finish(&shape, grid.ordinary, out);
     Some(())
 }
 
@@ -315,30 +246,27 @@ pub(super) fn decode<T: Sample>(
     out: &mut [T],
 ) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
-    let n = shape.row;
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
         let layout = Layout::new(k);
         let weights = Weights::read(&layout, cursor)?;
         predictors[k] = Some(Predictor::new(layout, &weights));
     }
-    let mut reader = TokenReader::new(cursor)?;
+    let mut reader = TokenReader::new(cursor, &shape)?;
     let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
-    let mut activity = vec![0i16; n];
+    let mut front = Wavefront::new(&shape);
     let mut group = Vec::new();
-    while walk.front.next(&mut group) {
+    while front.next(&mut group) {
         let mut masked = false;
         for (k, r) in group.iter().enumerate() {
-            walk.magnitudes.activities(&shape, *r, FIRST_ACTIVITY, &mut activity);
             let mask = walk.mask(*r);
-            reader.row(&activity, mask, &mut walk.lanes.codes[k], walk.magnitudes.row_mut(*r))?;
+            reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
             walk.sum(k, *r);
             masked |= mask.is_some();
         }
         if masked {
-            let all = vec![true; n];
             for (k, r) in group.iter().enumerate() {
-                let mask = walk.mask(*r).unwrap_or(&all);
+                let mask = walk.mask(*r).unwrap_or(&walk.all);
                 walk.lanes.reconstruct_masked(k, mask);
             }
         } else {

@@ -93,6 +93,32 @@ impl Wavefront {
     }
 }
 
+/// Which of the latest rows are kept where.
+#[derive(Debug)]
+pub(super) struct Ring {
+    len: usize,
+}
+
+impl Ring {
+    /// Keeps the rows that the wavefront needs: those up to `back` before a row along each outer axis.
+    pub(super) fn new(shape: &Shape, back: usize) -> Self {
+        let [slices, planes, rows] = shape.outer;
+        let far = if slices > 1 { back * planes * rows } else { 0 };
+        let wide = if planes > 1 { (back + ABREAST) * rows } else { 0 };
+        Ring { len: shape.rows().min(far + wide + back + 1) }
+    }
+
+    /// Rows kept.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Place of row `r`.
+    pub(super) fn slot(&self, r: usize) -> usize {
+        r % self.len
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Linear prediction from known neighbors with weights learned on the data (SPEC 9.4.3).
 
-use super::shape::{OUTER, Shape};
+use super::shape::{OUTER, Ring, Shape};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 
@@ -8,6 +8,8 @@ use crate::error::FormatError;
 const WEIGHT_BITS: u32 = 11;
 /// Weight 1.
 pub(super) const ONE: i32 = 1 << WEIGHT_BITS;
+/// Most taps in earlier rows.
+pub(super) const MOST_TAPS: usize = 15;
 /// Largest magnitude of a stored weight.
 const LARGEST_WEIGHT: i32 = 4 * ONE;
 
@@ -142,36 +144,62 @@ impl Weights {
     }
 }
 
-/// Rows of numbers with two more at both ends, so that every tap exists.
+/// Points beside a row at each end.
+pub(super) const PAD: usize = 2;
+/// Points that are predicted together; rows are filled up to a multiple of it.
+pub(super) const BLOCK: usize = 16;
+
+/// The latest rows of values, each with its first and last value repeated at the ends.
 #[derive(Debug)]
-pub(super) struct Padded {
+pub(super) struct History {
+    ring: Ring,
     data: Vec<f32>,
+    row: usize,
     pitch: usize,
 }
 
-/// Points beside a row at each end.
-pub(super) const PAD: usize = 2;
-
-impl Padded {
+impl History {
     pub(super) fn new(shape: &Shape) -> Self {
-        let pitch = shape.row + 2 * PAD;
-        Padded { data: vec![0.0; pitch * shape.rows()], pitch }
+        let ring = Ring::new(shape, 2);
+        let pitch = shape.row.next_multiple_of(BLOCK) + BLOCK;
+        History { data: vec![0.0; ring.len() * pitch], ring, row: shape.row, pitch }
     }
 
-    pub(super) fn row(&self, r: usize) -> &[f32] {
-        &self.data[r * self.pitch..(r + 1) * self.pitch]
+    /// Where row `r` starts, its padding included.
+    fn start(&self, r: usize) -> usize {
+        self.ring.slot(r) * self.pitch
     }
 
-    pub(super) fn row_mut(&mut self, r: usize) -> &mut [f32] {
-        &mut self.data[r * self.pitch..(r + 1) * self.pitch]
+    /// First value of row `r`.
+    pub(super) fn first(&self, r: usize) -> f32 {
+        self.data[self.start(r)]
     }
 
-    /// Repeats the first and the last number of row `r` at its ends.
-    pub(super) fn pad(&mut self, r: usize) {
-        let row = self.row_mut(r);
-        let n = row.len();
-        let (first, last) = (row[PAD], row[n - PAD - 1]);
+    pub(super) fn set(&mut self, r: usize, values: &[f32]) {
+        let (start, n) = (self.start(r), self.row);
+        let row = &mut self.data[start..start + n + 2 * PAD];
+        row[PAD..PAD + n].copy_from_slice(&values[..n]);
+        let (first, last) = (row[PAD], row[PAD + n - 1]);
         row[..PAD].fill(first);
-        row[n - PAD..].fill(last);
+        row[PAD + n..].fill(last);
+    }
+
+    /// The weighted sum of the taps in `rows`, added one after another, for each point of a row.
+    pub(super) fn sum(&self, taps: &[(Tap, f32)], rows: &[usize], out: &mut [f32]) {
+        let mut starts = [(0usize, 0f32); MOST_TAPS];
+        for (s, (t, w)) in starts.iter_mut().zip(taps) {
+            *s = (self.start(rows[t.way]) + t.at, *w);
+        }
+        let starts = &starts[..taps.len().min(MOST_TAPS)];
+        for (k, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            let mut sum = [0f32; BLOCK];
+            for (start, w) in starts {
+                let Some(values) = self.data[start + k * BLOCK..].first_chunk::<BLOCK>() else { return };
+                for (s, v) in sum.iter_mut().zip(values) {
+                    *s += w * v;
+                }
+            }
+            *out = sum;
+        }
     }
 }
