@@ -11,13 +11,18 @@ mod engine;
 #[cfg(feature = "tract")]
 #[path = "tract.rs"]
 mod engine;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+mod hostile;
 mod lower;
 mod onnx;
 mod program;
 mod reference;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
 mod testing;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
 mod tests;
 mod vet;
 mod wire;
