@@ -11,13 +11,19 @@ mod engine;
 #[cfg(feature = "tract")]
 #[path = "tract.rs"]
 mod engine;
+mod exact;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+mod hostile;
 mod lower;
 mod onnx;
 mod program;
 mod reference;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
 mod testing;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
 mod tests;
 mod vet;
 mod wire;
@@ -38,6 +44,16 @@ pub trait Decoder: Send + Sync {
     /// Number of values of one block.
     fn block_len(&self) -> usize {
         self.block_shape().iter().product()
+    }
+
+    /// Whether every engine is proved to give the same bits for latents in the declared range (SPEC 5.6).
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    /// Least and greatest legal latent, which are then integers, where the model declares them.
+    fn latent_range(&self) -> Option<(i32, i32)> {
+        None
     }
 
     /// Decodes any number of blocks.
@@ -99,6 +115,10 @@ pub struct ModelReport {
     pub operations: u64,
     /// Least and greatest latent value, where the model declares that latents are integers.
     pub latent_range: Option<(i32, i32)>,
+    /// Whether every engine is proved to give the same bits (SPEC 5.6).
+    pub exact: bool,
+    /// Node that stands in the way of the proof, and why; for the whole model the node is empty.
+    pub inexact: Option<(String, String)>,
 }
 
 /// Vets a model and says what it is.
@@ -108,7 +128,10 @@ pub struct ModelReport {
 /// The bytes are not an ONNX model, it does something that SPEC 5 does not allow, or it exceeds the limits.
 pub fn check(bytes: &[u8], limits: &Limits) -> Result<ModelReport> {
     let vetted = vet::vet(bytes, limits)?;
+    let inexact = exact::prove(&vetted.program, vetted.latent_range).err().map(|i| (i.node, i.reason));
     Ok(ModelReport {
+        exact: inexact.is_none(),
+        inexact,
         digest: digest(bytes),
         bytes: bytes.len() as u64,
         parameters: vetted.program.parameters(),
@@ -158,6 +181,8 @@ struct Network {
     block_shape: Vec<usize>,
     block_len: usize,
     latent_len: usize,
+    latent_range: Option<(i32, i32)>,
+    is_exact: bool,
 }
 
 /// `shape` less the channel axes of length 1 that frameworks put first or last; one axis always stays.
@@ -183,6 +208,8 @@ impl Network {
             block_shape: without_channel(block),
             block_len: block.iter().product(),
             latent_len: latent.iter().product(),
+            latent_range: vetted.latent_range,
+            is_exact: exact::prove(&vetted.program, vetted.latent_range).is_ok(),
         })
     }
 
@@ -211,6 +238,14 @@ impl Decoder for Network {
 
     fn block_shape(&self) -> &[usize] {
         &self.block_shape
+    }
+
+    fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
+    fn latent_range(&self) -> Option<(i32, i32)> {
+        self.latent_range
     }
 
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {

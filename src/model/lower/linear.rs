@@ -140,15 +140,10 @@ impl Lowering<'_> {
         }
         let filters = group_filters.saturating_mul(window.group);
         let output_padding = call.spatial_list("output_padding", spatial.len(), 0, 0)?;
-        let output_shape = match call.ints("output_shape")? {
-            None => None,
-            // Older exporters write the batch and channel axes too.
-            Some(v) => Some(
-                v.get(v.len().saturating_sub(spatial.len())..)
-                    .map(<[i64]>::to_vec)
-                    .filter(|t| t.len() == spatial.len()),
-            ),
-        };
+        // Older exporters write the batch and channel axes too.
+        let output_shape = call.ints("output_shape")?.map(|v| {
+            v.get(v.len().saturating_sub(spatial.len())..).map(<[i64]>::to_vec).filter(|t| t.len() == spatial.len())
+        });
         if output_shape == Some(None) {
             return Err(call.refuse("output_shape has the wrong length"));
         }

@@ -409,7 +409,7 @@ impl Call<'_> {
             .skip(1)
             .map(|&s| {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked just before")]
-                if s >= 1.0 && s <= 65_536.0 && s.fract() == 0.0 { Ok(s as usize) } else { Err(unfit()) }
+                if (1.0..=65_536.0).contains(&s) && s.fract() == 0.0 { Ok(s as usize) } else { Err(unfit()) }
             })
             .collect()
     }

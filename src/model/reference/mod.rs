@@ -8,7 +8,7 @@
     reason = "shapes were checked when the program was built; every index is computed from them"
 )]
 
-mod window;
+pub(super) mod window;
 
 use super::program::{Binary, Interpolation, Op, Program, Unary, volume};
 use super::refused;
@@ -175,27 +175,33 @@ pub(super) fn binary(f: Binary, a: (&[usize], &[f32]), b: (&[usize], &[f32]), ou
     out
 }
 
-/// Product over the last two axes of the operand that has them; the other is a matrix.
-fn mat_mul(a: (&[usize], &[f32]), b: (&[usize], &[f32]), out_shape: &[usize]) -> Vec<f32> {
+/// Visits every pair of values that a matrix product multiplies, with the sum that they add to:
+/// (left, right, output) offsets.
+pub(super) fn mat_mul_terms(a: &[usize], b: &[usize], out: &[usize], mut visit: impl FnMut(usize, usize, usize)) {
     // A vector is one row; which side has leading axes follows from the ranks.
-    let shape_of = |s: &[usize]| if s.len() == 1 { vec![1, s[0]] } else { s.to_vec() };
-    let (sa, sb) = (shape_of(a.0), shape_of(b.0));
-    let (rows, inner, columns) = (sa[sa.len() - 2], sa[sa.len() - 1], sb[sb.len() - 1]);
-    let count: usize = out_shape.iter().product::<usize>() / (rows * columns);
-    let (step_a, step_b) =
-        (if sa.len() > 2 { rows * inner } else { 0 }, if sb.len() > 2 { inner * columns } else { 0 });
-    let mut out = Vec::new();
+    let matrix = |s: &[usize]| if s.len() == 1 { vec![1, s[0]] } else { s.to_vec() };
+    let (a, b) = (matrix(a), matrix(b));
+    let (rows, inner, columns) = (a[a.len() - 2], a[a.len() - 1], b[b.len() - 1]);
+    let count = out.iter().product::<usize>() / (rows * columns);
+    let step_a = if a.len() > 2 { rows * inner } else { 0 };
+    let step_b = if b.len() > 2 { inner * columns } else { 0 };
     for n in 0..count {
         for r in 0..rows {
-            for c in 0..columns {
-                let sum: f64 = (0..inner)
-                    .map(|k| f64::from(a.1[n * step_a + r * inner + k]) * f64::from(b.1[n * step_b + k * columns + c]))
-                    .sum();
-                out.push(sum as f32);
+            for k in 0..inner {
+                for c in 0..columns {
+                    let (left, right) = (n * step_a + r * inner + k, n * step_b + k * columns + c);
+                    visit(left, right, (n * rows + r) * columns + c);
+                }
             }
         }
     }
-    out
+}
+
+/// Product over the last two axes of the operand that has them; the other is a matrix.
+fn mat_mul(a: (&[usize], &[f32]), b: (&[usize], &[f32]), out: &[usize]) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; out.iter().product()];
+    mat_mul_terms(a.0, b.0, out, |i, j, o| sums[o] += f64::from(a.1[i]) * f64::from(b.1[j]));
+    sums.iter().map(|&v| v as f32).collect()
 }
 
 fn softmax(axis: usize, shape: &[usize], data: &[f32]) -> Vec<f32> {
