@@ -152,7 +152,7 @@ impl<W: Write> Writer<W> {
         if !self.directory.arrays.is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
-        let exact = false;
+        let exact = model::check(decoder, &self.limits)?.exact;
         let loaded = LoadedModel {
             decoder: model::load_decoder(decoder, &self.limits)?,
             encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,

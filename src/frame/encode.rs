@@ -334,8 +334,8 @@ impl<'a, T: Element> Prepared<'a, T> {
 
     fn exact(&self) -> Option<Trial<T>> {
         (self.tolerance == Tolerance::Lossless).then(|| {
-            let q: Vec<u64> = self.values.iter().map(|v| v.to_bits64()).collect();
-            let codes = exact::encode(&q, &self.grid(), T::DATA_TYPE);
+            let q: Vec<u64> = self.values.iter().map(|v| v.to_image()).collect();
+            let codes = exact::encode(&q, &self.grid());
             self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), |i| self.value(i))
         })
     }
