@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::Decoder;
 
 /// Points on which precisions are compared.
-const SAMPLE_POINTS: usize = 1 << 15;
+const SAMPLE_POINTS: usize = 1 << 13;
 
 /// Bits tried for latents, coarse to fine; neighbors of the best follow.
 const BITS: [u32; 4] = [4, 7, 10, 14];
