@@ -346,14 +346,18 @@ impl<'a> Frame<'a> {
     /// Bitmap and deltas for these predictions.
     fn correct(&self, dims: &[usize], phases: &[u16], predicted: &[f32]) -> (Vec<u8>, Vec<u8>) {
         let missed = self.missed(predicted);
-        let sparse = self.correct_marked(dims, phases, predicted, &missed);
-        let (count, total) =
-            (missed.iter().filter(|m| **m).count(), self.exponents.iter().filter(|e| is_exponent(**e)).count());
+        let count = missed.iter().filter(|m| **m).count();
+        let total = self.exponents.iter().filter(|e| is_exponent(**e)).count();
         // Where many points miss, it may be cheaper to tell by the deltas alone which do not.
-        if count == total || count < total / 4 {
+        let dense = || self.correct_marked(dims, phases, predicted, &vec![true; missed.len()]);
+        if count >= total.saturating_sub(total / 16) {
+            return dense();
+        }
+        let sparse = self.correct_marked(dims, phases, predicted, &missed);
+        if count < total / 4 {
             return sparse;
         }
-        let dense = self.correct_marked(dims, phases, predicted, &vec![true; missed.len()]);
+        let dense = dense();
         let len = |s: &(Vec<u8>, Vec<u8>)| s.0.len().saturating_add(s.1.len());
         if len(&dense) < len(&sparse) { dense } else { sparse }
     }
