@@ -8,10 +8,15 @@
     reason = "numeric inner loops over slices whose lengths are fixed by the grid; sums that input can reach wrap"
 )]
 
+mod activity;
+mod classes;
+mod learn;
 mod raster;
 mod scale;
 mod shape;
 mod stencil;
+mod token_reader;
+mod token_writer;
 mod tokens;
 
 use crate::codec::cursor::Cursor;
@@ -19,49 +24,14 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use scale::Scale;
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
-
-/// A type of value that the kernel reads and writes without a conversion on the side.
-pub trait Sample: sealed::Sealed + Copy {
-    /// Half the distance between 1 and the next larger number.
-    const HALF_ULP: f64;
-    /// The same number.
-    fn to_f64(self) -> f64;
-    /// The nearest number of this type.
-    fn from_f64(value: f64) -> Self;
-}
-
-impl Sample for f32 {
-    const HALF_ULP: f64 = f32::EPSILON as f64 / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
-}
-
-impl Sample for f64 {
-    const HALF_ULP: f64 = f64::EPSILON / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value
-    }
-}
+pub use crate::element::Element as Sample;
 
 /// How the points are coded (SPEC 9.4.1).
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
+
+/// Values spread over more steps than this do not suit: single precision would not place them well.
+const LARGEST_SPREAD: f64 = 262_144.0;
 
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
@@ -90,7 +60,7 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon
         return Some(out);
     }
     let scale = Scale::fit::<T>(low, high, tolerance);
-    if !(spread / scale.step < raster::LARGEST) || !(1.0 / scale.step).is_finite() {
+    if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }
     let mut out = vec![RASTER];
