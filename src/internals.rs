@@ -91,3 +91,43 @@ pub mod multilevel {
         Ok(out)
     }
 }
+
+/// A frame coded in one way, or `None` if that way does not suit the bound; a bound relative to the range is not for
+/// a lone frame (SPEC 6).
+///
+/// # Errors
+/// If the way is unknown, or the frame misses its bound.
+pub fn encode_frame<T: crate::Element>(
+    values: &[T],
+    dims: &[usize],
+    bound: crate::Bound,
+    fill: Option<T>,
+    kernel: &str,
+) -> crate::Result<Option<Vec<u8>>> {
+    use crate::frame::{Candidate, Kernel, Models};
+    use crate::lattice::multilevel::{Options, Profile};
+    let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+    let kernel = match kernel {
+        "multilevel" => Kernel::Multilevel(Options { profile: Profile::Balanced }),
+        "multilevel small" => Kernel::Multilevel(Options { profile: Profile::Small }),
+        "raster" => raster(false),
+        "raster snapped" => raster(true),
+        "fast" => Kernel::Fast,
+        "exact" => Kernel::Exact,
+        "sparse" => Kernel::Sparse(crate::sparse::Options::default()),
+        other => return Err(crate::ArgumentError::Other(format!("no kernel `{other}`")).into()),
+    };
+    let candidates = [Candidate { label: "asked", kernel, hole: false }];
+    let tolerance = crate::ResolvedBound::new(bound.validate()?, 0.0).tolerance;
+    let (models, threads) = (Models::default(), crate::parallel::Threads::new(1));
+    let encoded = crate::frame::encode(values, dims, tolerance, fill, &candidates, &models, threads)?;
+    Ok((encoded.chosen == "asked").then_some(encoded.bytes))
+}
+
+/// Decodes a lone frame (SPEC 6).
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode_frame<T: crate::Element>(bytes: &[u8], dims: &[usize], out: &mut [T]) -> crate::Result<()> {
+    crate::frame::decode(bytes, dims, None, out).map_err(|fault| fault.at(crate::Place::LoneFrame, 0))
+}
