@@ -3,6 +3,7 @@
 use super::class::{Class, ClassMap};
 use super::domain::Domain;
 use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, patch};
+use crate::codec::checksum_holds;
 use crate::codec::cursor::Cursor;
 use crate::element::{DataType, Element};
 use crate::error::{Fault, FormatError, ModelError};
@@ -34,7 +35,7 @@ pub(crate) fn decode<T: Element>(
         patch::apply(bytes, out)?;
     }
     let computed = digest(out);
-    if computed != parts.digest && !parts.digest_informative {
+    if !checksum_holds(parts.digest, computed) && !parts.digest_informative {
         return Err(FormatError::Digest { stored: parts.digest, computed }.into());
     }
     Ok(())
@@ -55,9 +56,10 @@ fn decode_ordinary<T: Element>(
     match (parts.method, &parts.payload) {
         (Method::Sparse, Payload::Sparse { exponents, latents, bitmap, deltas }) => {
             linear_only("domain of a sparse frame")?;
-            let sections = sparse::Sections { exponents, latents, bitmap, deltas };
+            let sections =
+                sparse::Sections { exponents: *exponents, latents: *latents, bitmap: *bitmap, deltas: *deltas };
             let mut wide = vec![0.0; out.len()];
-            sparse::decode(&sections, grid, T::DATA_TYPE, decoder, &mut wide)?;
+            sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide)?;
             fill(out, grid, |i| T::from_f64(wide.get(i).copied().unwrap_or_default()));
         }
         (Method::Constant, Payload::One(bytes)) => {
@@ -86,14 +88,10 @@ fn decode_ordinary<T: Element>(
                 return Err(FormatError::Code { what: "domain of an exact frame" }.into());
             }
             let mut q = vec![0u64; out.len()];
-            exact::decode(bytes, grid, T::DATA_TYPE, &mut q)?;
-            fill(out, grid, |i| T::from_bits64(q.get(i).copied().unwrap_or_default()));
+            exact::decode(bytes, grid, &mut q)?;
+            fill(out, grid, |i| T::from_image(q.get(i).copied().unwrap_or_default()));
         }
-        (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => match T::DATA_TYPE {
-            // The kernel is generic, but what it decodes must not overwrite points that are not ordinary; those are
-            // placed afterwards.
-            DataType::F32 | DataType::F64 => fast::decode(bytes, grid, out)?,
-        },
+        (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => fast::decode(bytes, grid, out)?,
         (method, Payload::One(bytes)) => {
             let mut wide = vec![0.0; out.len()];
             match method {
@@ -110,6 +108,14 @@ fn decode_ordinary<T: Element>(
         (_, Payload::Sparse { .. }) => return Err(FormatError::Code { what: "frame method" }.into()),
     }
     Ok(())
+}
+
+/// What the paper's pipeline rounds to.
+pub(super) fn precision<T: Element>() -> sparse::Precision {
+    match T::DATA_TYPE {
+        DataType::F32 => sparse::Precision::F32,
+        DataType::F64 => sparse::Precision::F64,
+    }
 }
 
 fn fill<T: Element>(out: &mut [T], grid: &Grid, mut value: impl FnMut(usize) -> T) {
@@ -170,7 +176,11 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Fault> {
     let mut c = Cursor::new(bytes);
     let stored = c.u32("frame checksum")?;
     let computed = crc32fast::hash(c.take_rest());
-    if stored == computed { Ok(()) } else { Err(FormatError::Checksum { what: "frame", stored, computed }.into()) }
+    if checksum_holds(stored, computed) {
+        Ok(())
+    } else {
+        Err(FormatError::Checksum { what: "frame", stored, computed }.into())
+    }
 }
 
 impl From<ModelError> for Fault {

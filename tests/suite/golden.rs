@@ -79,7 +79,7 @@ fn goldens_cover_every_method_bound_type_and_number_of_dimensions() {
     let manifest = std::fs::read_to_string(testdata("golden").join(MANIFEST)).unwrap();
     let column = |i: usize| manifest.lines().skip(1).filter_map(move |l| l.split('\t').nth(i));
     let methods: BTreeSet<&str> = column(5).flat_map(|m| m.split(',')).collect();
-    for m in ["constant", "raw", "multilevel", "raster", "fast", "exact"] {
+    for m in ["constant", "raw", "multilevel", "raster", "fast", "exact", "sparse"] {
         assert!(methods.contains(m), "{m}");
     }
     let bounds: BTreeSet<&str> = column(4).filter_map(|b| b.split('=').next()).collect();
@@ -257,6 +257,7 @@ pub mod update {
             ("kernel_raster_snapped", "raster snapped"),
             ("kernel_fast", "fast"),
             ("kernel_exact", "exact"),
+            ("kernel_sparse", "sparse"),
         ];
         kernels
             .iter()
@@ -279,7 +280,7 @@ pub mod update {
     #[cfg(feature = "internals")]
     fn kernel_array<T: Element>(kernel: &str, bound: Bound, shape: &[usize]) -> Option<forge::Array> {
         let values: Vec<T> = smooth::<T>(shape, shape.len() as u64).into_iter().collect();
-        let frame = cae::internals::encode_frame(&values, shape, bound, None, kernel).unwrap()?;
+        let frame = cae::internals::frame::encode(&values, shape, bound, None, kernel).unwrap()?;
         let (text, bound) = match bound {
             Bound::Absolute(e) => (format!("abs {e:e}"), [&[1][..], &e.to_le_bytes()].concat()),
             Bound::Pointwise(e) => (format!("pw {e:e}"), [&[3][..], &e.to_le_bytes()].concat()),

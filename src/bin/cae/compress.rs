@@ -1,5 +1,10 @@
 //! `cae compress`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "serde_json: a missing key reads as null, and the objects written to are our own"
+)]
+
 use crate::args::{Compress, Dtype, PresetName};
 use crate::failure::Failure;
 use crate::input::{self, Input};
@@ -40,19 +45,17 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
             bar.set_length(all);
             bar.set_position(done);
         };
-        let mut options = ArrayOptions::default();
-        options.bound = bound;
-        options.preset = match args.preset {
-            PresetName::Fast => Preset::Fast,
-            PresetName::Balanced => Preset::Balanced,
-            PresetName::Small => Preset::Small,
+        let options = ArrayOptions {
+            bound,
+            preset: args.preset.into(),
+            fill: args.fill,
+            dim_names: args.dims.clone(),
+            attributes: String::new(),
+            frame_shape: args.frame.as_ref().map(|f| f.0.clone()),
+            model,
+            threads: args.threads,
+            progress: Some(&show),
         };
-        options.fill = args.fill;
-        options.dim_names.clone_from(&args.dims);
-        options.frame_shape = args.frame.as_ref().map(|f| f.0.clone());
-        options.model = model;
-        options.threads = args.threads;
-        options.progress = Some(&show);
         let report = match input.dtype {
             Dtype::F32 => add::<f32>(&mut writer, &name, input, &options)?,
             Dtype::F64 => add::<f64>(&mut writer, &name, input, &options)?,
@@ -84,12 +87,15 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
 }
 
 fn bound_of(args: &Compress) -> Bound {
-    match (args.abs, args.rel, args.pw) {
-        (Some(e), ..) => Bound::Absolute(e),
-        (_, Some(e), _) => Bound::Range(e),
-        (_, _, Some(e)) => Bound::Pointwise(e),
-        _ => Bound::Lossless,
-    }
+    let kinds = [
+        args.abs.map(Bound::Absolute),
+        args.rel.map(Bound::Range),
+        args.pw.map(Bound::Pointwise),
+        args.rmse.map(Bound::Rmse),
+        args.psnr.map(Bound::Psnr),
+        args.ratio.map(Bound::Ratio),
+    ];
+    kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
 }
 
 fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
@@ -198,7 +204,7 @@ fn summarize(
         "sections": sections,
         "seconds": seconds,
         "threads": if args.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { args.threads },
-        "preset": args.preset.name(),
+        "preset": Preset::from(args.preset).name(),
         "arrays": all,
     });
     if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
@@ -207,12 +213,12 @@ fn summarize(
     Ok(report)
 }
 
-impl PresetName {
-    fn name(self) -> &'static str {
-        match self {
-            PresetName::Fast => "fast",
-            PresetName::Balanced => "balanced",
-            PresetName::Small => "small",
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Preset {
+        match name {
+            PresetName::Fast => Preset::Fast,
+            PresetName::Balanced => Preset::Balanced,
+            PresetName::Small => Preset::Small,
         }
     }
 }
