@@ -175,6 +175,8 @@ pub enum Unsupported {
 pub enum Resource {
     /// Bytes of memory at one time.
     Memory,
+    /// Bytes of the array or region asked for.
+    ArrayBytes,
     /// Bytes of the directory.
     DirectoryBytes,
     /// Values of one frame.
@@ -353,6 +355,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Resource::Memory => "memory",
+            Resource::ArrayBytes => "array size",
             Resource::DirectoryBytes => "directory size",
             Resource::FrameValues => "values per frame",
             Resource::ModelBytes => "model size",
@@ -391,4 +394,42 @@ impl fmt::Display for ArgumentError {
 /// Lower-case hexadecimal digits of `bytes`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What a part of a file can be refused for, before its place in the file is known.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It breaks the specification.
+    Format(FormatError),
+    /// Anything else, complete as it is.
+    Other(Error),
+}
+
+impl Fault {
+    /// A variant that this reader does not know.
+    pub(crate) fn unknown(field: &'static str, found: impl Into<u64>) -> Fault {
+        Fault::Other(Unsupported::Variant { field, found: found.into() }.into())
+    }
+
+    /// The error, now that the place is known.
+    pub(crate) fn at(self, place: Place, offset: u64) -> Error {
+        match self {
+            Fault::Format(kind) => Error::Format { place, offset, kind },
+            Fault::Other(e) => e,
+        }
+    }
+}
+
+impl From<FormatError> for Fault {
+    fn from(e: FormatError) -> Self {
+        Fault::Format(e)
+    }
+}
+impl From<Error> for Fault {
+    fn from(e: Error) -> Self {
+        match e {
+            Error::Format { kind, .. } => Fault::Format(kind),
+            other => Fault::Other(other),
+        }
+    }
 }

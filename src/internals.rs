@@ -1,5 +1,32 @@
 //! What benchmarks and fuzz targets may call; no part of the public API, no promise of stability.
 
+pub use crate::fast::Sample;
+pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
+
+use crate::error::FormatError;
+use crate::lattice::Grid;
+
+/// Class images (SPEC 8.3).
+pub mod classes {
+    use crate::codec::classes;
+    use crate::error::FormatError;
+
+    /// The bytes of an image of classes below `alphabet`.
+    pub fn encode(image: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
+        classes::encode(image, alphabet, dims)
+    }
+
+    /// The classes of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], alphabet: u8, dims: &[usize]) -> Result<Vec<u8>, FormatError> {
+        let mut out = vec![0; dims.iter().product()];
+        classes::decode(bytes, alphabet, dims, &mut out)?;
+        Ok(out)
+    }
+}
+
 /// The multilevel kernel (SPEC 9.2).
 pub mod multilevel {
     use crate::error::FormatError;
@@ -29,4 +56,91 @@ pub mod multilevel {
         multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
         Ok(out)
     }
+}
+
+/// The raster kernel (SPEC 9.3).
+pub mod raster {
+    use crate::error::FormatError;
+    use crate::lattice::Grid;
+    use crate::lattice::raster::{self, Options};
+
+    /// The bytes, and what they decode to.
+    pub fn encode(
+        values: &[f64],
+        dims: &[usize],
+        ordinary: Option<&[bool]>,
+        tolerance: f64,
+        snapped: bool,
+        inner: &[usize],
+    ) -> Option<(Vec<u8>, Vec<f64>)> {
+        let options = Options { snapped, inner: inner.to_vec() };
+        let mut recon = vec![0.0; values.len()];
+        let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
+        Some((bytes, recon))
+    }
+
+    /// The values of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
+        let mut out = vec![0.0; dims.iter().product()];
+        raster::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
+}
+
+/// Whole numbers without loss (SPEC 9.5).
+pub mod exact {
+    use crate::error::FormatError;
+    use crate::lattice::{Grid, exact};
+
+    /// The ordered image of a number.
+    pub fn image64(x: f64) -> u64 {
+        exact::image64(x)
+    }
+
+    /// The ordered image of a number.
+    pub fn image32(x: f32) -> u64 {
+        exact::image32(x)
+    }
+
+    /// The bytes.
+    pub fn encode(q: &[u64], dims: &[usize], ordinary: Option<&[bool]>) -> Vec<u8> {
+        exact::encode(q, &Grid { dims, ordinary })
+    }
+
+    /// The numbers of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<u64>, FormatError> {
+        let mut out = vec![0; dims.iter().product()];
+        exact::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
+}
+
+/// [`crate::fast::encode`].
+pub fn fast_encode<T: Sample>(
+    values: &[T],
+    dims: &[usize],
+    ordinary: Option<&[bool]>,
+    tolerance: f64,
+    recon: &mut [T],
+) -> Option<Vec<u8>> {
+    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance, recon)
+}
+
+/// [`crate::fast::decode`].
+///
+/// # Errors
+/// What breaks the specification.
+pub fn fast_decode<T: Sample>(
+    bytes: &[u8],
+    dims: &[usize],
+    ordinary: Option<&[bool]>,
+    out: &mut [T],
+) -> Result<(), FormatError> {
+    crate::fast::decode(bytes, &Grid { dims, ordinary }, out)
 }

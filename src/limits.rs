@@ -6,8 +6,10 @@ use crate::error::{Error, Resource, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of memory that one call may hold beside the array that it returns. Default 1 GiB.
+    /// Bytes of memory that one call may hold beside the array that it returns. Default 2 GiB.
     pub memory: u64,
+    /// Bytes of an array or region that one call returns. Default 16 GiB.
+    pub array_bytes: u64,
     /// Bytes of the directory. Default 256 MiB.
     pub directory_bytes: u64,
     /// Values of one frame. Default 2^24.
@@ -25,7 +27,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            memory: 1 << 30,
+            memory: 2 << 30,
+            array_bytes: 16 << 30,
             directory_bytes: 256 << 20,
             frame_values: 1 << 24,
             model_bytes: 256 << 20,
@@ -41,6 +44,7 @@ impl Limits {
     pub fn none() -> Self {
         Limits {
             memory: u64::MAX,
+            array_bytes: u64::MAX,
             directory_bytes: u64::MAX,
             frame_values: u64::MAX,
             model_bytes: u64::MAX,

@@ -29,7 +29,7 @@ impl<'a> Cursor<'a> {
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FormatError> {
+    pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FormatError> {
         let available = self.rest.len() as u64;
         let (head, tail) =
             self.rest.split_first_chunk::<N>().ok_or(FormatError::Truncated { what, needed: N as u64, available })?;
@@ -123,7 +123,7 @@ pub(crate) fn zigzag(v: i64) -> u64 {
 
 /// Inverse of [`zigzag`].
 pub(crate) fn unzigzag(v: u64) -> i64 {
-    (v >> 1).cast_signed() ^ -((v & 1).cast_signed())
+    (v >> 1).cast_signed() ^ (v & 1).wrapping_neg().cast_signed()
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
 //! Lattice correction (SPEC 9): what a closed loop predicts from points already decoded is corrected by a whole
 //! number of steps, and that number is coded in context.
-#![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
+mod causal;
+pub(crate) mod exact;
+mod least_squares;
+mod matches;
 pub(crate) mod multilevel;
 pub(crate) mod quantizer;
+pub(crate) mod raster;
+mod raster_model;
+mod raster_plan;
+mod raster_symbol;
 pub(crate) mod residual;
 pub(crate) mod stencil;
 

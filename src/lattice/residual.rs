@@ -313,7 +313,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
 
 /// Tails of the standard logistic distribution (SPEC 8.2.1).
 #[derive(Debug)]
-struct Tails {
+pub(super) struct Tails {
     /// 1 / (1 + e^((i + 0.5) / 64)).
     table: Vec<f32>,
 }
@@ -321,7 +321,7 @@ struct Tails {
 impl Tails {
     const LEN: usize = 1280;
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // e^(1/64) and e^(1/128), as in the stretch tables.
         const STEP: f64 = 1.015_747_708_586_685_8;
         let mut t = 1.007_843_097_206_448;
@@ -344,13 +344,13 @@ impl Tails {
 
     /// What `e` gives to numbers above `x`.
     #[inline(always)]
-    fn above(&self, e: Expert, x: f32) -> f32 {
+    pub(super) fn above(&self, e: Expert, x: f32) -> f32 {
         self.upper((x - e.center) * e.inverse_scale)
     }
 
     /// What `e` gives to numbers below `x`.
     #[inline(always)]
-    fn below(&self, e: Expert, x: f32) -> f32 {
+    pub(super) fn below(&self, e: Expert, x: f32) -> f32 {
         self.upper((e.center - x) * e.inverse_scale)
     }
 }

@@ -1,1 +1,34 @@
-fn main() {}
+//! The command line. Data and JSON go to stdout, messages to stderr; exit status 0 good, 1 bad file or bound not met,
+//! 2 usage.
+
+mod args;
+mod compress;
+mod decompress;
+mod failure;
+mod input;
+mod inspect;
+mod model;
+mod npy;
+mod progress;
+mod verify;
+
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match args::Args::parse().command {
+        args::Command::Compress(a) => compress::run(&a),
+        args::Command::Decompress(a) => decompress::run(&a),
+        args::Command::Inspect(a) => inspect::run(&a),
+        args::Command::Verify(a) => verify::run(&a),
+        args::Command::Model(a) => model::run(&a),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { message, status }) => {
+            eprintln!("cae: {message}");
+            ExitCode::from(status)
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A file that gets its name only when it is complete.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A temporary sibling of the file to be; removed on drop unless committed.
+#[derive(Debug)]
+pub struct AtomicFile {
+    out: BufWriter<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Creates the temporary file next to `path`.
+    ///
+    /// # Errors
+    /// Whatever the operating system says of the folder.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref().to_owned();
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?);
+        name.push(format!(".{}.part", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
+        Ok(AtomicFile { out: BufWriter::with_capacity(1 << 18, file), temporary, path, committed: false })
+    }
+
+    /// Where the bytes are until [`AtomicFile::commit`].
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// The name to be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Flushes to the device, then gives the file its name.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; the temporary file is removed then.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.out.get_ref().sync_all()?;
+        std::fs::rename(&self.temporary, &self.path)?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.out.seek(to)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing useful can be done if even this fails.
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What can be asked on the command line.
+
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Archives scientific floating-point arrays in few bytes at a proved error bound.
+#[derive(Debug, Parser)]
+#[command(name = "cae", version)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Pack arrays into a .cae file
+    Compress(Compress),
+    /// Unpack an array, or a region of it
+    Decompress(Decompress),
+    /// Say what a .cae file holds
+    Inspect(Inspect),
+    /// Decode every frame of a .cae file and check it
+    Verify(Verify),
+    /// Check ONNX models, or take them out of a .cae file
+    Model(Model),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("bound").required(true).args(["abs", "rel", "pw", "rmse", "psnr", "ratio", "lossless"])))]
+pub struct Compress {
+    /// Arrays: NAME.npy, or raw little-endian values named NAME_41x128x128.f32 or given by --shape and --dtype
+    #[arg(required = true)]
+    pub input: Vec<PathBuf>,
+    /// The file to write
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Largest error at any point
+    #[arg(long, value_name = "E")]
+    pub abs: Option<f64>,
+    /// Largest error as a fraction of max - min
+    #[arg(long, value_name = "E")]
+    pub rel: Option<f64>,
+    /// Largest error at any point as a fraction of the value there; zeros stay exact
+    #[arg(long, value_name = "E")]
+    pub pw: Option<f64>,
+    /// Largest root of the mean squared error
+    #[arg(long, value_name = "E")]
+    pub rmse: Option<f64>,
+    /// Least peak signal-to-noise ratio in dB
+    #[arg(long, value_name = "DB")]
+    pub psnr: Option<f64>,
+    /// Least ratio of the bytes of the values to those stored, at the best quality that fits
+    #[arg(long, value_name = "R")]
+    pub ratio: Option<f64>,
+    /// Keep every bit
+    #[arg(long)]
+    pub lossless: bool,
+    /// Shape of raw input
+    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of raw input
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+    /// Name of the array in the file; by default the input's name up to its shape or extension
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Autoencoder: none, auto (the smallest file, which without a model at hand is none), or DECODER.onnx, or
+    /// ENCODER.onnx,DECODER.onnx
+    #[arg(long, default_value = "auto")]
+    pub model: String,
+    /// Store only the digest of the model; readers are given it with --model-dir
+    #[arg(long)]
+    pub external_model: bool,
+    /// How hard to look for the smallest file
+    #[arg(long, default_value = "balanced")]
+    pub preset: PresetName,
+    /// Threads; 0 for one a processor
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Value that stands for missing: kept bit for bit, like NaN and infinities
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    pub fill: Option<f64>,
+    /// Attribute of the array; V is JSON or else text
+    #[arg(long, value_name = "K=V")]
+    pub attr: Vec<String>,
+    /// Names of the dimensions
+    #[arg(long, value_name = "t,y,x", value_delimiter = ',')]
+    pub dims: Vec<String>,
+    /// Extents of a frame, the unit of reading
+    #[arg(long, value_name = "64x64x64", value_parser = parse_shape)]
+    pub frame: Option<Shape>,
+    /// Keep the source's SHA-256, the command, the version and the measured errors as attributes
+    #[arg(long)]
+    pub provenance: bool,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Decompress {
+    /// The .cae file
+    pub file: PathBuf,
+    /// OUT.npy, OUT.f32 or OUT.f64 (raw little-endian), or - for raw values on stdout; by default NAME.npy
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Which array, by name or by number from 0; needed if there are several
+    #[arg(long)]
+    pub array: Option<String>,
+    /// Which part: a range a dimension, or : for all of one
+    #[arg(long, value_name = "0:10,5:20,:")]
+    pub region: Option<String>,
+    /// Fill damaged frames with NaN and go on
+    #[arg(long)]
+    pub salvage: bool,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Inspect {
+    /// The .cae file
+    pub file: PathBuf,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Verify {
+    /// The .cae file
+    pub file: PathBuf,
+    /// The original to compare with; which array, if there are several, is found by its name
+    #[arg(long, value_name = "INPUT")]
+    pub against: Option<PathBuf>,
+    /// Shape of a raw original
+    #[arg(long, value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of a raw original
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What every command that decodes can be told.
+#[derive(Debug, ClapArgs)]
+pub struct Reading {
+    /// Threads; 0 for one a processor
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Folder of models kept outside the file, each named by its digest
+    #[arg(long, value_name = "DIR")]
+    pub model_dir: Vec<PathBuf>,
+    /// Lift the limits on what the file may cost: only for files that are trusted
+    #[arg(long)]
+    pub no_limits: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Model {
+    #[command(subcommand)]
+    pub verb: ModelVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelVerb {
+    /// Say whether an ONNX file will do as an encoder or decoder, and what it costs
+    Check {
+        /// The ONNX file
+        file: PathBuf,
+        /// Report as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a model out of a .cae file
+    Extract {
+        /// The .cae file
+        file: PathBuf,
+        /// Which model, from 0
+        #[arg(long, default_value_t = 0)]
+        index: usize,
+        /// The file to write; by default the model's digest and .onnx
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+        /// Replace the output if it exists
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    F32,
+    F64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresetName {
+    Fast,
+    Balanced,
+    Small,
+}
+
+/// The extents of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape(pub Vec<u64>);
+
+/// `41x128x128`; an empty text is a scalar.
+pub fn parse_shape(text: &str) -> Result<Shape, String> {
+    if text.is_empty() {
+        return Ok(Shape(Vec::new()));
+    }
+    let extent = |s: &str| s.parse::<u64>().map_err(|_| format!("`{s}` is no extent; a shape looks like 41x128x128"));
+    text.split('x').map(extent).collect::<Result<_, _>>().map(Shape)
+}
+
+/// `0:10,5:20,:` in an array of this shape.
+pub fn parse_region(text: &str, shape: &[u64]) -> Result<Vec<Range<u64>>, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() != shape.len() {
+        return Err(format!("the region has {} ranges, the array {} dimensions", parts.len(), shape.len()));
+    }
+    let range = |(part, extent): (&&str, &u64)| {
+        let wrong = || format!("`{part}` is no range; ranges look like 5:20, :20, 5: or :");
+        let (a, b) = part.split_once(':').ok_or_else(wrong)?;
+        let number = |s: &str, or: u64| if s.is_empty() { Ok(or) } else { s.trim().parse().map_err(|_| wrong()) };
+        let range = number(a, 0)?..number(b, *extent)?;
+        if range.start <= range.end && range.end <= *extent {
+            Ok(range)
+        } else {
+            Err(format!("range {part} is not in 0:{extent}"))
+        }
+    };
+    parts.iter().zip(shape).map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+        assert!(Args::try_parse_from(["cae", "compress", "a.npy", "-o", "a.cae"]).is_err());
+        assert!(
+            Args::try_parse_from(["cae", "compress", "a.npy", "-o", "a.cae", "--rel", "1e-3", "--abs", "1"]).is_err()
+        );
+        assert!(
+            Args::try_parse_from(["cae", "compress", "a.npy", "-o", "a.cae", "--rel", "1e-3", "--fill", "-99"]).is_ok()
+        );
+    }
+
+    #[test]
+    fn shapes_and_regions_parse() {
+        assert_eq!(parse_shape("41x128x128").unwrap().0, [41, 128, 128]);
+        assert!(parse_shape("41x-1").is_err());
+        assert_eq!(parse_region("1:3,:,5:", &[4, 5, 6]).unwrap(), [1..3, 0..5, 5..6]);
+        assert!(parse_region("1:9,:,:", &[4, 5, 6]).is_err());
+        assert!(parse_region("1:2", &[4, 5]).is_err());
+    }
+}

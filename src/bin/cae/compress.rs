@@ -1,0 +1,252 @@
+//! `cae compress`.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "serde_json: a missing key reads as null, and the objects written to are our own"
+)]
+
+use crate::args::{Compress, Dtype, PresetName};
+use crate::failure::Failure;
+use crate::input::{self, Input};
+use crate::progress;
+use cae::{ArrayOptions, ArrayReport, Bound, Element, Preset, Reader, Writer};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+pub fn run(args: &Compress) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let bound = bound_of(args);
+    bound.validate().map_err(|e| Failure::usage(e.to_string()))?;
+    if args.output.exists() && !args.force {
+        return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
+    }
+    if args.name.is_some() && args.input.len() > 1 {
+        return Err(Failure::usage("--name needs a single input"));
+    }
+    let describe = |p: &PathBuf| input::describe(p, args.shape.as_ref(), args.dtype);
+    let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    let attributes = attributes_of(&args.attr)?;
+
+    let here = Failure::at(&args.output);
+    let mut writer = Writer::create(&args.output).map_err(&here)?;
+    let model = match args.model.as_str() {
+        "none" | "auto" => None,
+        paths => Some(add_model(&mut writer, paths, !args.external_model)?),
+    };
+    let mut reports = Vec::new();
+    for input in &inputs {
+        let name = args.name.clone().unwrap_or_else(|| input.name.clone());
+        let bar = progress::bar(&name, 0);
+        let show = |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        };
+        let options = ArrayOptions {
+            bound,
+            preset: args.preset.into(),
+            fill: args.fill,
+            dim_names: args.dims.clone(),
+            attributes: String::new(),
+            frame_shape: args.frame.as_ref().map(|f| f.0.clone()),
+            model,
+            threads: args.threads,
+            progress: Some(&show),
+        };
+        let report = match input.dtype {
+            Dtype::F32 => add::<f32>(&mut writer, &name, input, &options)?,
+            Dtype::F64 => add::<f64>(&mut writer, &name, input, &options)?,
+        };
+        bar.finish_and_clear();
+        let mut attributes = attributes.clone();
+        if let Some(fill) = args.fill {
+            attributes.insert("_FillValue".into(), json!(fill));
+        }
+        if args.provenance {
+            attributes.insert("provenance".into(), provenance(input)?);
+        }
+        if args.provenance || model.is_some() {
+            attributes.insert("errors".into(), errors(&report));
+        }
+        if !attributes.is_empty() {
+            writer.set_attributes(&name, Value::Object(attributes).to_string()).map_err(&here)?;
+        }
+        reports.push((name, report));
+    }
+    let output_bytes = writer.commit().map_err(&here)?;
+    let report = summarize(args, &reports, output_bytes, begin.elapsed().as_secs_f64())?;
+    if args.json {
+        println!("{report}");
+    } else {
+        tell(args, &reports, &report);
+    }
+    Ok(())
+}
+
+fn bound_of(args: &Compress) -> Bound {
+    let kinds = [
+        args.abs.map(Bound::Absolute),
+        args.rel.map(Bound::Range),
+        args.pw.map(Bound::Pointwise),
+        args.rmse.map(Bound::Rmse),
+        args.psnr.map(Bound::Psnr),
+        args.ratio.map(Bound::Ratio),
+    ];
+    kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
+}
+
+fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
+    let split = |pair: &String| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| Failure::usage(format!("`{pair}` is no K=V")))?;
+        Ok((key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value))))
+    };
+    pairs.iter().map(split).collect()
+}
+
+/// `DECODER` or `ENCODER,DECODER`.
+fn add_model(writer: &mut Writer<cae::AtomicFile>, paths: &str, embed: bool) -> Result<cae::ModelId, Failure> {
+    let (encoder, decoder) = match paths.split_once(',') {
+        Some((encoder, decoder)) => (Some(Path::new(encoder)), Path::new(decoder)),
+        None => (None, Path::new(paths)),
+    };
+    let read = |path: &Path| std::fs::read(path).map_err(Failure::io(path));
+    let encoder = encoder.map(read).transpose()?;
+    writer.add_model(&read(decoder)?, encoder.as_deref(), embed).map_err(|e| Failure::bad(format!("{paths}: {e}")))
+}
+
+fn add<T: Element>(
+    writer: &mut Writer<cae::AtomicFile>,
+    name: &str,
+    input: &Input,
+    options: &ArrayOptions,
+) -> Result<ArrayReport, Failure> {
+    let source = input.open::<T>()?;
+    writer.add_source(name, source.as_ref(), options).map_err(Failure::at(&input.path))
+}
+
+fn provenance(input: &Input) -> Result<Value, Failure> {
+    let mut file = std::fs::File::open(&input.path).map_err(Failure::io(&input.path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer).map_err(Failure::io(&input.path))? {
+            0 => break,
+            n => hash.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+    let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let name = input.path.file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(json!({
+        "source": name,
+        "source_sha256": digest,
+        "command": format!("cae {}", command.join(" ")),
+        "version": env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+fn errors(r: &ArrayReport) -> Value {
+    json!({
+        "max_error": r.stats.max_error,
+        "max_error_over_bound": r.stats.max_error_over_bound,
+        "mean_pw_error": r.stats.mean_pointwise_error(),
+        "rmse": r.stats.rmse(),
+    })
+}
+
+fn one(r: &ArrayReport) -> Value {
+    let (mode, bound) = crate::inspect::bound_of(r.bound.asked);
+    json!({
+        "input_bytes": r.input_bytes,
+        "stored_bytes": r.stored_bytes,
+        "bound_mode": mode,
+        "bound": bound,
+        "abs_bound": crate::inspect::abs_bound(r.bound.tolerance),
+        "max_error": r.stats.max_error,
+        "max_error_over_bound": r.stats.max_error_over_bound,
+        "mean_pw_error": r.stats.mean_pointwise_error(),
+        "rmse": r.stats.rmse(),
+        "psnr": r.stats.psnr(),
+        "plan": {
+            "chosen": r.chosen,
+            "tried": r.tried.iter().map(|(label, n)| json!({"name": label, "bytes": n})).collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// The whole report: figures of all arrays together, and of each.
+fn summarize(
+    args: &Compress,
+    reports: &[(String, ArrayReport)],
+    output_bytes: u64,
+    seconds: f64,
+) -> Result<Value, Failure> {
+    let input_bytes: u64 = reports.iter().map(|(_, r)| r.input_bytes).sum();
+    let sections = crate::inspect::sections(&Reader::open(&args.output).map_err(Failure::at(&args.output))?)?;
+    let model = sections.get("model").copied().unwrap_or(0);
+    let all: BTreeMap<&str, Value> = reports.iter().map(|(name, r)| (name.as_str(), one(r))).collect();
+    // A single array's figures stand at the top as well.
+    let mut report = match reports {
+        [(_, only)] => one(only),
+        several => json!({
+            "max_error_over_bound": several.iter().map(|(_, r)| r.stats.max_error_over_bound).fold(0.0, f64::max),
+            "max_error": several.iter().map(|(_, r)| r.stats.max_error).fold(0.0, f64::max),
+        }),
+    };
+    let more = json!({
+        "input_bytes": input_bytes,
+        "output_bytes": output_bytes,
+        "ratio": ratio(input_bytes, output_bytes),
+        "ratio_without_model": ratio(input_bytes, output_bytes.saturating_sub(model)),
+        "sections": sections,
+        "seconds": seconds,
+        "threads": if args.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { args.threads },
+        "preset": Preset::from(args.preset).name(),
+        "arrays": all,
+    });
+    if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
+        report.extend(more);
+    }
+    Ok(report)
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Preset {
+        match name {
+            PresetName::Fast => Preset::Fast,
+            PresetName::Balanced => Preset::Balanced,
+            PresetName::Small => Preset::Small,
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a ratio for people")]
+pub fn ratio(input: u64, output: u64) -> f64 {
+    if output == 0 { 0.0 } else { input as f64 / output as f64 }
+}
+
+/// What it saved and what it lost, for people.
+fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
+    for (name, r) in reports {
+        let (mode, bound) = crate::inspect::bound_of(r.bound.asked);
+        let bound = bound.map_or(mode.to_owned(), |b| format!("{mode} {b:e}"));
+        let way = r.chosen.keys().copied().collect::<Vec<_>>().join(", ");
+        println!(
+            "{name}: {} bytes in {} ({way}); bound {bound}, largest error {:.3} of it, psnr {:.1} dB",
+            r.input_bytes,
+            r.stored_bytes,
+            r.stats.max_error_over_bound,
+            r.stats.psnr(),
+        );
+    }
+    println!(
+        "{}: {} bytes, {:.2} times smaller, every value checked, {:.2} s",
+        args.output.display(),
+        report["output_bytes"],
+        report["ratio"].as_f64().unwrap_or(0.0),
+        report["seconds"].as_f64().unwrap_or(0.0),
+    );
+}

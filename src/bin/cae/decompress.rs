@@ -1,0 +1,156 @@
+//! `cae decompress`.
+
+use crate::args::{Decompress, Reading, parse_region};
+use crate::failure::Failure;
+use crate::{npy, progress};
+use cae::{Array, AtomicFile, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How the values are written.
+enum Target {
+    Npy(PathBuf),
+    Raw(PathBuf),
+    Stdout,
+}
+
+pub fn run(args: &Decompress) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let reader = open(&args.file, &args.reading)?;
+    let array = pick(&reader, args.array.as_deref(), &args.file)?;
+    let region = region_of(&array, args.region.as_deref())?;
+    let target = target(args, &array)?;
+    let bad = match array.data_type() {
+        DataType::F64 => write::<f64>(args, &array, &region, &target)?,
+        _ => write::<f32>(args, &array, &region, &target)?,
+    };
+    for b in &bad {
+        eprintln!("cae: {}: {}; filled with NaN: {}", args.file.display(), b.error, ranges(&b.region));
+    }
+    let bytes = (region.len() as u64).saturating_mul(array.data_type().size() as u64);
+    let seconds = begin.elapsed().as_secs_f64();
+    let report = json!({
+        "array": array.name(),
+        "bytes": bytes,
+        "seconds": seconds,
+        "bad_frames": list(&bad),
+    });
+    match (&target, args.json) {
+        // The values have stdout for themselves.
+        (Target::Stdout, true) => eprintln!("{report}"),
+        (_, true) => println!("{report}"),
+        (Target::Stdout, false) => {}
+        (Target::Npy(p) | Target::Raw(p), false) => {
+            println!("{}: {bytes} bytes of {}, {seconds:.2} s", p.display(), array.name());
+        }
+    }
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::bad(format!("{}: {} damaged frames", args.file.display(), bad.len())))
+}
+
+/// Opens a file as the user wants it read.
+pub fn open(path: &Path, reading: &Reading) -> Result<Reader<'static>, Failure> {
+    let mut options = ReadOptions::default();
+    if reading.no_limits {
+        options.limits = Limits::none();
+    }
+    options.threads = reading.threads;
+    options.model_dirs.clone_from(&reading.model_dir);
+    Reader::open_with(path, options).map_err(Failure::at(path))
+}
+
+/// The array that is meant: by name, by number, or the only one.
+fn pick<'r>(reader: &'r Reader<'r>, wanted: Option<&str>, path: &Path) -> Result<Array<'r>, Failure> {
+    let names = || reader.arrays().map(|a| a.name().to_owned()).collect::<Vec<_>>().join(", ");
+    let wrong = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    match wanted {
+        Some(w) => reader
+            .arrays()
+            .find(|a| a.name() == w)
+            .or_else(|| reader.arrays().nth(w.parse().ok()?))
+            .ok_or_else(|| wrong(format!("no array `{w}`; there are {}", names()))),
+        None if reader.arrays().len() == 1 => {
+            reader.arrays().next().ok_or_else(|| wrong("the file holds no array".into()))
+        }
+        None => {
+            Err(wrong(format!("the file holds {} arrays ({}); pick one with --array", reader.arrays().len(), names())))
+        }
+    }
+}
+
+fn region_of(array: &Array, text: Option<&str>) -> Result<Region, Failure> {
+    let all = || array.shape().iter().map(|n| 0..*n).collect();
+    let ranges = text.map_or_else(|| Ok(all()), |t| parse_region(t, array.shape())).map_err(Failure::usage)?;
+    Region::from_ranges(&ranges).map_err(|e| Failure::usage(e.to_string()))
+}
+
+fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
+    let path = match &args.output {
+        Some(p) if p.as_os_str() == "-" => return Ok(Target::Stdout),
+        Some(p) => p.clone(),
+        None => {
+            // The name comes from the file: no part of it may lead elsewhere.
+            let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' };
+            let name: String = array.name().chars().map(safe).collect();
+            PathBuf::from(format!("{}.npy", name.trim_start_matches('.')))
+        }
+    };
+    if path.exists() && !args.force {
+        return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
+    }
+    let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
+    match extension.as_str() {
+        "npy" => Ok(Target::Npy(path)),
+        e @ ("f32" | "f64") if e != array.data_type().name() => {
+            let held = array.data_type().name();
+            Err(Failure::usage(format!("{}: the array holds {held}", path.display())))
+        }
+        _ => Ok(Target::Raw(path)),
+    }
+}
+
+fn write<T: Element>(
+    args: &Decompress,
+    array: &Array,
+    region: &Region,
+    target: &Target,
+) -> Result<Vec<BadFrame>, Failure> {
+    let bar = progress::bar(array.name(), region.len() as u64);
+    let show = |done| bar.set_position(done);
+    let damage = if args.salvage { Damage::Salvage } else { Damage::Fail };
+    let here = Failure::at(&args.file);
+    let (path, is_npy) = match target {
+        Target::Stdout => {
+            let mut out = std::io::stdout().lock();
+            let bad = array.stream_values::<T>(region, damage, &mut out, &show).map_err(here)?;
+            out.flush().map_err(|e| Failure::bad(format!("stdout: {e}")))?;
+            return Ok(bad);
+        }
+        Target::Npy(path) => (path, true),
+        Target::Raw(path) => (path, false),
+    };
+    let io = Failure::io(path);
+    let mut file = AtomicFile::create(path).map_err(&io)?;
+    if is_npy {
+        let descr = if array.data_type() == DataType::F64 { "<f8" } else { "<f4" };
+        let shape: Vec<u64> = region.extent.iter().map(|n| *n as u64).collect();
+        npy::write_header(&mut file, descr, &shape).map_err(&io)?;
+    }
+    let bad = array.write_values::<T>(region, damage, &mut file, &show).map_err(here)?;
+    bar.finish_and_clear();
+    file.commit().map_err(io)?;
+    Ok(bad)
+}
+
+fn ranges(region: &Region) -> String {
+    region.ranges().map(|r| format!("{}:{}", r.start, r.end)).collect::<Vec<_>>().join(",")
+}
+
+/// Damaged frames, for `--json`.
+pub fn list(bad: &[BadFrame]) -> Vec<Value> {
+    bad.iter().map(|b| json!({"frame": b.frame, "region": ranges(&b.region), "error": b.error.to_string()})).collect()
+}

@@ -1,0 +1,144 @@
+//! `cae inspect`.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "serde_json: a missing key reads as null, and the objects written to are our own"
+)]
+
+use crate::args::Inspect;
+use crate::compress::ratio;
+use crate::failure::Failure;
+use cae::{Array, Bound, Reader, Tolerance};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub fn run(args: &Inspect) -> Result<(), Failure> {
+    let here = Failure::at(&args.file);
+    let reader = Reader::open(&args.file).map_err(&here)?;
+    let report = describe(&reader)?;
+    if args.json {
+        println!("{report}");
+        return Ok(());
+    }
+    println!(
+        "{}: {} bytes, format {}",
+        args.file.display(),
+        reader.file_len(),
+        report["version"].as_str().unwrap_or("")
+    );
+    for m in report["models"].as_array().into_iter().flatten() {
+        println!("model {}: {} bytes", m["sha256"].as_str().unwrap_or(""), m["bytes"]);
+    }
+    for a in report["arrays"].as_array().into_iter().flatten() {
+        println!(
+            "array {}: {} {}, frames {} of {}, bound {} {}, {} bytes in {}, {:.2} times smaller",
+            a["name"].as_str().unwrap_or(""),
+            a["dtype"].as_str().unwrap_or(""),
+            a["shape"],
+            a["frames"],
+            a["frame_shape"],
+            a["bound_mode"].as_str().unwrap_or(""),
+            a["bound"],
+            a["input_bytes"],
+            a["stored_bytes"],
+            a["ratio"].as_f64().unwrap_or(0.0),
+        );
+        println!("  methods {}", a["methods"]);
+        for (section, n) in a["sections"].as_object().into_iter().flatten() {
+            println!("  {section:14} {n:>12}");
+        }
+        if let Some(cr) = a["cr_th"].as_f64() {
+            println!("  CR_th {cr:.2}, CR_ac {:.2}", a["cr_ac"].as_f64().unwrap_or(0.0));
+        }
+        if !a["attributes"].is_null() {
+            println!("  attributes {}", a["attributes"]);
+        }
+    }
+    Ok(())
+}
+
+/// Name and number of a bound as it was asked for.
+pub fn bound_of(bound: Bound) -> (&'static str, Option<f64>) {
+    let mode = match bound {
+        Bound::Absolute(_) => "abs",
+        Bound::Range(_) => "rel",
+        Bound::Pointwise(_) => "pw",
+        Bound::Rmse(_) => "rmse",
+        Bound::Psnr(_) => "psnr",
+        Bound::Ratio(_) => "ratio",
+        _ => "lossless",
+    };
+    (mode, bound.parameter())
+}
+
+/// The error that is allowed everywhere alike, if there is one.
+pub fn abs_bound(tolerance: Tolerance) -> Option<f64> {
+    match tolerance {
+        Tolerance::Absolute(e) => Some(e),
+        _ => None,
+    }
+}
+
+/// Bytes of the whole file by what they are for; they add up to its length.
+pub fn sections(reader: &Reader) -> Result<BTreeMap<&'static str, u64>, Failure> {
+    let mut sections = BTreeMap::new();
+    let mut inner = 0u64;
+    for array in reader.arrays() {
+        let breakdown = array.breakdown().map_err(|e| Failure::bad(e.to_string()))?;
+        for (section, n) in breakdown.sections {
+            let sum: &mut u64 = sections.entry(section.name()).or_default();
+            *sum = sum.saturating_add(n);
+            inner = inner.saturating_add(n);
+        }
+    }
+    let model: u64 = reader.models().map(|m| m.len).sum();
+    sections.insert("model", model);
+    sections.insert("header", reader.file_len().saturating_sub(inner).saturating_sub(model));
+    Ok(sections)
+}
+
+fn describe(reader: &Reader) -> Result<Value, Failure> {
+    let hex = |d: &[u8; 32]| d.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let models: Vec<Value> =
+        reader.models().map(|m| json!({"sha256": hex(&m.digest), "bytes": m.len, "embedded": m.len > 0})).collect();
+    let arrays = reader.arrays().map(|a| array(reader, &a)).collect::<Result<Vec<_>, _>>()?;
+    let (major, minor) = cae::VERSION;
+    Ok(json!({
+        "file_bytes": reader.file_len(),
+        "version": format!("{major}.{minor}"),
+        "models": models,
+        "arrays": arrays,
+        "sections": sections(reader)?,
+    }))
+}
+
+fn array(reader: &Reader, a: &Array) -> Result<Value, Failure> {
+    let breakdown = a.breakdown().map_err(|e| Failure::bad(e.to_string()))?;
+    let (mode, bound) = bound_of(a.bound());
+    let input_bytes = a.values().saturating_mul(a.data_type().size() as u64);
+    let sections: BTreeMap<&str, u64> = breakdown.sections.iter().map(|(s, n)| (s.name(), *n)).collect();
+    // The paper's ratios: input over latents, and over all that decoding needs.
+    let latents = sections.get("latents").copied().filter(|n| *n > 0);
+    let model = a.model().and_then(|m| reader.models().nth(m)).map_or(0, |m| m.len);
+    let needed = a.stored_bytes().saturating_add(model);
+    Ok(json!({
+        "name": a.name(),
+        "dtype": a.data_type().name(),
+        "shape": a.shape(),
+        "dims": a.dim_names(),
+        "bound_mode": mode,
+        "bound": bound,
+        "abs_bound": abs_bound(a.tolerance()),
+        "frames": a.frame_count(),
+        "frame_shape": a.frame_shape(),
+        "model": a.model(),
+        "input_bytes": input_bytes,
+        "stored_bytes": a.stored_bytes(),
+        "ratio": ratio(input_bytes, a.stored_bytes()),
+        "methods": breakdown.methods,
+        "sections": sections,
+        "cr_th": latents.map(|n| ratio(input_bytes, n)),
+        "cr_ac": latents.map(|_| ratio(input_bytes, needed)),
+        "attributes": serde_json::from_str::<Value>(a.attributes()).unwrap_or(Value::Null),
+    }))
+}

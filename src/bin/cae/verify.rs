@@ -1,0 +1,112 @@
+//! `cae verify`.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "serde_json: a missing key reads as null, and the objects written to are our own"
+)]
+
+use crate::args::{Dtype, Verify};
+use crate::decompress::{list, open};
+use crate::failure::Failure;
+use crate::input::{self, Input};
+use cae::{Array, DataType, Element, ErrorStats, Reader};
+use serde_json::{Value, json};
+
+pub fn run(args: &Verify) -> Result<(), Failure> {
+    let reader = open(&args.file, &args.reading)?;
+    let mut arrays = serde_json::Map::new();
+    let (mut frames, mut bad_frames, mut bound_met) = (0u64, Vec::new(), true);
+    let mut digest = crc32fast::Hasher::new();
+    for array in reader.arrays() {
+        let (bad, array_digest) = array.verify().map_err(Failure::at(&args.file))?;
+        frames = frames.saturating_add(array.frame_count());
+        digest.update(&array_digest.to_le_bytes());
+        for b in &bad {
+            eprintln!("cae: {}: {}", args.file.display(), b.error);
+        }
+        let report = json!({
+            "frames": array.frame_count(),
+            "bad_frames": list(&bad),
+            "digest": format!("{array_digest:08x}"),
+        });
+        bad_frames.extend(list(&bad));
+        arrays.insert(array.name().to_owned(), report);
+    }
+    let mut report = json!({
+        "frames": frames,
+        "bad_frames": bad_frames,
+        "digest": format!("{:08x}", digest.finalize()),
+    });
+    if let Some(original) = &args.against
+        && bad_frames.is_empty()
+    {
+        let input = input::describe(original, args.shape.as_ref(), args.dtype)?;
+        let array = counterpart(&reader, &input)?;
+        let stats = match input.dtype {
+            Dtype::F32 => compare::<f32>(&array, &input)?,
+            Dtype::F64 => compare::<f64>(&array, &input)?,
+        };
+        bound_met = stats.met;
+        report["against"] = json!({
+            "array": array.name(),
+            "bound_met": stats.met,
+            "max_error": stats.errors.max_error,
+            "max_error_over_bound": stats.errors.max_error_over_bound,
+            "mean_pw_error": stats.errors.mean_pointwise_error(),
+            "rmse": stats.errors.rmse(),
+            "psnr": stats.errors.psnr(),
+        });
+    }
+    let ok = bad_frames.is_empty() && bound_met;
+    report["ok"] = json!(ok);
+    report["arrays"] = Value::Object(arrays);
+    if args.json {
+        println!("{report}");
+    } else if ok {
+        println!("{}: ok, {frames} frames, digest {}", args.file.display(), report["digest"].as_str().unwrap_or(""));
+        if let Some(over) = report["against"]["max_error_over_bound"].as_f64() {
+            println!("largest error {over:.4} of the bound, mean point-wise {}", report["against"]["mean_pw_error"]);
+        }
+    }
+    if !bad_frames.is_empty() {
+        return Err(Failure::bad(format!(
+            "{}: {} of {frames} frames are damaged",
+            args.file.display(),
+            bad_frames.len()
+        )));
+    }
+    if !bound_met {
+        return Err(Failure::bad(format!("{}: the bound is not met", args.file.display())));
+    }
+    Ok(())
+}
+
+/// The array that the original became: the one of its name, or the only one.
+fn counterpart<'r>(reader: &'r Reader<'r>, input: &Input) -> Result<Array<'r>, Failure> {
+    let only = if reader.arrays().len() == 1 { reader.arrays().next() } else { None };
+    reader
+        .array(&input.name)
+        .ok()
+        .or(only)
+        .ok_or_else(|| Failure::usage(format!("no array in the file is named `{}`", input.name)))
+}
+
+struct Comparison {
+    errors: ErrorStats,
+    met: bool,
+}
+
+fn compare<T: Element>(array: &Array, input: &Input) -> Result<Comparison, Failure> {
+    let here = Failure::at(&input.path);
+    let source = input.open::<T>()?;
+    if source.shape() != array.shape() {
+        let (a, b) = (source.shape(), array.shape());
+        return Err(Failure::usage(format!("{}: shape {a:?}, the array has {b:?}", input.path.display())));
+    }
+    if T::DATA_TYPE != array.data_type() {
+        let held = if array.data_type() == DataType::F64 { "f64" } else { "f32" };
+        return Err(Failure::usage(format!("{}: the array holds {held}", input.path.display())));
+    }
+    let (errors, met) = array.compare(source.as_ref()).map_err(here)?;
+    Ok(Comparison { errors, met })
+}

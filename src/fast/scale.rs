@@ -1,0 +1,58 @@
+//! The lattice: which value each whole number stands for (SPEC 9.4.1).
+
+use super::Sample;
+use crate::codec::cursor::Cursor;
+use crate::error::FormatError;
+
+/// Lattice point `k` stands for `base + step * k`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Scale {
+    pub(super) base: f64,
+    pub(super) step: f64,
+    inverse: f64,
+}
+
+impl Scale {
+    pub(super) fn new(base: f64, step: f64) -> Self {
+        Scale { base, step, inverse: 1.0 / step }
+    }
+
+    /// A scale whose points are near enough to meet `tolerance` on values between `low` and `high` even after rounding to
+    /// `T`, where that is possible.
+    pub(super) fn fit<T: Sample>(low: f64, high: f64, tolerance: f64) -> Self {
+        let largest = low.abs().max(high.abs());
+        let slack = largest * T::HALF_ULP * 1.01;
+        let half = if slack < tolerance / 8.0 { tolerance - slack } else { tolerance };
+        // Single precision places values within spread / step * 2^-24 steps or so; four times that is kept free.
+        let places = (high - low) / half * f64::from(f32::EPSILON);
+        Scale::new(low + (high - low) / 2.0, 2.0 * half * (1.0 - places.min(0.25)))
+    }
+
+    /// Where `value` lies, in steps from the base.
+    #[inline(always)]
+    pub(super) fn place(&self, value: f64) -> f32 {
+        ((value - self.base) * self.inverse) as f32
+    }
+
+    /// The value of lattice point `k`.
+    #[inline(always)]
+    pub(super) fn value(&self, k: f64) -> f64 {
+        self.base + self.step * k
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.base.to_le_bytes());
+        out.extend(self.step.to_le_bytes());
+    }
+
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, FormatError> {
+        let (base, step) = (cursor.f64("base")?, cursor.f64("step")?);
+        if !base.is_finite() {
+            return Err(FormatError::Value { field: "base", found: base.to_bits(), expected: f64::MAX.to_bits() });
+        }
+        if !(step.is_finite() && step > 0.0) {
+            return Err(FormatError::Value { field: "step", found: step.to_bits(), expected: f64::MAX.to_bits() });
+        }
+        Ok(Scale::new(base, step))
+    }
+}

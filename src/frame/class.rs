@@ -1,0 +1,166 @@
+//! Classes: which points of a frame are ordinary, and what the others hold (SPEC 6.3).
+
+use crate::codec::classes;
+use crate::codec::cursor::{Cursor, put_block};
+use crate::element::Element;
+use crate::error::FormatError;
+
+/// Most classes of a frame.
+pub(crate) const MAX_CLASSES: usize = 16;
+
+/// What the points of one class hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Class<T> {
+    /// A value coded by the frame's method.
+    Ordinary,
+    /// A negative value whose magnitude is coded by the frame's method.
+    Negative,
+    /// This very value.
+    Literal(T),
+    /// A value in the list that follows the image.
+    Listed,
+}
+
+/// The class of every point.
+#[derive(Debug, Clone)]
+pub(crate) struct ClassMap<T> {
+    /// Meaning of the class numbers; 1 to 16 of them.
+    pub(crate) table: Vec<Class<T>>,
+    /// Class number of each point.
+    pub(crate) image: Vec<u8>,
+    /// Values of the points of class [`Class::Listed`], in C order.
+    pub(crate) listed: Vec<T>,
+}
+
+impl<T: Element> ClassMap<T> {
+    /// Which points are coded by the frame's method.
+    pub(crate) fn ordinary(&self) -> Vec<bool> {
+        let mut coded = [false; 256];
+        for (c, flag) in self.table.iter().zip(&mut coded) {
+            *flag = matches!(c, Class::Ordinary | Class::Negative);
+        }
+        self.image.iter().map(|c| coded.get(usize::from(*c)).copied().unwrap_or(false)).collect()
+    }
+
+    pub(crate) fn write_to(&self, dims: &[usize], out: &mut Vec<u8>) {
+        let [count, ..] = self.table.len().to_le_bytes();
+        out.push(count);
+        for c in &self.table {
+            match c {
+                Class::Ordinary => out.push(0),
+                Class::Negative => out.push(1),
+                Class::Literal(v) => {
+                    out.push(2);
+                    v.put_le(out);
+                }
+                Class::Listed => out.push(3),
+            }
+        }
+        put_block(out, &classes::encode(&self.image, count, dims));
+        for v in &self.listed {
+            v.put_le(out);
+        }
+    }
+
+    /// Reads the map of a frame of `n` points of shape `dims`.
+    pub(crate) fn read_from(bytes: &[u8], dims: &[usize], n: usize) -> Result<ClassMap<T>, FormatError> {
+        let mut c = Cursor::new(bytes);
+        let count = c.u8("class count")?;
+        if count == 0 || usize::from(count) > MAX_CLASSES {
+            let expected = MAX_CLASSES as u64;
+            return Err(FormatError::Value { field: "class count", found: count.into(), expected });
+        }
+        let mut table = Vec::with_capacity(MAX_CLASSES);
+        for _ in 0..count {
+            table.push(match c.u8("class kind")? {
+                0 => Class::Ordinary,
+                1 => Class::Negative,
+                2 => Class::Literal(value(&mut c)?),
+                3 => Class::Listed,
+                other => return Err(FormatError::Value { field: "class kind", found: other.into(), expected: 3 }),
+            });
+        }
+        let coded = c.block("class image")?;
+        let mut image = vec![0; n];
+        classes::decode(coded, count, dims, &mut image)?;
+        let is_listed = |i: &&u8| matches!(table.get(usize::from(**i)), Some(Class::Listed));
+        let listed_count = image.iter().filter(is_listed).count();
+        let needed = listed_count.saturating_mul(T::DATA_TYPE.size());
+        if needed != c.remaining() {
+            let (found, expected) = (c.remaining() as u64, needed as u64);
+            return Err(FormatError::Count { what: "bytes of listed values", found, expected });
+        }
+        let mut listed = Vec::with_capacity(listed_count);
+        for _ in 0..listed_count {
+            listed.push(value(&mut c)?);
+        }
+        Ok(ClassMap { table, image, listed })
+    }
+}
+
+fn value<T: Element>(c: &mut Cursor) -> Result<T, FormatError> {
+    let bits = match T::DATA_TYPE.size() {
+        4 => u64::from(c.u32("value")?),
+        _ => c.u64("value")?,
+    };
+    Ok(T::from_bits64(bits))
+}
+
+/// The values that are not ordinary, most frequent first, become literals; what does not fit the table is listed.
+///
+/// `special` says which values cannot be coded by a method; `negative` asks for a class of its own for ordinary
+/// values below zero. `None` if every point is ordinary and of one class.
+pub(crate) fn classify<T: Element>(values: &[T], special: impl Fn(T) -> bool, negative: bool) -> Option<ClassMap<T>> {
+    let mut counts: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
+    let (mut any_positive, mut any_negative) = (false, false);
+    for v in values {
+        if special(*v) {
+            // The map stops growing long after it holds every value worth a literal.
+            if counts.len() < 4096 || counts.contains_key(&v.to_bits64()) {
+                let n = counts.entry(v.to_bits64()).or_default();
+                *n = n.saturating_add(1);
+            }
+        } else if negative && v.to_f64() < 0.0 {
+            any_negative = true;
+        } else {
+            any_positive = true;
+        }
+    }
+    let mut table = Vec::with_capacity(MAX_CLASSES);
+    if any_positive {
+        table.push(Class::Ordinary);
+    }
+    if any_negative {
+        table.push(Class::Negative);
+    }
+    if counts.is_empty() && table.len() <= 1 && !any_negative {
+        return None;
+    }
+    let negative_class = u8::from(any_positive);
+    let mut frequent: Vec<(u64, u64)> = counts.into_iter().map(|(bits, n)| (n, bits)).collect();
+    frequent.sort_unstable_by_key(|(n, bits)| (std::cmp::Reverse(*n), *bits));
+    let mut number = std::collections::BTreeMap::new();
+    for (_, bits) in frequent.iter().take(MAX_CLASSES.saturating_sub(table.len()).saturating_sub(1)) {
+        if let Ok(class) = u8::try_from(table.len()) {
+            number.insert(*bits, class);
+            table.push(Class::Literal(T::from_bits64(*bits)));
+        }
+    }
+    let listed_class = u8::try_from(table.len()).unwrap_or(u8::MAX);
+    let mut listed = Vec::new();
+    let image = values
+        .iter()
+        .map(|v| match special(*v) {
+            true => number.get(&v.to_bits64()).copied().unwrap_or_else(|| {
+                listed.push(*v);
+                listed_class
+            }),
+            false if negative && v.to_f64() < 0.0 => negative_class,
+            false => 0,
+        })
+        .collect();
+    if !listed.is_empty() {
+        table.push(Class::Listed);
+    }
+    Some(ClassMap { table, image, listed })
+}

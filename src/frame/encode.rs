@@ -1,0 +1,423 @@
+//! Values to bytes: each candidate is coded, the smallest kept, and decoded again by the reader's code (SPEC 6).
+
+use super::class::{Class, ClassMap, classify};
+use super::decode::{decode, precision};
+use super::domain::Domain;
+use super::{Method, Parts, Payload, digest, kernel_dims, patch};
+use crate::bound::Tolerance;
+use crate::element::{DataType, Element};
+use crate::error::{ArgumentError, Fault, Result};
+use crate::fast;
+use crate::lattice::{Grid, exact, multilevel, raster};
+use crate::model::{Decoder, Encoder};
+use crate::parallel::{self, Threads};
+use crate::sparse;
+use crate::stats::ErrorStats;
+
+/// How far the outputs of two conforming engines may lie apart for a model that is not exact, in the normalized domain
+/// (SPEC 5). The kernels of one engine differ by up to 5e-7 of the output range, which is 0.2.
+const ENGINE_GUARD: f64 = 1e-6;
+
+/// One way to code the ordinary values of a frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    /// The name in reports.
+    pub(crate) label: &'static str,
+    pub(crate) kernel: Kernel,
+    /// Whether the most frequent value, if it is frequent, is a class of its own.
+    pub(crate) hole: bool,
+}
+
+/// The method of a candidate, with its options.
+#[derive(Debug, Clone)]
+pub(crate) enum Kernel {
+    Multilevel(multilevel::Options),
+    Raster(raster::Options),
+    Fast,
+    Exact,
+    Sparse(sparse::Options),
+}
+
+/// The autoencoder that a frame may use.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Models<'a> {
+    pub(crate) encoder: Option<&'a dyn Encoder>,
+    pub(crate) decoder: Option<&'a dyn Decoder>,
+    /// Whether every conforming engine gives the decoder's outputs to the bit.
+    pub(crate) exact: bool,
+}
+
+/// A coded frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) stats: ErrorStats,
+    /// Every candidate that suited, with the bytes its frame would have, in the order tried.
+    pub(crate) tried: Vec<(&'static str, u64)>,
+    /// The label of the one kept.
+    pub(crate) chosen: &'static str,
+}
+
+/// A payload before it is part of a frame.
+struct Trial<T> {
+    method: Method,
+    domain: Domain,
+    payload: Owned,
+    patches: Vec<u8>,
+    values: Vec<T>,
+}
+
+enum Owned {
+    One(Vec<u8>),
+    Sparse(sparse::Sections<Vec<u8>>),
+}
+
+impl Owned {
+    fn borrow(&self) -> Payload<'_> {
+        match self {
+            Owned::One(b) => Payload::One(b),
+            Owned::Sparse(s) => {
+                Payload::Sparse { exponents: &s.exponents, latents: &s.latents, bitmap: &s.bitmap, deltas: &s.deltas }
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Owned::One(b) => b.len(),
+            // Three of the sections carry a length.
+            Owned::Sparse(s) => s.len().saturating_add(6),
+        }
+    }
+}
+
+/// What is common to the candidates that share a class map.
+struct Prepared<'a, T> {
+    values: &'a [T],
+    dims: &'a [usize],
+    tolerance: Tolerance,
+    map: Option<ClassMap<T>>,
+    classes: Option<Vec<u8>>,
+    ordinary: Option<Vec<bool>>,
+}
+
+/// Codes `values`, a block of shape `dims`, within `tolerance`; the points that hold exactly `fill`, and those that
+/// are not finite, come back bit for bit.
+pub(crate) fn encode<T: Element>(
+    values: &[T],
+    dims: &[usize],
+    tolerance: Tolerance,
+    fill: Option<T>,
+    candidates: &[Candidate],
+    models: &Models,
+    threads: Threads,
+) -> Result<Encoded> {
+    let dims = kernel_dims(dims);
+    let plain = Prepared::new(values, dims, tolerance, fill, None);
+    let hole = if candidates.iter().any(|c| c.hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
+    let holed = hole.map(|h| Prepared::new(values, dims, tolerance, fill, Some(h)));
+
+    let mut race = Race { tried: Vec::new(), best: None };
+    match plain.constant() {
+        Some(trial) => race.enter("constant", &plain, trial),
+        None => {
+            let prepared = |c: &Candidate| if c.hole { holed.as_ref() } else { Some(&plain) };
+            let trial = |c: &Candidate| prepared(c).map_or(Ok(None), |p| p.trial(&c.kernel, models));
+            parallel::for_each_in_order(threads, candidates, trial, |c, trial| {
+                if let (Some(p), Some(trial)) = (prepared(c), trial?) {
+                    race.enter(c.label, p, trial);
+                }
+                Ok(())
+            })?;
+            // Verbatim values bound the size of every frame; they are only made where they may win.
+            let raw = (values.len() as u64).saturating_mul(T::DATA_TYPE.size() as u64);
+            if race.best.as_ref().is_none_or(|b| b.size > raw) {
+                race.enter("raw", &plain, plain.raw());
+            }
+        }
+    }
+    let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }) } = race else {
+        return Err(ArgumentError::Other("no way to code a frame suits it".into()).into());
+    };
+    let informative = trial.method == Method::Sparse && models.decoder.is_some() && !models.exact;
+    let parts = Parts {
+        method: trial.method,
+        domain: trial.domain,
+        digest: digest(&trial.values),
+        digest_informative: informative,
+        classes: prepared.classes.as_deref(),
+        patches: Some(trial.patches.as_slice()).filter(|p| !p.is_empty()),
+        payload: trial.payload.borrow(),
+    };
+    let mut bytes = Vec::new();
+    parts.write_to(&mut bytes);
+    let stats = verify(&bytes, prepared, models)?;
+    Ok(Encoded { bytes, stats, tried, chosen })
+}
+
+/// The smallest trial so far.
+struct Race<'p, 'v, T> {
+    tried: Vec<(&'static str, u64)>,
+    best: Option<Entry<'p, 'v, T>>,
+}
+
+struct Entry<'p, 'v, T> {
+    size: u64,
+    label: &'static str,
+    prepared: &'p Prepared<'v, T>,
+    trial: Trial<T>,
+}
+
+impl<'p, 'v, T> Race<'p, 'v, T> {
+    fn enter(&mut self, label: &'static str, prepared: &'p Prepared<'v, T>, trial: Trial<T>) {
+        let size = frame_len(prepared, &trial);
+        self.tried.push((label, size));
+        if self.best.as_ref().is_none_or(|b| size < b.size) {
+            self.best = Some(Entry { size, label, prepared, trial });
+        }
+    }
+}
+
+/// Decodes the frame with the reader's code and checks every point against its bound.
+fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models) -> Result<ErrorStats> {
+    let mut back = vec![T::default(); p.values.len()];
+    let failed = |what: String| ArgumentError::Bound(format!("the frame just written {what}; nothing was stored"));
+    decode(bytes, p.dims, models.decoder, &mut back).map_err(|fault| match fault {
+        Fault::Format(kind) => failed(format!("does not decode: {kind}")).into(),
+        Fault::Other(e) => e,
+    })?;
+    let mut stats = ErrorStats::new(p.tolerance);
+    for (i, (x, y)) in p.values.iter().zip(&back).enumerate() {
+        let good = if p.is_ordinary(i) { p.tolerance.allows(*x, *y) } else { x.to_bits64() == y.to_bits64() };
+        if !good {
+            return Err(failed(format!("misses the bound at value {i}: {x:?} became {y:?}")).into());
+        }
+        if x.to_f64().is_finite() {
+            stats.add(x.to_f64(), y.to_f64());
+        }
+    }
+    Ok(stats)
+}
+
+/// Bytes of the frame that a trial would make.
+fn frame_len<T>(p: &Prepared<T>, t: &Trial<T>) -> u64 {
+    let blocks = [p.classes.as_ref().map_or(0, Vec::len), t.patches.len()];
+    let framing = blocks.iter().filter(|n| **n > 0).count().saturating_mul(2);
+    let n = blocks.iter().fold(t.payload.len(), |n, b| n.saturating_add(*b));
+    n.saturating_add(framing).saturating_add(super::PREFIX_LEN) as u64
+}
+
+/// The value of more than one ordinary point in sixteen, if there is one: a fill value that nobody declared.
+fn frequent_value<T: Element>(values: &[T], ordinary: Option<&[bool]>) -> Option<T> {
+    let grid = |i: usize| ordinary.is_none_or(|o| o.get(i).copied().unwrap_or(false));
+    // A value that frequent is among the most frequent of any thousand points spread over the frame.
+    let mut counts: std::collections::HashMap<u64, u32> = std::collections::HashMap::new();
+    let step = values.len().div_ceil(4096).max(1);
+    let mut position = 0usize;
+    while let Some(v) = values.get(position) {
+        if grid(position) {
+            let n = counts.entry(v.to_bits64()).or_default();
+            *n = n.saturating_add(1);
+        }
+        // Uneven steps, so that no period of the data hides the value.
+        position = position.saturating_add(step).saturating_add(position % 3);
+    }
+    let (bits, _) = counts.into_iter().max_by_key(|(bits, n)| (*n, *bits))?;
+    let (mut same, mut all) = (0usize, 0usize);
+    for (i, v) in values.iter().enumerate().filter(|(i, _)| grid(*i)) {
+        let _ = i;
+        all = all.saturating_add(1);
+        same = same.saturating_add(usize::from(v.to_bits64() == bits));
+    }
+    (same.saturating_mul(16) > all && same < all).then(|| T::from_bits64(bits))
+}
+
+impl<'a, T: Element> Prepared<'a, T> {
+    fn new(values: &'a [T], dims: &'a [usize], tolerance: Tolerance, fill: Option<T>, hole: Option<T>) -> Self {
+        let pointwise = matches!(tolerance, Tolerance::Pointwise(_));
+        let is = |v: T, other: Option<T>| other.is_some_and(|o| o.to_bits64() == v.to_bits64());
+        let special = |v: T| {
+            let wide = v.to_f64();
+            !wide.is_finite() || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
+        };
+        let map = classify(values, special, pointwise);
+        let classes = map.as_ref().map(|m| {
+            let mut out = Vec::new();
+            m.write_to(dims, &mut out);
+            out
+        });
+        let ordinary = map.as_ref().map(ClassMap::ordinary);
+        Prepared { values, dims, tolerance, map, classes, ordinary }
+    }
+
+    fn is_ordinary(&self, i: usize) -> bool {
+        self.grid().is_ordinary(i)
+    }
+
+    fn grid(&self) -> Grid<'_> {
+        Grid { dims: self.dims, ordinary: self.ordinary.as_deref() }
+    }
+
+    fn ordinary_values(&self) -> impl Iterator<Item = T> {
+        self.values.iter().enumerate().filter(|(i, _)| self.is_ordinary(*i)).map(|(_, v)| *v)
+    }
+
+    /// A negative ordinary value that has a class of its own.
+    fn is_negative(&self, i: usize) -> bool {
+        let class = |m: &ClassMap<T>| m.table.get(usize::from(*m.image.get(i)?)).copied();
+        self.map.as_ref().and_then(class).is_some_and(|c| matches!(c, Class::Negative))
+    }
+
+    /// All ordinary values as one, if a single value is within the bound of each.
+    fn constant(&self) -> Option<Trial<T>> {
+        let mut range = self.ordinary_values().map(T::to_f64);
+        let first = range.next();
+        let (lo, hi) = range.fold((first.unwrap_or(0.0), first.unwrap_or(0.0)), |(a, b), v| (a.min(v), b.max(v)));
+        let middle = match self.tolerance {
+            Tolerance::Lossless => return self.constant_value(self.ordinary_values().next().unwrap_or_default()),
+            Tolerance::Absolute(_) => lo / 2.0 + hi / 2.0,
+            // Where the relative distances to both ends are equal: 2 lo hi / (lo + hi).
+            Tolerance::Pointwise(_) => lo / (lo / 2.0 + hi / 2.0) * hi,
+        };
+        self.constant_value(T::from_f64(if first.is_some() { middle } else { 0.0 }))
+    }
+
+    fn constant_value(&self, c: T) -> Option<Trial<T>> {
+        if !self.ordinary_values().all(|x| self.tolerance.allows(x, c)) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        c.put_le(&mut bytes);
+        Some(self.finish(Method::Constant, Domain::Linear, Owned::One(bytes), |_| c))
+    }
+
+    fn raw(&self) -> Trial<T> {
+        let mut bytes = Vec::new();
+        self.ordinary_values().for_each(|v| v.put_le(&mut bytes));
+        self.finish(Method::Raw, Domain::Linear, Owned::One(bytes), |i| self.value(i))
+    }
+
+    fn value(&self, i: usize) -> T {
+        self.values.get(i).copied().unwrap_or_default()
+    }
+
+    /// Runs one kernel; `None` if it does not suit.
+    fn trial(&self, kernel: &Kernel, models: &Models) -> Result<Option<Trial<T>>> {
+        Ok(match kernel {
+            Kernel::Multilevel(o) => {
+                self.lattice(Method::Multilevel, |v, t, r| multilevel::encode(v, &self.grid(), t, o, r))
+            }
+            Kernel::Raster(o) => self.lattice(Method::Raster, |v, t, r| raster::encode(v, &self.grid(), t, o, r)),
+            Kernel::Fast => self.fast(),
+            Kernel::Exact => self.exact(),
+            Kernel::Sparse(o) => Some(self.sparse(o, models)?),
+        })
+    }
+
+    /// The tolerance for a kernel that decodes to f64, less what rounding to the array's type may add.
+    fn linear_tolerance(&self, e: f64) -> f64 {
+        let largest = self.ordinary_values().fold(0.0f64, |m, v| m.max(v.to_f64().abs()));
+        let half_ulp = largest * if T::DATA_TYPE == DataType::F32 { 0.5f64.powi(24) } else { 0.5f64.powi(52) };
+        // Near the resolution of the type most points land well: the few that do not are patched.
+        (e - half_ulp).max(e / 2.0)
+    }
+
+    fn fast(&self) -> Option<Trial<T>> {
+        let Tolerance::Absolute(e) = self.tolerance else {
+            return self.lattice(Method::Fast, |v, t, r| fast::encode(v, &self.grid(), t, r));
+        };
+        let mut recon = vec![T::default(); self.values.len()];
+        let codes = fast::encode(self.values, &self.grid(), self.linear_tolerance(e), &mut recon)?;
+        let at = |i: usize| recon.get(i).copied().unwrap_or_default();
+        Some(self.finish(Method::Fast, Domain::Linear, Owned::One(codes), at))
+    }
+
+    fn exact(&self) -> Option<Trial<T>> {
+        (self.tolerance == Tolerance::Lossless).then(|| {
+            let q: Vec<u64> = self.values.iter().map(|v| v.to_image()).collect();
+            let codes = exact::encode(&q, &self.grid());
+            self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), |i| self.value(i))
+        })
+    }
+
+    /// A kernel that codes f64 numbers of a domain: (numbers, tolerance, reconstruction) -> bytes.
+    fn lattice(
+        &self,
+        method: Method,
+        kernel: impl FnOnce(&[f64], f64, &mut [f64]) -> Option<Vec<u8>>,
+    ) -> Option<Trial<T>> {
+        let n = self.values.len();
+        let (domain, tolerance, numbers): (Domain, f64, Vec<f64>) = match self.tolerance {
+            Tolerance::Absolute(e) => {
+                (Domain::Linear, self.linear_tolerance(e), self.values.iter().map(|v| v.to_f64()).collect())
+            }
+            Tolerance::Pointwise(b) => {
+                let (shift, tolerance) = log_tolerance(b, T::DATA_TYPE)?;
+                let log = |v: &T| v.to_f64().abs().log2() + shift;
+                (Domain::Log, tolerance, self.values.iter().map(log).collect())
+            }
+            // Beyond 2^53 the positions are not exact in f64.
+            Tolerance::Lossless if T::DATA_TYPE == DataType::F64 => return None,
+            #[allow(clippy::cast_precision_loss, reason = "positions of f32 values fit 32 bits")]
+            Tolerance::Lossless => {
+                (Domain::Ordered, 0.4999, self.values.iter().map(|v| v.to_ordered() as f64).collect())
+            }
+        };
+        let numbers: Vec<f64> =
+            numbers.iter().enumerate().map(|(i, v)| if self.is_ordinary(i) { *v } else { 0.0 }).collect();
+        let mut recon = vec![0.0; n];
+        let codes = kernel(&numbers, tolerance, &mut recon)?;
+        let value = |i: usize| domain.value(recon.get(i).copied().unwrap_or_default(), self.is_negative(i));
+        Some(self.finish(method, domain, Owned::One(codes), value))
+    }
+
+    fn sparse(&self, options: &sparse::Options, models: &Models) -> Result<Trial<T>> {
+        let values: Vec<f64> = self.values.iter().map(|v| v.to_f64()).collect();
+        let grid = self.grid();
+        let ok = |i: usize, candidate: f64| self.tolerance.allows(self.value(i), T::from_f64(candidate));
+        let target = sparse::Target { values: &values, grid: &grid, precision: precision::<T>(), ok: &ok };
+        let mut options = options.clone();
+        options.guard = if models.decoder.is_some() && !models.exact { ENGINE_GUARD } else { 0.0 };
+        let sections = sparse::encode(&target, models.encoder, models.decoder, &options)?;
+        let mut recon = vec![0.0; values.len()];
+        sparse::decode(&sections.as_slices(), &grid, precision::<T>(), models.decoder, &mut recon)?;
+        let value = |i: usize| T::from_f64(recon.get(i).copied().unwrap_or_default());
+        Ok(self.finish(Method::Sparse, Domain::Linear, Owned::Sparse(sections), value))
+    }
+
+    /// Completes a trial: what the method gives at ordinary points, patched where that misses the bound.
+    fn finish(&self, method: Method, domain: Domain, payload: Owned, value: impl Fn(usize) -> T) -> Trial<T> {
+        let mut patches = Vec::new();
+        let values = self
+            .values
+            .iter()
+            .enumerate()
+            .map(|(i, x)| {
+                if !self.is_ordinary(i) {
+                    return *x;
+                }
+                let y = value(i);
+                if self.tolerance.allows(*x, y) {
+                    return y;
+                }
+                patches.push((i, *x));
+                *x
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        patch::write_to(&patches, &mut bytes);
+        Trial { method, domain, payload, patches: bytes, values }
+    }
+}
+
+/// Shift and tolerance of log2|x| that keep |x - y| <= b |x|, given that y is rounded to the array's type.
+///
+/// y / x may run from 1 - b to 1 + b, which is not symmetric in the logarithm: the shift moves the target to the middle.
+fn log_tolerance(b: f64, data_type: DataType) -> Option<(f64, f64)> {
+    let above = b.ln_1p() / std::f64::consts::LN_2;
+    let below = if b < 0.75 { (-b).ln_1p() / std::f64::consts::LN_2 } else { -above };
+    // 1.5 half ulps in the logarithm for the rounding of y, and for that of the logarithm of a large exponent.
+    let rounding = if data_type == DataType::F32 { 1.5 * 0.5f64.powi(24) } else { 0.0 } + 4096.0 * 0.5f64.powi(53);
+    let tolerance = (above - below) / 2.0 - rounding;
+    (tolerance > rounding).then_some(((above + below) / 2.0, tolerance))
+}

@@ -1,0 +1,274 @@
+//! The raster kernel: points in C order, each expected from those before it (SPEC 9.3).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "lattice arithmetic in floating point; whole numbers are checked against 2^53 first"
+)]
+
+use super::Grid;
+use super::causal::{MAX_AXES, Shape};
+use super::raster_model::{Plan, run};
+use super::raster_plan;
+use crate::codec::arithmetic::{Decoder, Encoder};
+use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
+use crate::error::FormatError;
+
+/// What the writer is asked to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// Values are rounded to a lattice first, and the whole numbers are then coded without loss.
+    pub(crate) snapped: bool,
+    /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
+    pub(crate) inner: Vec<usize>,
+}
+
+/// Flag: values are whole numbers of steps.
+const SNAPPED: u8 = 1;
+/// Flag: the step is stored in eight bytes, not four.
+const WIDE_STEP: u8 = 2;
+/// Flag: an origin is stored; otherwise it is 0.
+const ORIGIN: u8 = 4;
+/// Flag: extents of rows, planes and so on are stored.
+const INNER: u8 = 8;
+/// Flag: lattice points lie a stored number of sixteenths of a step above the multiples of the step.
+const PHASE: u8 = 16;
+/// Whole numbers beyond this are not told apart by binary64.
+const INDEX_MAX: f64 = 9.0e15;
+
+/// Codes the ordinary points of `values` to within `tolerance`; `recon` receives what a reader will find.
+/// `None` if the values do not suit.
+pub(crate) fn encode(
+    values: &[f64],
+    grid: &Grid,
+    tolerance: f64,
+    options: &Options,
+    recon: &mut [f64],
+) -> Option<Vec<u8>> {
+    // Four bytes of step, rounded down, and a little room for the rounding of the reconstruction.
+    let step = f64::from_bits((2.0 * tolerance * (1.0 - 1.0e-9)).to_bits() & !0xffff_ffff);
+    if !(step > f64::MIN_POSITIVE && step < f64::MAX) {
+        return None;
+    }
+    let kept: Vec<f64>;
+    let filled = match grid.ordinary {
+        None => values,
+        Some(_) => {
+            kept = fill(values, grid);
+            &kept
+        }
+    };
+    let phase = if options.snapped { raster_plan::phase(filled, step) } else { 0 };
+    let out = write(filled, grid, Lattice { step, phase }, options, recon)?;
+    let within = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
+    recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x)).then_some(out)
+}
+
+/// Codes the ordinary points of `values`, all whole numbers below 2^53 in magnitude, without loss.
+pub(super) fn encode_whole(values: &[f64], grid: &Grid) -> Option<Vec<u8>> {
+    let options = Options { snapped: true, ..Options::default() };
+    let mut recon = vec![0.0; values.len()];
+    let out = write(values, grid, Lattice { step: 1.0, phase: 0 }, &options, &mut recon)?;
+    recon.iter().zip(values).enumerate().all(|(i, (r, x))| r == x || !grid.is_ordinary(i)).then_some(out)
+}
+
+/// Where the points of the lattice lie.
+#[derive(Debug, Clone, Copy)]
+struct Lattice {
+    /// Distance between them; only its upper four bytes may differ from zero.
+    step: f64,
+    /// How far they lie above multiples of the step, in sixteenths of a step.
+    phase: u8,
+}
+
+fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon: &mut [f64]) -> Option<Vec<u8>> {
+    let Lattice { step, phase } = lattice;
+    let shift = f64::from(phase) / 16.0;
+    let base = (values.first().copied().unwrap_or(0.0) / step - shift).round_ties_even();
+    if !(base.abs() < INDEX_MAX) {
+        return None;
+    }
+    let wanted: Vec<f64> = values.iter().map(|x| x / step - shift - base).collect();
+    let inner = if options.inner.is_empty() {
+        raster_plan::inner(&wanted, grid, options.snapped)
+    } else {
+        options.inner.clone()
+    };
+    let plan = Plan { shape: shape_of(grid, &inner), snapped: options.snapped };
+
+    let [.., b4, b5, b6, b7] = step.to_le_bytes();
+    let flags = if options.snapped { SNAPPED } else { 0 }
+        | if inner.is_empty() { 0 } else { INNER }
+        | if phase == 0 { 0 } else { PHASE };
+    let mut out = vec![flags, b4, b5, b6, b7];
+    if phase != 0 {
+        out.push(phase);
+    }
+    put_varint(&mut out, zigzag(base as i64));
+    if !inner.is_empty() {
+        out.push(inner.len() as u8);
+        inner.iter().for_each(|n| put_varint(&mut out, *n as u64));
+    }
+    let mut coder = Encoder::new();
+    run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
+    drop(wanted);
+    finish(recon, 0.0, base + shift, step);
+    out.extend(coder.finish());
+    Some(out)
+}
+
+/// `values` with those that are not ordinary replaced by the last ordinary one.
+fn fill(values: &[f64], grid: &Grid) -> Vec<f64> {
+    let first = values.iter().enumerate().find(|(i, _)| grid.is_ordinary(*i)).map_or(0.0, |(_, x)| *x);
+    let mut last = first;
+    let keep = |(i, x): (usize, &f64)| {
+        if grid.is_ordinary(i) {
+            last = *x;
+        }
+        last
+    };
+    values.iter().enumerate().map(keep).collect()
+}
+
+/// Inverse of [`encode`]; `out` must have the number of points of `grid`.
+pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
+    let mut cursor = Cursor::new(bytes);
+    let flags = cursor.u8("raster flags")?;
+    let known = SNAPPED | WIDE_STEP | ORIGIN | INNER | PHASE;
+    if flags & !known != 0 {
+        return Err(FormatError::Value { field: "raster flags", found: flags.into(), expected: known.into() });
+    }
+    let step = if flags & WIDE_STEP != 0 {
+        cursor.f64("raster step")?
+    } else {
+        f64::from_bits(u64::from(cursor.u32("raster step")?) << 32)
+    };
+    let origin = if flags & ORIGIN != 0 { cursor.f64("raster origin")? } else { 0.0 };
+    if !(step > 0.0 && step < f64::MAX && origin.is_finite()) {
+        return Err(FormatError::Value { field: "raster step", found: step.to_bits(), expected: f64::MAX.to_bits() });
+    }
+    let phase = if flags & PHASE != 0 { cursor.u8("raster phase")? } else { 0 };
+    if phase > 15 || (phase == 0) != (flags & PHASE == 0) {
+        return Err(FormatError::Value { field: "raster phase", found: phase.into(), expected: 15 });
+    }
+    let base = unzigzag(cursor.varint("raster base")?) as f64 + f64::from(phase) / 16.0;
+    let mut inner = Vec::new();
+    if flags & INNER != 0 {
+        let count = cursor.u8("raster row axes")?;
+        if count == 0 || usize::from(count) >= MAX_AXES {
+            let expected = MAX_AXES as u64 - 1;
+            return Err(FormatError::Value { field: "raster row axes", found: count.into(), expected });
+        }
+        let mut unit = 1u64;
+        for _ in 0..count {
+            let extent = cursor.varint_max("raster row extent", out.len() as u64)?;
+            unit = unit.saturating_mul(extent);
+            if extent < 2 || unit > out.len() as u64 {
+                let expected = out.len() as u64;
+                return Err(FormatError::Value { field: "raster row extent", found: extent, expected });
+            }
+            inner.push(extent as usize);
+        }
+    }
+    let plan = Plan { shape: shape_of(grid, &inner), snapped: flags & SNAPPED != 0 };
+    let mut coder = Decoder::new(cursor.take_rest());
+    run(&mut coder, &plan, grid.ordinary, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
+    finish(out, origin, base, step);
+    coder.finish("raster points")
+}
+
+fn shape_of(grid: &Grid, inner: &[usize]) -> Shape {
+    if inner.is_empty() { Shape::of_grid(grid.dims) } else { Shape::of_period(grid.len(), inner) }
+}
+
+/// Whole numbers of steps to values.
+fn finish(v: &mut [f64], origin: f64, base: f64, step: f64) {
+    for x in v {
+        *x = origin + (base + *x) * step;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(values: &[f64], grid: &Grid, tolerance: f64, options: &Options) -> Option<usize> {
+        let mut recon = vec![0.0; values.len()];
+        let bytes = encode(values, grid, tolerance, options, &mut recon)?;
+        let mut out = vec![7.0; values.len()];
+        assert_eq!(decode(&bytes, grid, &mut out), Ok(()));
+        for i in 0..values.len() {
+            if grid.is_ordinary(i) {
+                assert_eq!(out[i].to_bits(), recon[i].to_bits(), "{i}");
+                assert!((out[i] - values[i]).abs() <= tolerance, "{i}");
+            }
+        }
+        Some(bytes.len())
+    }
+
+    #[test]
+    fn smooth_and_repeated_fields_cost_little() {
+        let f = |i: usize| ((i % 40) as f64 * 0.2).sin() * ((i / 40) as f64 * 0.1).cos();
+        let values: Vec<f64> = (0..1600).map(f).collect();
+        for snapped in [false, true] {
+            let options = Options { snapped, ..Options::default() };
+            let plane = Grid { dims: &[40, 40], ordinary: None };
+            assert!(round_trip(&values, &plane, 1e-3, &options).is_some_and(|n| n < 700));
+            let line = Grid { dims: &[1600], ordinary: None };
+            assert!(round_trip(&values, &line, 1e-3, &options).is_some_and(|n| n < 700));
+        }
+    }
+
+    #[test]
+    fn empty_and_single_points_round_trip() {
+        for dims in [&[0usize][..], &[1], &[1, 1, 1]] {
+            let grid = Grid { dims, ordinary: None };
+            let values = vec![3.7; grid.len()];
+            assert!(round_trip(&values, &grid, 0.1, &Options::default()).is_some_and(|n| n < 10));
+        }
+    }
+
+    #[test]
+    fn values_too_large_for_the_tolerance_do_not_suit() {
+        let grid = Grid { dims: &[2], ordinary: None };
+        assert_eq!(round_trip(&[0.0, 1e30], &grid, 1e-3, &Options::default()), None);
+        assert_eq!(round_trip(&[1e30, 0.0], &grid, 1e-3, &Options::default()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_round_trip(
+            dims in prop::collection::vec(1usize..5, 1..7),
+            seed in prop::collection::vec(-1000.0f64..1000.0, 1..30),
+            tolerance in 0.001f64..100.0,
+            snapped in any::<bool>(),
+            mask in prop::collection::vec(any::<bool>(), 1..9),
+        ) {
+            let n: usize = dims.iter().product();
+            let values: Vec<f64> = seed.iter().cycle().take(n).copied().collect();
+            let ordinary: Vec<bool> = mask.iter().cycle().take(n).copied().collect();
+            let options = Options { snapped, ..Options::default() };
+            for ordinary in [None, Some(ordinary.as_slice())] {
+                let grid = Grid { dims: &dims, ordinary };
+                prop_assert!(round_trip(&values, &grid, tolerance, &options).is_some());
+            }
+        }
+
+        #[test]
+        fn any_bytes_end(
+            dims in prop::collection::vec(1usize..5, 1..7),
+            flags in 0u8..32,
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let n: usize = dims.iter().product();
+            let mut out = vec![0.0; n];
+            let mut stream = vec![flags];
+            stream.extend(&bytes);
+            let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
+            let mut stream = vec![flags & 1, 0, 0, 0xf0, 0x3f, 0];
+            stream.extend(&bytes);
+            let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
+        }
+    }
+}

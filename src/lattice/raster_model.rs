@@ -1,0 +1,316 @@
+//! The closed loop of the raster kernel: expects each point from those before it and codes the rest (SPEC 9.3).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "per-point loop: distances back are checked against the point by `Walk`, the rest is floating point"
+)]
+
+use super::causal::{Shape, Walk, taps};
+use super::least_squares::LeastSquares;
+use super::matches::{Lookup, Matches};
+use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
+use super::residual::Expert;
+use crate::codec::arithmetic::BitCoder;
+
+/// Taps of the slow predictor for each number of axes, a multiple of four.
+const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
+/// Taps of the fast predictor, a multiple of four.
+const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
+/// Numbers that must repeat for a match, for each match model.
+const MATCH_LENS: [usize; 3] = [6, 20, 100];
+/// Predictors that are blended: slow, fast, and a fixed one.
+const PREDICTORS: usize = 3;
+/// Guesses that only a hit of this bit counts for.
+type Hits = u16;
+
+/// What the header says about the loop.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) shape: Shape,
+    /// Whether values are whole numbers of steps.
+    pub(super) snapped: bool,
+}
+
+/// The number left to code is out of range.
+#[derive(Debug)]
+pub(super) struct OutOfRange;
+
+/// Errors of one predictor near the current point.
+#[derive(Debug, Clone)]
+struct Track {
+    /// Decaying sum along the row.
+    near: f64,
+    /// Last error at each place of the row, with two more at the end.
+    row: Vec<f64>,
+}
+
+impl Track {
+    /// Weighted mean error around place `x`.
+    #[inline(always)]
+    fn mean(&self, x: usize) -> f64 {
+        (self.near + self.row[x] + 0.75 * self.row[x + 1] + 0.25 * self.row[x + 2]) * (1.0 / 5.0)
+    }
+
+    #[inline(always)]
+    fn put(&mut self, x: usize, error: f64) {
+        let e = error.abs();
+        self.near = self.near * (2.0 / 3.0) + e;
+        self.row[x] = e;
+    }
+}
+
+/// Runs the loop over all points. `wanted`, in steps, is given when `coder` writes; `v` receives what was coded.
+pub(super) fn run<C: BitCoder>(
+    coder: &mut C,
+    plan: &Plan,
+    ordinary: Option<&[bool]>,
+    wanted: Option<&[f64]>,
+    v: &mut [f64],
+) -> Result<(), OutOfRange> {
+    let n = v.len();
+    let axes = plan.shape.axes();
+    let width = plan.shape.extents[0];
+    let tap_list = taps(axes, SLOW_TAPS[axes]);
+    let find = |t: [i8; 5]| tap_list.iter().position(|u| *u == t).unwrap_or(0);
+    let (west2, northwest) = (find([-2, 0, 0, 0, 0]), find([-1, -1, 0, 0, 0]));
+    let plane_west = find([-1, 0, -1, 0, 0]);
+    let tap_count = tap_list.len();
+    let mut walk = Walk::new(plan.shape.clone(), tap_list);
+    let bits = (usize::BITS - n.leading_zeros()).clamp(10, 20);
+    let mut symbols = SymbolCoder::new((bits - 3).min(15));
+    let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
+    let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
+    let mut slow = LeastSquares::new(SLOW_TAPS[axes], 1.000_1, 32);
+    let mut fast = LeastSquares::new(FAST_TAPS[axes], 1.003, 8);
+    let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
+    let mut ks = vec![0i64; n];
+    // What matches are sought in: values if they are whole, otherwise the numbers coded.
+    let mut sequence: Vec<i64> = Vec::with_capacity(n);
+    // Errors in sixteenths of a step.
+    let mut errors = vec![0u32; n];
+    let mut hits = vec![0 as Hits; n];
+    let mut t = [0.0f64; 32];
+    let mut x = [0.0f64; 32];
+    let (mut low, mut high) = (0.0f64, 0.0f64);
+    let near_taps = (axes + 4).min(tap_count);
+    let lookup_taps = tap_count.min(axes + 4);
+
+    for i in 0..n {
+        let at = walk.at[0];
+        for (value, back) in t.iter_mut().zip(&walk.back) {
+            *value = if *back == 0 { 0.0 } else { v[i - back] };
+        }
+        if ordinary.is_some_and(|o| !o[i]) {
+            v[i] = t[0];
+            errors[i] = if walk.back[0] == 0 { 0 } else { errors[i - walk.back[0]] };
+            walk.step();
+            continue;
+        }
+        let base = if axes == 1 { t[0] } else { (t[0] + t[1]) * 0.5 };
+        for (input, value) in x[..tap_count].iter_mut().zip(&t) {
+            *input = value - base;
+        }
+        let planar = if axes == 1 { 2.0 * t[0] - t[west2] } else { t[0] + t[1] - t[northwest] };
+        let fixed = if axes == 1 { t[0] } else { median(t[0], t[1], planar) };
+        let predictions =
+            [(base + slow.predict(&x)).clamp(low, high), (base + fast.predict(&x)).clamp(low, high), fixed];
+        let mut p = 0.0;
+        let mut weights = 0.0;
+        let mut means = [0.0; PREDICTORS];
+        for e in 0..PREDICTORS {
+            means[e] = tracks[e].mean(at);
+            let m = means[e] * means[e] + 0.02;
+            let weight = 1.0 / (m * m);
+            p += weight * predictions[e];
+            weights += weight;
+        }
+        p /= weights;
+        let center = if plan.snapped { (p + 0.5).floor() } else { p };
+
+        // How far off the points around were.
+        let mut sum = 0u64;
+        let mut shares = 0u64;
+        for (j, back) in walk.back[..near_taps].iter().enumerate() {
+            if *back > 0 {
+                let share = if j < axes { 2 } else { 1 };
+                sum += share * u64::from(errors[i - back]);
+                shares += share;
+            }
+        }
+        let spread = sum as f64 / (16 * shares.max(1)) as f64;
+        let scale = log_bucket((4 * sum / shares.max(1)) as u32);
+
+        let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-4.0e15, 4.0e15) as i64;
+        let mut guesses = [0i64; GUESSES];
+        let mut records = [None; GUESSES];
+        let mut history = [0usize; GUESSES];
+        for (place, j) in [0, west2, 1, 2].into_iter().enumerate() {
+            let back = walk.back.get(j).copied().unwrap_or(0);
+            if back > 0 {
+                let h = hits[i - back];
+                for (g, record) in history.iter_mut().enumerate() {
+                    *record |= usize::from(h >> g & 1) << place;
+                }
+            }
+        }
+        for (m, g) in matches.iter().zip([0, 9, 10]) {
+            if let Some((from, record)) = m.guess() {
+                guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] };
+                records[g] = Some(record.min(RECORDS - 1));
+            }
+        }
+        let mut keys = [0i64; 16];
+        for (key, value) in keys[..lookup_taps].iter_mut().zip(&t) {
+            *key = (value + 0.5).floor() as i64;
+        }
+        let few = axes.max(2);
+        for (g, (lookup, keys)) in lookups.iter_mut().zip([&keys[..lookup_taps], &keys[..few]]).enumerate() {
+            if let Some(from) = lookup.find(keys) {
+                guesses[1 + g] = steps(v[from]);
+                records[1 + g] = Some(history[1 + g]);
+            }
+        }
+        let plain =
+            [Some(t[0]), (axes > 1).then_some(t[1]), (axes > 2).then_some(t[2]), (axes > 3).then_some(t[axes - 1])];
+        for (g, value) in plain.into_iter().enumerate() {
+            if let Some(value) = value {
+                guesses[3 + g] = steps(value);
+                records[3 + g] = Some(history[3 + g]);
+            }
+        }
+        guesses[7] = steps(planar);
+        records[7] = Some(history[7]);
+        if axes > 2 {
+            guesses[8] = steps(t[2] + t[0] - t[plane_west]);
+            records[8] = Some(history[8]);
+        }
+
+        // Mirrored so that the side on which the number probably lies is the positive one.
+        let lean = if plan.snapped { p - center } else { fixed - p };
+        let mirrored = lean < 0.0;
+        let signed = |d: i64| if mirrored { -d } else { d };
+        let tap_steps = |j: usize| signed(steps(t[j]));
+        let error_of = |j: usize| {
+            let back = walk.back.get(j).copied().unwrap_or(0);
+            if back > 0 { signed(ks[i - back]) } else { 0 }
+        };
+        let d_west = tap_steps(0);
+        let d_north = if axes > 1 { tap_steps(1) } else { tap_steps(west2) };
+        let d_plane = if axes > 2 { tap_steps(2) } else { tap_steps(3) };
+        let d_volume = if axes > 3 { tap_steps(axes - 1) } else { tap_steps(4) };
+        let quarter = |d: f64| signed((d * 4.0).clamp(-4.0e15, 4.0e15) as i64);
+        let fraction = ((lean.abs() * 16.0).min(15.0)) as u32;
+        let coarse = scale >> 1;
+        let contexts: [u32; CONTEXTS] = [
+            hash(&[scale, fraction]),
+            hash(&[log_signed(d_west), log_signed(d_north), coarse]),
+            hash(&[log_signed(quarter(predictions[1] - center)), log_signed(quarter(predictions[0] - center)), coarse]),
+            hash(&[log_signed(signed(guesses[7])), fraction >> 1, coarse]),
+            hash(&[log_signed(error_of(0)), log_signed(error_of(1)), coarse >> 1]),
+            hash(&[log_signed(d_west), log_signed(d_plane), fraction >> 2]),
+            hash(&[d_west as u32, d_north as u32, tap_steps(northwest) as u32, tap_steps(3.min(tap_count - 1)) as u32]),
+            hash(&[d_west as u32, d_plane as u32, d_north as u32, d_volume as u32]),
+            hash(&[log_signed(error_of(2)), log_signed(error_of(axes - 1)), coarse]),
+            hash(&[log_signed(d_plane), log_signed(d_volume), coarse]),
+            hash(&[if width <= 256 { at as u32 } else { 0 }, coarse >> 1]),
+            hash(&[
+                error_of(0).clamp(-3, 3) as u32,
+                error_of(1).clamp(-3, 3) as u32,
+                error_of(2).clamp(-3, 3) as u32,
+                error_of(3).clamp(-3, 3) as u32,
+                error_of(4).clamp(-1, 1) as u32,
+            ]),
+        ];
+        let mut agree = 0usize;
+        for (place, g) in [0, 1, 3, 4, 5, 7].into_iter().enumerate() {
+            agree |= usize::from(records[g].is_some() && guesses[g] == 0) << place;
+        }
+        let expert = |center_of: f64, mean: f64| Expert {
+            center: signed_real(center_of - center, mirrored) as f32,
+            inverse_scale: (1.4 / (mean + 0.04)) as f32,
+        };
+        let experts: [Expert; EXPERTS] =
+            [expert(p, spread), expert(predictions[0], means[0]), expert(predictions[1], means[1])];
+        if mirrored {
+            guesses.iter_mut().for_each(|g| *g = -*g);
+        }
+        let given = Given {
+            contexts,
+            selectors: [0, (coarse as usize).min(SELECTORS[1] - 1), agree],
+            experts,
+            guesses,
+            records,
+        };
+
+        let mut k = 0;
+        if let Some(wanted) = wanted {
+            let real = (wanted[i] - center + 0.5).floor();
+            if !(real.abs() < (1u64 << CLASSES) as f64) {
+                return Err(OutOfRange);
+            }
+            k = signed(real as i64);
+        }
+        let coded = symbols.code(coder, k, &given);
+        let k = signed(coded);
+        let value = center + k as f64;
+
+        v[i] = value;
+        ks[i] = k;
+        errors[i] = ((value - p).abs() * 16.0).min(1.0e6) as u32;
+        let mut hit = 0;
+        for (g, guess) in given.guesses.iter().enumerate() {
+            hit |= Hits::from(*guess == coded && given.records[g].is_some()) << g;
+        }
+        hits[i] = hit;
+        low = low.min(value);
+        high = high.max(value);
+        for (track, prediction) in tracks.iter_mut().zip(predictions) {
+            track.put(at, value - prediction);
+        }
+        let trust = 1.0 / (spread + 0.3);
+        slow.learn(&x, value - base, trust);
+        fast.learn(&x, value - base, trust);
+        lookups.iter_mut().for_each(|l| l.put(i));
+        sequence.push(if plan.snapped { value as i64 } else { k });
+        for m in &mut matches {
+            m.update(&sequence);
+        }
+        walk.step();
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn signed_real(value: f64, mirrored: bool) -> f64 {
+    if mirrored { -value } else { value }
+}
+
+#[inline(always)]
+fn median(a: f64, b: f64, c: f64) -> f64 {
+    a.max(b).min(a.min(b).max(c))
+}
+
+/// Four buckets an octave.
+#[inline(always)]
+fn log_bucket(v: u32) -> u32 {
+    if v < 4 {
+        return v;
+    }
+    let log = v.ilog2();
+    4 * log - 4 + (v >> (log - 2) & 3)
+}
+
+/// Two buckets an octave on either side of zero.
+#[inline(always)]
+fn log_signed(d: i64) -> u32 {
+    let m = d.unsigned_abs();
+    let bucket = if m < 2 { m as u32 } else { 2 * m.ilog2() + (m >> (m.ilog2() - 1) & 1) as u32 };
+    if d < 0 { bucket | 256 } else { bucket }
+}
+
+#[inline(always)]
+fn hash(parts: &[u32]) -> u32 {
+    parts.iter().fold(0u32, |h, p| (h.rotate_left(7) ^ *p).wrapping_mul(0x9E37_79B1))
+}

@@ -1,0 +1,279 @@
+//! Codes a signed number of steps from contexts, expected distributions and outright guesses (SPEC 9.3.6).
+//!
+//! The decisions are those of [`super::residual`]; what is added are the guesses: numbers that the writer and the
+//! reader can point at, each with a record of how far it could be trusted lately.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "inner loop of every value: table indexes are hashes cut to the size of the table"
+)]
+
+use super::residual::{Expert, Tails};
+use crate::codec::arithmetic::BitCoder;
+use crate::codec::mix::{Counter, Logistic, Mixer, Refiner};
+
+/// Contexts of each number.
+pub(super) const CONTEXTS: usize = 12;
+/// Distributions of each number.
+pub(super) const EXPERTS: usize = 3;
+/// Guesses of each number.
+pub(super) const GUESSES: usize = 11;
+/// Records that tell how far a guess can be trusted.
+pub(super) const RECORDS: usize = 16;
+/// Weight sets of each selector.
+pub(super) const SELECTORS: [usize; 3] = [1, 24, 64];
+/// Magnitudes are below `1 << CLASSES`.
+pub(super) const CLASSES: u32 = 53;
+
+const INPUTS: usize = 40;
+const BIAS: usize = 2 * CONTEXTS + EXPERTS + GUESSES;
+/// Kinds of decision, each with weights of its own.
+const KINDS: usize = 16;
+const SLOW_LIMIT: u32 = 400;
+const FAST_LIMIT: u32 = 24;
+const GUESS_LIMIT: u32 = 255;
+/// Bits below the leading one that are always predicted; those below them only where a guess still stands.
+const MODELED: u32 = 3;
+/// Stretched probability beyond which it is not refined.
+const CERTAIN: f32 = 7.0;
+
+/// What is known before a number is coded.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) contexts: [u32; CONTEXTS],
+    pub(super) selectors: [usize; 3],
+    pub(super) experts: [Expert; EXPERTS],
+    pub(super) guesses: [i64; GUESSES],
+    /// Record of each guess, below `RECORDS`; `None` if there is no guess.
+    pub(super) records: [Option<usize>; GUESSES],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    slow: Counter,
+    fast: Counter,
+}
+
+/// Eight slots, one cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Row([Slot; 8]);
+
+/// One decision about a number: where it stands and what a number says to it.
+#[derive(Clone, Copy)]
+struct Decision {
+    node: usize,
+    kind: usize,
+    /// What kind of decision it is for the guesses' counters: 0 zero, 1 sign, 2 class, 3 lower bits.
+    stage: usize,
+}
+
+/// Adaptive state of one stream of numbers.
+#[derive(Debug)]
+pub(super) struct SymbolCoder {
+    logistic: Logistic,
+    tails: Tails,
+    rows: Vec<Row>,
+    row_bits: u32,
+    guess_counters: Vec<Counter>,
+    mixers: [Mixer<INPUTS>; 3],
+    last: Mixer<8>,
+    refiners: [Refiner; 2],
+    inputs: [f32; INPUTS],
+    /// Guesses that agree with all decisions of this number so far.
+    alive: u32,
+}
+
+impl SymbolCoder {
+    pub(super) fn new(row_bits: u32) -> Self {
+        let logistic = Logistic::new();
+        let mut start = [0f32; INPUTS];
+        start[..2 * CONTEXTS].fill(0.5 / CONTEXTS as f32);
+        start[2 * CONTEXTS..2 * CONTEXTS + EXPERTS].fill(0.1);
+        start[2 * CONTEXTS + EXPERTS..BIAS].fill(0.15);
+        let slot = Slot { slow: Counter::NEW, fast: Counter::NEW };
+        let third = 1.0 / 3.0;
+        SymbolCoder {
+            rows: vec![Row([slot; 8]); CONTEXTS << row_bits],
+            row_bits,
+            guess_counters: vec![Counter::NEW; GUESSES * RECORDS * 4 * 4 * 2],
+            mixers: SELECTORS.map(|n| Mixer::new(n * KINDS, &start, 0.002, 0.02)),
+            last: Mixer::new(KINDS, &[third, third, third, 0.0, 0.0, 0.0, 0.0, 0.0], 0.002, 0.01),
+            refiners: [Refiner::new(SELECTORS[1] * KINDS, &logistic), Refiner::new(1024, &logistic)],
+            inputs: [0.0; INPUTS],
+            alive: 0,
+            tails: Tails::new(),
+            logistic,
+        }
+    }
+
+    /// Codes `k`, or decodes and returns it; `|k| < 2^53`.
+    pub(super) fn code<C: BitCoder>(&mut self, coder: &mut C, k: i64, given: &Given) -> i64 {
+        self.alive = 0;
+        for (i, r) in given.records.iter().enumerate() {
+            self.alive |= u32::from(r.is_some()) << i;
+        }
+        let mut rows = self.rows_of(given, 0);
+        let below = given.experts.map(|e| self.tails.below(e, -0.5));
+        let above = given.experts.map(|e| self.tails.above(e, 0.5));
+
+        let p: [f32; EXPERTS] = std::array::from_fn(|e| 1.0 - below[e] - above[e]);
+        let at = Decision { node: 0, kind: 0, stage: 0 };
+        if self.decide(coder, k == 0, at, &rows, given, &p, |g| g == 0) {
+            return 0;
+        }
+        let p: [f32; EXPERTS] = std::array::from_fn(|e| below[e] / (below[e] + above[e]));
+        let at = Decision { node: 1, kind: 1, stage: 1 };
+        let negative = self.decide(coder, k < 0, at, &rows, given, &p, |g| g < 0);
+
+        let mut experts = given.experts;
+        let mut tail = above;
+        if negative {
+            experts.iter_mut().for_each(|e| e.center = -e.center);
+            tail = below;
+        }
+        let m = k.unsigned_abs();
+        let mut class = 0;
+        let mut next = [0.0; EXPERTS];
+        while class < CLASSES - 1 {
+            let edge = (2u64 << class) as f32 - 0.5;
+            next = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+            let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / tail[e]);
+            let (node, kind) = if class < 6 { (2 + class, 2 + class) } else { ((class - 6).min(7), 8) };
+            if class == 6 {
+                rows = self.rows_of(given, 64);
+            }
+            let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
+            let shift = class + 1;
+            if !self.decide(coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
+                break;
+            }
+            tail = next;
+            class += 1;
+        }
+        let mut found = 1u64;
+        if class > 0 {
+            let (mut low, mut high) = (tail, next);
+            let rows = self.rows_of(given, class);
+            for bit in (0..class).rev() {
+                let depth = class - 1 - bit;
+                let (node, kind) = match depth {
+                    0 => (0, 9),
+                    1 => (1 + (found & 1), 10),
+                    2 => (3 + (found & 3), 11),
+                    _ => (7, 12),
+                };
+                if depth >= MODELED && self.alive == 0 {
+                    found = 2 * found + u64::from(coder.code(m >> bit & 1 == 1, 1 << 15));
+                    continue;
+                }
+                let edge = ((2 * found + 1) << bit) as f32 - 0.5;
+                let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+                let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
+                let at = Decision { node: node as usize, kind, stage: 3 };
+                let one =
+                    self.decide(coder, m >> bit & 1 == 1, at, &rows, given, &p, |g| g.unsigned_abs() >> bit & 1 == 1);
+                found = 2 * found + u64::from(one);
+                if one {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+        }
+        let k = found.cast_signed();
+        if negative { -k } else { k }
+    }
+
+    /// Index of each context's row for the decisions of `part`.
+    #[inline(always)]
+    fn rows_of(&self, given: &Given, part: u32) -> [usize; CONTEXTS] {
+        std::array::from_fn(|i| {
+            let h = given.contexts[i].wrapping_add(part.wrapping_mul(0x9E37_79B1)).wrapping_mul(0x85EB_CA6B);
+            (i << self.row_bits) | ((h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D) >> (32 - self.row_bits)) as usize
+        })
+    }
+
+    /// One decision; `expected` holds the experts' probabilities of a 1, `says` what a guess makes it.
+    #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
+    #[inline(always)]
+    fn decide<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        bit: bool,
+        at: Decision,
+        rows: &[usize; CONTEXTS],
+        given: &Given,
+        expected: &[f32; EXPERTS],
+        says: impl Fn(i64) -> bool,
+    ) -> bool {
+        for (i, row) in rows.iter().enumerate() {
+            let slot = &self.rows[*row].0[at.node];
+            self.inputs[2 * i] = self.logistic.stretch(slot.slow.p());
+            self.inputs[2 * i + 1] = self.logistic.stretch(slot.fast.p());
+        }
+        for (e, p) in expected.iter().enumerate() {
+            // A ratio of vanishing tails may be NaN, which the cast takes to zero.
+            self.inputs[2 * CONTEXTS + e] = self.logistic.stretch(((p * 65536.0) as u32).clamp(64, 65535 - 64));
+        }
+        self.inputs[BIAS] = 0.25;
+
+        // A guess that was contradicted says nothing more.
+        let mut ones = 0u32;
+        for (g, guess) in given.guesses.iter().enumerate() {
+            ones |= u32::from(says(*guess)) << g;
+        }
+        let ones = ones & self.alive;
+        let zeros = self.alive & !ones;
+        let mut slots = [0usize; GUESSES];
+        for g in 0..GUESSES {
+            self.inputs[2 * CONTEXTS + EXPERTS + g] = 0.0;
+            if self.alive >> g & 1 == 0 {
+                continue;
+            }
+            let one = ones >> g & 1;
+            let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
+            let record = given.records[g].unwrap_or(0);
+            let slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
+            slots[g] = slot;
+            let trust = self.logistic.stretch(self.guess_counters[slot].p());
+            self.inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
+        }
+
+        let mut outputs = [0f32; 8];
+        for (s, mixer) in self.mixers.iter_mut().enumerate() {
+            outputs[s] = mixer.mix(&self.inputs, given.selectors[s] * KINDS + at.kind, &self.logistic);
+        }
+        outputs[3] = 0.25;
+        let x = self.last.mix(&outputs, at.kind, &self.logistic);
+        let p = self.logistic.squash(x);
+        let a = self.refiners[0].refine(x, given.selectors[1] * KINDS + at.kind);
+        let b = self.refiners[1].refine(x, (rows[0] * 8 + at.node) & 1023);
+        // Refinements do not tell near certainty from certainty, which is what long repeats need.
+        let p = if x.abs() >= CERTAIN { p } else { ((2 * p + a + b) >> 2).clamp(1, 65535) };
+
+        let bit = coder.code(bit, p);
+
+        for row in rows {
+            let slot = &mut self.rows[*row].0[at.node];
+            slot.slow.update(bit, SLOW_LIMIT);
+            slot.fast.update(bit, FAST_LIMIT);
+        }
+        for (g, slot) in slots.iter().enumerate() {
+            if self.alive >> g & 1 == 1 {
+                self.guess_counters[*slot].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
+            }
+        }
+        self.alive = if bit { ones } else { zeros };
+        for mixer in &mut self.mixers {
+            mixer.update(&self.inputs, bit);
+        }
+        self.last.update(&outputs, bit);
+        for refiner in &mut self.refiners {
+            refiner.update(bit);
+        }
+        bit
+    }
+}

@@ -1,0 +1,121 @@
+//! The writer's choice among ways to code a frame, by measuring them.
+
+use crate::bound::Tolerance;
+use crate::element::DataType;
+use crate::frame::{Candidate, Kernel};
+use crate::lattice::multilevel::{self, Profile};
+use crate::lattice::raster;
+use crate::sparse;
+
+/// How hard a writer looks for the smallest file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Preset {
+    /// The fast kernel alone: for data on the move.
+    Fast,
+    /// One kernel with context coding: a tenth of the time of `Small` for most of its gain.
+    #[default]
+    Balanced,
+    /// Every kernel with all its contexts: for archives.
+    Small,
+}
+
+impl Preset {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Fast => "fast",
+            Preset::Balanced => "balanced",
+            Preset::Small => "small",
+        }
+    }
+}
+
+/// Label of the paper's pipeline in reports.
+pub(crate) const PAPER: &str = "autoencoder";
+
+/// Frames that are coded in every way before the choice is made.
+const SAMPLES: u64 = 3;
+
+/// Values of a frame, about. Larger frames cost less at their borders; smaller ones give threads and regions more.
+pub(crate) fn frame_values(preset: Preset) -> u64 {
+    match preset {
+        Preset::Fast | Preset::Balanced => 1 << 20,
+        Preset::Small => 1 << 21,
+    }
+}
+
+/// The ways to code the frames of one array.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) candidates: Vec<Candidate>,
+    /// What each gave on the sample frames, in bytes.
+    pub(crate) tried: Vec<(&'static str, u64)>,
+    /// How many ways are tried on every frame once the samples were judged.
+    keep: usize,
+}
+
+impl Plan {
+    /// All that may win.
+    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, has_model: bool) -> Plan {
+        let of = |label, kernel, hole| Candidate { label, kernel, hole };
+        // A model that was given is used: whether it pays is the user's question, and the report answers it.
+        let candidates = if has_model {
+            vec![of(PAPER, Kernel::Sparse(sparse::Options::default()), false)]
+        } else if tolerance == Tolerance::Lossless && data_type == DataType::F64 {
+            vec![of("exact", Kernel::Exact, false)]
+        } else {
+            candidates(preset)
+        };
+        let keep = if preset == Preset::Small { 2 } else { 1 };
+        Plan { candidates, tried: Vec::new(), keep }
+    }
+
+    /// The frames to judge by: none if they are so few that each may be coded in every way.
+    pub(crate) fn sample_frames(&self, count: u64) -> Vec<u64> {
+        if count <= SAMPLES.saturating_add(1) || self.candidates.len() <= self.keep {
+            return Vec::new();
+        }
+        // Spread over the array, away from its ends.
+        let at = |i: u64| count.saturating_mul(i.saturating_mul(2).saturating_add(1)) / (2 * SAMPLES);
+        (0..SAMPLES).map(at).collect()
+    }
+
+    /// Keeps the best by what the samples gave.
+    pub(crate) fn narrow(&mut self) {
+        if self.tried.is_empty() {
+            return;
+        }
+        let size = |label: &str| self.tried.iter().find(|(l, _)| *l == label).map_or(u64::MAX, |(_, n)| *n);
+        self.candidates.sort_by_key(|c| size(c.label));
+        self.candidates.truncate(self.keep);
+    }
+}
+
+/// Adds figures by label; a label that was not tried every time drops out.
+pub(crate) fn sum(a: &[(&'static str, u64)], b: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
+    if a.is_empty() {
+        return b.to_vec();
+    }
+    let other = |label: &str| b.iter().find(|(l, _)| *l == label).map(|(_, n)| *n);
+    a.iter().filter_map(|(l, n)| Some((*l, n.saturating_add(other(l)?)))).collect()
+}
+
+/// The ways that may win without a model.
+fn candidates(preset: Preset) -> Vec<Candidate> {
+    let of = |label, kernel| Candidate { label, kernel, hole: false };
+    let holed = |label, kernel| Candidate { label, kernel, hole: true };
+    let multilevel = |profile| Kernel::Multilevel(multilevel::Options { profile });
+    let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+    match preset {
+        Preset::Fast => vec![of("fast", Kernel::Fast)],
+        Preset::Balanced => vec![of("multilevel", multilevel(Profile::Balanced))],
+        Preset::Small => vec![
+            of("multilevel", multilevel(Profile::Small)),
+            of("raster", raster(false)),
+            of("raster snapped", raster(true)),
+            holed("multilevel with holes", multilevel(Profile::Small)),
+            holed("raster with holes", raster(false)),
+        ],
+    }
+}

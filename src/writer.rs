@@ -1,0 +1,455 @@
+//! Writing a file: models, then the frames of each array as they are coded, then the directory.
+
+use crate::atomic_file::AtomicFile;
+use crate::bound::{Bound, ResolvedBound, Tolerance};
+use crate::element::Element;
+use crate::error::{ArgumentError, Error, Result};
+use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
+use crate::format::header::{HEADER_LEN, Header, Trailer};
+use crate::frame::{self, Encoded, Models};
+use crate::grid::{FrameGrid, frame_shape};
+use crate::limits::Limits;
+use crate::model::{self, Decoder, Encoder};
+use crate::parallel::{self, Threads};
+use crate::plan::{self, Plan, Preset};
+use crate::search;
+use crate::source::Source;
+use crate::stats::ErrorStats;
+use ndarray::ArrayViewD;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use zerocopy::IntoBytes;
+
+/// What is asked for one array.
+#[derive(Clone)]
+pub struct ArrayOptions<'a> {
+    /// The error that is accepted. Default: lossless.
+    pub bound: Bound,
+    /// How hard to look for the smallest file. Default: balanced.
+    pub preset: Preset,
+    /// A value that stands for "missing": it comes back bit for bit and disturbs no neighbor.
+    pub fill: Option<f64>,
+    /// One name a dimension, or none.
+    pub dim_names: Vec<String>,
+    /// Text of a JSON object, or empty.
+    pub attributes: String,
+    /// Extent of a frame in each dimension; chosen by the preset if `None`.
+    pub frame_shape: Option<Vec<u64>>,
+    /// The autoencoder that codes it, added to the file before.
+    pub model: Option<ModelId>,
+    /// Threads over frames; 0 for one a processor.
+    pub threads: usize,
+    /// Called with the number of values done and in all.
+    pub progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
+}
+
+impl Default for ArrayOptions<'_> {
+    fn default() -> Self {
+        ArrayOptions {
+            bound: Bound::Lossless,
+            preset: Preset::Balanced,
+            fill: None,
+            dim_names: Vec::new(),
+            attributes: String::new(),
+            frame_shape: None,
+            model: None,
+            threads: 0,
+            progress: None,
+        }
+    }
+}
+
+/// A model added to the file being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelId(u32);
+
+/// What became of one array.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ArrayReport {
+    /// Bytes of the values.
+    pub input_bytes: u64,
+    /// Bytes of the frames.
+    pub stored_bytes: u64,
+    /// The bound as it was asked for and as it holds at each point.
+    pub bound: ResolvedBound,
+    /// Errors of the decoded values, every one checked.
+    pub stats: ErrorStats,
+    /// Ways of coding that were compared, and the bytes that each gave on the frames where all were tried.
+    pub tried: Vec<(&'static str, u64)>,
+    /// Number of frames for each way that was kept.
+    pub chosen: BTreeMap<&'static str, u64>,
+}
+
+/// An autoencoder ready for use.
+struct LoadedModel {
+    decoder: Box<dyn Decoder>,
+    encoder: Option<Box<dyn Encoder>>,
+    exact: bool,
+}
+
+/// Writes a `.cae` file to any [`Write`]; [`Writer::create`] writes one that gets its name only when it is complete.
+pub struct Writer<W: Write> {
+    out: W,
+    written: u64,
+    directory: Directory,
+    models: Vec<LoadedModel>,
+    limits: Limits,
+}
+
+impl Writer<AtomicFile> {
+    /// Starts a file that will replace whatever is at `path` when [`Writer::commit`] succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Writer::new(AtomicFile::create(path)?)
+    }
+
+    /// Writes the directory, opens the result with the reader, checks the checksum of every frame, and gives the file
+    /// its name. Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io), or what the reader finds wrong; no file is left then.
+    pub fn commit(self) -> Result<u64> {
+        let directory = self.directory.clone();
+        let mut file = self.finish()?;
+        file.flush()?;
+        let options = crate::ReadOptions { limits: Limits::none(), ..Default::default() };
+        let reader = crate::Reader::open_with(file.temporary(), options)?;
+        let len = reader.file_len();
+        reader.check_against(&directory)?;
+        drop(reader);
+        file.commit()?;
+        Ok(len)
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn new(mut out: W) -> Result<Self> {
+        out.write_all(Header::current().as_bytes())?;
+        let (directory, models) = (Directory::default(), Vec::new());
+        Ok(Writer { out, written: HEADER_LEN as u64, directory, models, limits: Limits::default() })
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Adds a decoder, and the encoder that makes its latents, from the bytes of ONNX files. Models come before arrays.
+    ///
+    /// With `embed` false only the digest is stored, and readers must be given the file. The encoder is never stored.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) if a model is refused; [`ArgumentError::Other`] after the first array.
+    pub fn add_model(&mut self, decoder: &[u8], encoder: Option<&[u8]>, embed: bool) -> Result<ModelId> {
+        if !self.directory.arrays.is_empty() {
+            return Err(ArgumentError::Other("models must be added before the first array".into()).into());
+        }
+        let exact = model::check(decoder, &self.limits)?.exact;
+        let loaded = LoadedModel {
+            decoder: model::load_decoder(decoder, &self.limits)?,
+            encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
+            exact,
+        };
+        let digest = model::digest(decoder);
+        let id = self.models.len();
+        let id = ModelId(u32::try_from(id).map_err(|_| ArgumentError::Other("too many models".into()))?);
+        // The same bytes are stored once.
+        let known = self.directory.models.iter().position(|m| m.digest == digest);
+        if let Some(id) = known.and_then(|k| u32::try_from(k).ok()) {
+            return Ok(ModelId(id));
+        }
+        let (offset, len) = (self.written, if embed { decoder.len() as u64 } else { 0 });
+        if embed {
+            self.put(decoder)?;
+        }
+        self.directory.models.push(ModelEntry { digest, len, offset });
+        self.models.push(loaded);
+        Ok(id)
+    }
+
+    /// Codes an array that is in memory.
+    ///
+    /// # Errors
+    /// As [`Writer::add_source`].
+    pub fn add_array<T: Element>(
+        &mut self,
+        name: &str,
+        values: &ArrayViewD<'_, T>,
+        options: &ArrayOptions,
+    ) -> Result<ArrayReport> {
+        self.add_source(name, values, options)
+    }
+
+    /// Codes an array from a source, a frame a thread at a time. Every frame is decoded with the reader's code, and every
+    /// value compared with its bound, before it is written.
+    ///
+    /// # Errors
+    /// [`ArgumentError`] for a name that is taken, a shape with too many dimensions or a bound that is no positive number;
+    /// [`Error::Io`](crate::Error::Io); [`Error::Model`](crate::Error::Model). The writer cannot be used further after an error that is not of an argument.
+    pub fn add_source<T: Element>(
+        &mut self,
+        name: &str,
+        source: &dyn Source<T>,
+        options: &ArrayOptions,
+    ) -> Result<ArrayReport> {
+        let shape = source.shape();
+        self.check_arguments(name, &shape, options)?;
+        let limits = plan::frame_values(options.preset);
+        let frames = options.frame_shape.clone().unwrap_or_else(|| frame_shape(&shape, limits));
+        let grid = FrameGrid::new(shape, &frames)?;
+        crate::limits::within(crate::Resource::FrameValues, grid.frame_values(), self.limits.frame_values)?;
+        let job = Job {
+            source,
+            grid: &grid,
+            threads: Threads::new(options.threads),
+            fill: options.fill.map(T::from_f64),
+            models: models_of(&self.models, options.model)?,
+        };
+        let bound = job.resolve(options.bound.validate()?, options.preset)?;
+        let plan = job.plan(bound.tolerance, options.preset)?;
+        let mut entry = ArrayEntry {
+            name: name.to_owned(),
+            data_type: T::DATA_TYPE,
+            bound,
+            dim_names: options.dim_names.clone(),
+            attributes: options.attributes.clone(),
+            model: None,
+            frame_offsets: vec![self.written],
+            grid: grid.clone(),
+        };
+        let mut report = ArrayReport {
+            input_bytes: grid.values().saturating_mul(T::DATA_TYPE.size() as u64),
+            stored_bytes: 0,
+            bound,
+            stats: ErrorStats::new(bound.tolerance),
+            tried: plan.tried.clone(),
+            chosen: BTreeMap::new(),
+        };
+        let (out, written) = (&mut self.out, &mut self.written);
+        let mut done = 0u64;
+        let all: Vec<u64> = (0..grid.frame_count()).collect();
+        parallel::for_each_in_order(
+            job.threads,
+            &all,
+            |f| job.encode(*f, bound.tolerance, &plan),
+            |f, encoded| {
+                let encoded = encoded?;
+                out.write_all(&encoded.bytes).map_err(Error::from)?;
+                *written = written.saturating_add(encoded.bytes.len() as u64);
+                entry.frame_offsets.push(*written);
+                report.take(&encoded, all.len() == 1);
+                done = done.saturating_add(grid.frame(*f).len() as u64);
+                if let Some(progress) = options.progress {
+                    progress(done, grid.values());
+                }
+                Ok(())
+            },
+        )?;
+        // A model that no frame uses is not needed to read the array.
+        entry.model = options.model.filter(|_| report.chosen.contains_key(plan::PAPER)).map(|m| m.0);
+        self.directory.arrays.push(entry);
+        Ok(report)
+    }
+
+    /// Replaces the attributes of an array added before: for what is known only then.
+    ///
+    /// # Errors
+    /// [`ArgumentError::NoSuchArray`]; [`ArgumentError::Other`] for text with NUL.
+    pub fn set_attributes(&mut self, name: &str, attributes: String) -> Result<()> {
+        if attributes.contains('\0') {
+            return Err(ArgumentError::Other("attributes cannot hold NUL".into()).into());
+        }
+        let array = self.directory.arrays.iter_mut().find(|a| a.name == name);
+        array.ok_or_else(|| ArgumentError::NoSuchArray(name.to_owned()))?.attributes = attributes;
+        Ok(())
+    }
+
+    /// Writes directory and trailer, and gives back what was written to.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io); [`ArgumentError::Other`] if the directory exceeds 4 GiB.
+    pub fn finish(mut self) -> Result<W> {
+        let mut bytes = Vec::new();
+        self.directory.write_to(&mut bytes);
+        let len = u32::try_from(bytes.len()).map_err(|_| ArgumentError::Other("the directory exceeds 4 GiB".into()))?;
+        let trailer = Trailer::new(&bytes, len);
+        self.put(&bytes)?;
+        self.put(trailer.as_bytes())?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes)?;
+        self.written = self.written.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn check_arguments(&self, name: &str, shape: &[u64], options: &ArrayOptions) -> Result<()> {
+        if self.directory.arrays.iter().any(|a| a.name == name) {
+            return Err(ArgumentError::DuplicateName(name.to_owned()).into());
+        }
+        if shape.len() > MAX_DIMS {
+            let n = shape.len();
+            return Err(ArgumentError::Shape(format!("{n} dimensions, at most {MAX_DIMS} are possible")).into());
+        }
+        let named = options.dim_names.len();
+        if named != 0 && named != shape.len() {
+            let n = shape.len();
+            return Err(ArgumentError::Shape(format!("{named} dimension names for {n} dimensions")).into());
+        }
+        if options.frame_shape.as_ref().is_some_and(|f| f.len() != shape.len()) {
+            return Err(ArgumentError::Shape("the frame shape has another number of dimensions".into()).into());
+        }
+        let texts = options.dim_names.iter().chain([&options.attributes]).map(String::as_str).chain([name]);
+        if texts.into_iter().any(|t| t.contains('\0')) {
+            return Err(ArgumentError::Other("names and attributes cannot hold NUL".into()).into());
+        }
+        Ok(())
+    }
+}
+
+fn models_of(models: &[LoadedModel], id: Option<ModelId>) -> Result<Models<'_>> {
+    let Some(ModelId(index)) = id else { return Ok(Models::default()) };
+    let missing = || ArgumentError::Other("the model was not added to this file".into());
+    let m = models.get(index as usize).ok_or_else(missing)?;
+    Ok(Models { encoder: m.encoder.as_deref(), decoder: Some(m.decoder.as_ref()), exact: m.exact })
+}
+
+impl ArrayReport {
+    fn take(&mut self, encoded: &Encoded, only: bool) {
+        self.stored_bytes = self.stored_bytes.saturating_add(encoded.bytes.len() as u64);
+        self.stats.merge(&encoded.stats);
+        let n = self.chosen.entry(encoded.chosen).or_default();
+        *n = n.saturating_add(1);
+        if only {
+            self.tried.clone_from(&encoded.tried);
+        }
+    }
+}
+
+/// One array on its way into the file.
+struct Job<'a, T: Element> {
+    source: &'a dyn Source<T>,
+    grid: &'a FrameGrid,
+    threads: Threads,
+    fill: Option<T>,
+    models: Models<'a>,
+}
+
+impl<T: Element> Job<'_, T> {
+    fn values(&self, frame: u64) -> Result<Vec<T>> {
+        let region = self.grid.frame(frame);
+        let mut values = vec![T::default(); region.len()];
+        self.source.read(&region, &mut values)?;
+        Ok(values)
+    }
+
+    /// What `asked` means for this array.
+    fn resolve(&self, asked: Bound, preset: Preset) -> Result<ResolvedBound> {
+        let trial = |e: f64| {
+            let tolerance = ResolvedBound::new(asked, e).tolerance;
+            let plan = self.plan(tolerance, preset)?;
+            self.trial(tolerance, &plan)
+        };
+        let e = match asked {
+            Bound::Lossless | Bound::Pointwise(_) => 0.0,
+            Bound::Absolute(e) => e,
+            Bound::Range(r) => r * self.range()?,
+            Bound::Rmse(m) => search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?,
+            Bound::Psnr(p) => {
+                // 10^(-p/20) by the platform's library: the writer's choice, checked by measuring.
+                let m = self.range()? / 10f64.powf(p / 20.0);
+                search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?
+            }
+            Bound::Ratio(q) => {
+                let input = self.grid.values().saturating_mul(T::DATA_TYPE.size() as u64);
+                search::smallest_error_within(input as f64 / q, self.range()?, |e| Ok(trial(e)?.0 as f64))?
+            }
+        };
+        Ok(ResolvedBound::new(asked, e))
+    }
+
+    /// Bytes and errors that the frames would have.
+    fn trial(&self, tolerance: Tolerance, plan: &Plan) -> Result<(u64, ErrorStats)> {
+        let all: Vec<u64> = (0..self.grid.frame_count()).collect();
+        let (mut bytes, mut stats) = (0u64, ErrorStats::new(tolerance));
+        parallel::for_each_in_order(
+            self.threads,
+            &all,
+            |f| self.encode(*f, tolerance, plan),
+            |_, encoded| {
+                let encoded = encoded?;
+                bytes = bytes.saturating_add(encoded.bytes.len() as u64);
+                stats.merge(&encoded.stats);
+                Ok(())
+            },
+        )?;
+        Ok((bytes, stats))
+    }
+
+    /// max - min of the ordinary values; 0 if there are none.
+    fn range(&self) -> Result<f64> {
+        let frames: Vec<u64> = (0..self.grid.frame_count()).collect();
+        let fill = self.fill.map(T::to_bits64);
+        let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
+        parallel::for_each_in_order(
+            self.threads,
+            &frames,
+            |f| {
+                let ordinary = |v: &&T| v.to_f64().is_finite() && Some(v.to_bits64()) != fill;
+                self.values(*f).map(|values| {
+                    values
+                        .iter()
+                        .filter(ordinary)
+                        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v.to_f64()), b.max(v.to_f64())))
+                })
+            },
+            |_, result| {
+                let (a, b) = result?;
+                (lo, hi) = (lo.min(a), hi.max(b));
+                Ok(())
+            },
+        )?;
+        // An array without ordinary values has no range; half the difference keeps the widest range finite.
+        Ok(if lo <= hi { (hi / 2.0 - lo / 2.0) * 2.0 } else { 0.0 })
+    }
+
+    /// Chooses among the preset's candidates, on a few frames if there are many.
+    fn plan(&self, tolerance: Tolerance, preset: Preset) -> Result<Plan> {
+        let has_model = self.models.decoder.is_some();
+        let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, has_model);
+        let mut tried = Vec::new();
+        let samples = plan.sample_frames(self.grid.frame_count());
+        parallel::for_each_in_order(
+            self.threads,
+            &samples,
+            |f| self.encode(*f, tolerance, &plan),
+            |_, encoded| {
+                let encoded = encoded?;
+                tried = plan::sum(&tried, &encoded.tried);
+                Ok(())
+            },
+        )?;
+        plan.tried = tried;
+        plan.narrow();
+        Ok(plan)
+    }
+
+    fn encode(&self, frame: u64, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
+        let values = self.values(frame)?;
+        let region = self.grid.frame(frame);
+        // Where frames are fewer than threads, the candidates are what can run side by side.
+        let spare = self.grid.frame_count() < self.threads.get() as u64;
+        let threads = if spare { self.threads } else { Threads::new(1) };
+        frame::encode(&values, &region.extent, tolerance, self.fill, &plan.candidates, &self.models, threads)
+    }
+}
