@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
 mod causal;
+mod copies;
 pub(crate) mod exact;
 mod least_squares;
 mod matches;
