@@ -18,6 +18,8 @@ pub(super) const MAX_MAPS: usize = 4;
 const SHIFT_MAX: i64 = 1 << 32;
 /// Pairs of points with equal values that vote.
 const PAIRS: usize = 6000;
+/// Pairs without which there is no vote.
+const ENOUGH: usize = 64;
 /// Points that share a value, at most: more say nothing about where they came from.
 const CROWD: usize = 16;
 
@@ -81,19 +83,15 @@ pub(super) fn find(values: &[f64], ordinary: Option<&[bool]>, shape: &Shape) -> 
     if !(high > low) || values.len() > 1 << 22 {
         return Vec::new();
     }
+    // Equal to the bit, or else to a part in four million of the range.
     let unit = (high - low) / f64::from(1 << 22);
-    let mut sorted: Vec<(i64, u32)> = kept().map(|(v, i)| (((v - low) / unit) as i64, i)).collect();
-    sorted.sort_unstable();
-    let mut pairs: Vec<(u32, u32)> = Vec::new();
-    for group in sorted.chunk_by(|a, b| a.0 == b.0).filter(|g| g.len() > 1 && g.len() <= CROWD) {
-        for (j, late) in group.iter().enumerate() {
-            pairs.extend(group[..j].iter().map(|early| (late.1, early.1)));
-        }
-    }
-    drop(sorted);
-    let every = pairs.len().div_ceil(PAIRS).max(1);
-    let sample: Vec<(u32, u32)> = pairs.iter().copied().step_by(every).collect();
-    if sample.len() < 64 {
+    let same = pairs_of(kept().map(|(v, i)| (v.to_bits().cast_signed(), i)).collect());
+    let sample = if same.len() >= ENOUGH {
+        same
+    } else {
+        pairs_of(kept().map(|(v, i)| (((v - low) / unit) as i64, i)).collect())
+    };
+    if sample.len() < ENOUGH {
         return Vec::new();
     }
 
@@ -137,6 +135,19 @@ pub(super) fn find(values: &[f64], ordinary: Option<&[bool]>, shape: &Shape) -> 
         }
     }
     maps
+}
+
+/// Pairs of points with equal rare keys, the later first.
+fn pairs_of(mut keyed: Vec<(i64, u32)>) -> Vec<(u32, u32)> {
+    keyed.sort_unstable();
+    let mut pairs: Vec<(u32, u32)> = Vec::new();
+    for group in keyed.chunk_by(|a, b| a.0 == b.0).filter(|g| g.len() > 1 && g.len() <= CROWD) {
+        for (j, late) in group.iter().enumerate() {
+            pairs.extend(group[..j].iter().map(|early| (late.1, early.1)));
+        }
+    }
+    let every = pairs.len().div_ceil(PAIRS).max(1);
+    pairs.into_iter().step_by(every).collect()
 }
 
 /// Ways to exchange axes of equal extent and to reverse axes.
