@@ -2,7 +2,7 @@
 
 use super::classes::Class;
 use super::shape::{OUTER, Ring, Shape};
-use super::tokens::{GROUP, Packing};
+use super::tokens::{GROUP, tokens};
 use crate::codec::rans::FREE;
 
 /// Activity of rows without an earlier one.
@@ -20,8 +20,8 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn new(shape: &Shape, packing: Packing) -> Self {
-        let tokens = packing.tokens(shape.row);
+    pub(super) fn new(shape: &Shape) -> Self {
+        let tokens = tokens(shape.row);
         let ring = Ring::new(shape, 1);
         Activity { data: vec![0; ring.len() * (tokens + 2)], ring, tokens, row: vec![0; tokens] }
     }
@@ -89,18 +89,9 @@ pub(super) fn classify(activities: &[i16], thresholds: &[i16], out: &mut [Class]
 }
 
 /// Makes the class of tokens whose codes are all known to be 0 free.
-pub(super) fn exempt(classes: &mut [Class], ordinary: &[bool], packing: Packing) {
-    match packing {
-        Packing::Single => {
-            for (c, o) in classes.iter_mut().zip(ordinary) {
-                *c = if *o { *c } else { FREE };
-            }
-        }
-        Packing::Paired => {
-            for (c, o) in classes.iter_mut().zip(ordinary.chunks(2)) {
-                *c = if o.iter().any(|o| *o) { *c } else { FREE };
-            }
-        }
+pub(super) fn exempt(classes: &mut [Class], ordinary: &[bool]) {
+    for (c, o) in classes.iter_mut().zip(ordinary.chunks(2)) {
+        *c = if o.iter().any(|o| *o) { *c } else { FREE };
     }
 }
 

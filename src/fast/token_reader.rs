@@ -4,8 +4,7 @@ use super::activity::{Activity, classify, exempt, group_class};
 use super::classes::{BUCKETS, Class, THRESHOLDS};
 use super::shape::Shape;
 use super::tokens::{
-    BATCH, DIRECT, FLAG_MODELS, GROUP, LAST_TOKEN, LENGTH_BITS, MAX_ACTIVE, PAIR_ESCAPE, PAIRED, Packing, SPARSE, code,
-    magnitude,
+    BATCH, BitReader, ESCAPE, FLAG_MODELS, GROUP, MAX_ACTIVE, SHIFT_THRESHOLDS, SPARSE, activity, code, tokens,
 };
 use crate::codec::cursor::Cursor;
 use crate::codec::rans::{self, FREE, MAX_LANES};
@@ -13,42 +12,38 @@ use crate::error::FormatError;
 
 /// Reads rows of codes.
 #[derive(Debug)]
-pub(super) struct TokenReader<'a> {
+pub(super) struct TokenReader {
     decoder: rans::Decoder,
     activity: Activity,
     sparse: bool,
-    packing: Packing,
     /// Lowest activity of each class after the first.
     thresholds: Vec<i16>,
     /// Flag of the batch before.
     before: u8,
-    /// Classes and tokens of the row at hand.
+    /// Classes and tokens of the row at hand, and bits that their images lack.
     classes: Vec<Class>,
     tokens: Vec<u8>,
+    shifts: Vec<u8>,
     /// Flags of a batch's groups.
     flags: Vec<u8>,
     /// Tokens and their classes of those groups of a batch that are not zero.
     packed: Vec<u8>,
     packed_classes: Vec<Class>,
-    /// Codes of single tokens, and of paired ones.
-    singles: [f32; 256],
-    pairs: [[f32; 2]; 256],
-    extra: &'a [u8],
-    /// Bits of `extra` read.
-    extra_bits: u64,
+    /// Codes of tokens that lack nothing.
+    codes: Box<[[f32; 2]; 256]>,
+    bits: BitReader,
 }
 
-impl<'a> TokenReader<'a> {
+impl TokenReader {
     /// Takes all that is left of `cursor`.
-    pub(super) fn new(cursor: &mut Cursor<'a>, shape: &Shape) -> Result<Self, FormatError> {
+    pub(super) fn new(cursor: &mut Cursor<'_>, shape: &Shape) -> Result<Self, FormatError> {
         let layout = cursor.u8("token layout")?;
-        let lanes_log2 = u32::from(layout >> 2);
+        let lanes_log2 = u32::from(layout >> 1);
         if lanes_log2 > MAX_LANES.ilog2() {
             let expected = MAX_LANES.ilog2().into();
             return Err(FormatError::Value { field: "logarithm of lanes", found: lanes_log2.into(), expected });
         }
         let sparse = layout & SPARSE != 0;
-        let packing = if layout & PAIRED != 0 { Packing::Paired } else { Packing::Single };
         let starts = u32::from(cursor.u8("class starts")?) | u32::from(cursor.u8("class starts")?) << 8;
         if starts.count_ones() as usize >= MAX_ACTIVE || starts >> (BUCKETS - 1) != 0 {
             let expected = (1 << (BUCKETS - 1)) - 1;
@@ -58,26 +53,23 @@ impl<'a> TokenReader<'a> {
             THRESHOLDS.iter().enumerate().filter(|(b, _)| starts >> b & 1 == 1).map(|(_, t)| *t).collect();
         let count = thresholds.len() + 1 + if sparse { FLAG_MODELS } else { 0 };
         let models = rans::read_models(cursor.block("frequencies")?, count)?;
-        let extra = cursor.block("extra bits")?;
+        let bits = BitReader::new(cursor.block("extra bits")?);
         let decoder = rans::Decoder::new(&models, 1 << lanes_log2, cursor)?;
-        let n = packing.tokens(shape.row);
-        let single = |z: usize| code(z as u32) as f32;
+        let n = tokens(shape.row);
         Ok(TokenReader {
             decoder,
-            activity: Activity::new(shape, packing),
+            activity: Activity::new(shape),
             sparse,
-            packing,
             thresholds,
             before: 0,
             classes: vec![0; n],
             tokens: vec![0; n],
+            shifts: vec![0; n],
             flags: Vec::new(),
             packed: Vec::new(),
             packed_classes: Vec::new(),
-            singles: std::array::from_fn(single),
-            pairs: std::array::from_fn(|t| [single(t & 15), single(t >> 4)]),
-            extra,
-            extra_bits: 0,
+            codes: Box::new(std::array::from_fn(|t| [code(t as u32 & 15) as f32, code(t as u32 >> 4) as f32])),
+            bits,
         })
     }
 
@@ -92,7 +84,7 @@ impl<'a> TokenReader<'a> {
         self.activity.look(shape, r);
         classify(&self.activity.row, &self.thresholds, &mut self.classes);
         if let Some(o) = ordinary {
-            exempt(&mut self.classes, o, self.packing);
+            exempt(&mut self.classes, o);
         }
         if self.sparse {
             let mut any = false;
@@ -109,83 +101,51 @@ impl<'a> TokenReader<'a> {
                 self.decoder.get(c, t)?;
             }
         }
-        let magnitudes = self.activity.magnitudes(r);
         let mut widest = 0;
-        match self.packing {
-            Packing::Single => {
-                for (m, t) in magnitudes.iter_mut().zip(&self.tokens) {
-                    *m = magnitude(*t);
-                    widest = widest.max(*t);
-                }
-                for (c, t) in codes.iter_mut().zip(&self.tokens) {
-                    *c = self.singles[usize::from(*t)];
-                }
-            }
-            Packing::Paired => {
-                for (m, t) in magnitudes.iter_mut().zip(&self.tokens) {
-                    let (a, b) = (t & 15, t >> 4);
-                    *m = magnitude(a) + magnitude(b);
-                    widest = widest.max(a.max(b));
-                }
-                let (pairs, last) = codes.as_chunks_mut::<2>();
-                for (c, t) in pairs.iter_mut().zip(&self.tokens) {
-                    *c = self.pairs[usize::from(*t)];
-                }
-                if let ([c], Some(t)) = (last, self.tokens.last()) {
-                    let [first, second] = self.pairs[usize::from(*t)];
-                    *c = first;
-                    if second != 0.0 {
-                        return Err(FormatError::Code { what: "second half of a row's last token" });
-                    }
-                }
-            }
+        for (m, t) in self.activity.magnitudes(r).iter_mut().zip(&self.tokens) {
+            let (a, b) = (t & 15, t >> 4);
+            *m = ((a + 1) >> 1) + ((b + 1) >> 1);
+            widest = widest.max(a.max(b));
         }
-        if u32::from(widest) >= self.packing.least_escape() { self.escapes(r, ordinary, codes) } else { Ok(()) }
+        let (pairs, last) = codes.as_chunks_mut::<2>();
+        for (c, t) in pairs.iter_mut().zip(&self.tokens) {
+            *c = self.codes[usize::from(*t)];
+        }
+        if let ([c], Some(t)) = (last, self.tokens.last()) {
+            [*c, _] = self.codes[usize::from(*t)];
+        }
+        let shifted = !self.sparse && self.activity.row.iter().fold(0, |m, a| m.max(*a)) >= SHIFT_THRESHOLDS[0];
+        if shifted {
+            classify(&self.activity.row, &SHIFT_THRESHOLDS, &mut self.shifts);
+        } else {
+            self.shifts.fill(0);
+        }
+        if shifted || u32::from(widest) == ESCAPE { self.complete(r, codes) } else { Ok(()) }
     }
 
-    /// Completes the codes of row `r` that are escapes.
-    #[cold]
-    fn escapes(&mut self, r: usize, ordinary: Option<&[bool]>, codes: &mut [f32]) -> Result<(), FormatError> {
-        let least = self.packing.least_escape();
-        for i in 0..self.tokens.len() {
-            let t = self.tokens[i];
-            match self.packing {
-                Packing::Single if u32::from(t) >= DIRECT => {
-                    if u32::from(t) > LAST_TOKEN {
-                        let expected = LAST_TOKEN.into();
-                        return Err(FormatError::Value { field: "token", found: t.into(), expected });
-                    }
-                    let z = self.escape(u32::from(t) - DIRECT, least)?;
-                    codes[i] = code(z) as f32;
-                    self.activity.magnitudes(r)[i] = magnitude(z.min(255) as u8);
-                }
-                Packing::Paired if t & 15 == PAIR_ESCAPE || t >> 4 == PAIR_ESCAPE => {
-                    let mut sum = 0u8;
-                    for (half, z) in [t & 15, t >> 4].into_iter().enumerate() {
-                        let mut z = u32::from(z);
-                        if z == least {
-                            let n = self.bits(LENGTH_BITS)?;
-                            z = self.escape(n.min(LAST_TOKEN - DIRECT), least)?;
-                        }
-                        if let Some(c) = codes.get_mut(2 * i + half) {
-                            *c = code(z) as f32;
-                        }
-                        sum = sum.saturating_add(magnitude(z.min(255) as u8));
-                    }
-                    self.activity.magnitudes(r)[i] = sum;
-                }
-                _ => {}
+    /// Completes the codes of row `r` from the extra bits.
+    fn complete(&mut self, r: usize, codes: &mut [f32]) -> Result<(), FormatError> {
+        let magnitudes = self.activity.magnitudes(r);
+        let tokens = self.tokens.iter().zip(&self.classes).zip(&self.shifts);
+        for ((codes, m), ((t, class), shift)) in codes.chunks_mut(2).zip(magnitudes).zip(tokens) {
+            let mut halves = [u32::from(t & 15), u32::from(t >> 4)];
+            let escape = halves[0] == ESCAPE || halves[1] == ESCAPE;
+            if *shift == 0 && !escape || *class == FREE {
+                continue;
             }
-        }
-        if let Some(o) = ordinary {
-            codes.iter_mut().zip(o).filter(|(_, o)| !**o).for_each(|(c, _)| *c = 0.0);
+            let shift = u32::from(*shift);
+            for z in &mut halves {
+                if *z == ESCAPE {
+                    *z += self.bits.get_excess().ok_or(FormatError::Code { what: "escape" })?;
+                }
+                *z = *z << shift | self.bits.get(shift);
+            }
+            *m = activity(halves[0], halves[1]);
+            for (c, z) in codes.iter_mut().zip(halves) {
+                *c = code(z) as f32;
+            }
         }
         Ok(())
-    }
-
-    /// The image of an escape with `n` extra bits.
-    fn escape(&mut self, n: u32, least: u32) -> Result<u32, FormatError> {
-        Ok((1 << n | self.bits(n)?) + (least - 1))
     }
 
     /// Reads the tokens of the batch that starts at token `start`; false if they are all 0.
@@ -232,28 +192,12 @@ impl<'a> TokenReader<'a> {
         Ok(true)
     }
 
-    fn bits(&mut self, n: u32) -> Result<u32, FormatError> {
-        let end = self.extra_bits + u64::from(n);
-        let first = (self.extra_bits >> 3) as usize;
-        let bytes = self.extra.get(first..end.div_ceil(8) as usize).ok_or(FormatError::Truncated {
-            what: "extra bits",
-            needed: end.div_ceil(8),
-            available: self.extra.len() as u64,
-        })?;
-        let value = bytes.iter().rev().fold(0u64, |v, b| v << 8 | u64::from(*b)) >> (self.extra_bits & 7);
-        self.extra_bits = end;
-        Ok((value & ((1 << n) - 1)) as u32)
-    }
-
     /// Checks that everything was read.
     pub(super) fn finish(self) -> Result<(), FormatError> {
-        let read = self.extra_bits.div_ceil(8);
-        if read < self.extra.len() as u64 {
-            let count = self.extra.len() as u64 - read;
-            return Err(FormatError::TrailingBytes { what: "extra bits", count });
-        }
-        if self.extra_bits & 7 > 0 && self.extra.last().is_some_and(|b| b >> (self.extra_bits & 7) != 0) {
-            return Err(FormatError::Code { what: "padding of the extra bits" });
+        match self.bits.finish() {
+            None => return Err(FormatError::Code { what: "end of the extra bits" }),
+            Some(0) => {}
+            Some(n) => return Err(FormatError::TrailingBytes { what: "extra bits", count: n as u64 }),
         }
         self.decoder.finish()
     }

@@ -4,45 +4,17 @@ use super::activity::{Activity, classify, exempt, group_class};
 use super::classes::{BUCKETS, Class, THRESHOLDS, choose_classes, times_log2};
 use super::shape::{Shape, Wavefront};
 use super::tokens::{
-    BATCH, DIRECT, FLAG_MODELS, GROUP, LENGTH_BITS, MAX_ACTIVE, PAIR_ESCAPE, PAIRED, Packing, SPARSE, magnitude,
+    BATCH, BitWriter, ESCAPE, FLAG_MODELS, GROUP, MAX_ACTIVE, SHIFT_THRESHOLDS, SPARSE, activity, tokens,
 };
 use crate::codec::cursor::put_block;
 use crate::codec::rans::{self, FREE, MAX_LANES, Model};
 
-/// Bits, lowest first.
-#[derive(Debug, Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    pending: u64,
-    count: u32,
-}
-
-impl BitWriter {
-    /// Appends the lowest `n` bits of `value`, at most 32; the others must be 0.
-    fn put(&mut self, value: u32, n: u32) {
-        self.pending |= u64::from(value) << self.count;
-        self.count += n;
-        while self.count >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.count -= 8;
-        }
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        if self.count > 0 {
-            self.bytes.push(self.pending as u8);
-        }
-        self.bytes
-    }
-}
-
 /// Collects the codes of a frame, row by row in the order of the wavefront.
 #[derive(Debug)]
 pub(super) struct TokenWriter {
-    /// Zigzag images of the codes, cut at 255.
-    images: Vec<u8>,
-    /// Whole images from [`DIRECT`] on.
+    /// Zigzag images of the codes, cut at the largest.
+    images: Vec<u16>,
+    /// Whole images that were cut.
     large: Vec<u32>,
 }
 
@@ -53,23 +25,23 @@ impl TokenWriter {
 
     /// Adds a row; codes of points that are not ordinary must be 0.
     pub(super) fn row(&mut self, codes: impl Iterator<Item = i32> + Clone) {
+        let image = |c: i32| (c << 1 ^ c >> 31).cast_unsigned();
         let mut widest = 0u32;
         self.images.extend(codes.clone().map(|c| {
-            let z = (c << 1 ^ c >> 31).cast_unsigned();
+            let z = image(c);
             widest |= z;
-            z.cast_signed().min(255) as u8
+            z.min(u16::MAX.into()) as u16
         }));
-        if widest >= DIRECT {
-            self.large.extend(codes.map(|c| (c << 1 ^ c >> 31).cast_unsigned()).filter(|z| *z >= DIRECT));
+        if widest >= u16::MAX.into() {
+            self.large.extend(codes.map(image).filter(|z| *z >= u16::MAX.into()));
         }
     }
 
     /// Appends the bytes of the stream.
     pub(super) fn finish(self, shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
-        let wide: usize = self.images.chunks(BATCH).map(|c| c.iter().filter(|z| **z >= PAIR_ESCAPE).count()).sum();
-        let packing = if wide * 64 < self.images.len() { Packing::Paired } else { Packing::Single };
-        let extra = self.extra(packing);
-        let (mut symbols, sparse) = self.symbols(shape, ordinary, packing);
+        let zero: usize = self.images.chunks_exact(2 * GROUP).map(|g| usize::from(is_zero(g))).sum();
+        let sparse = zero * GROUP * 4 > self.images.len();
+        let (mut symbols, bits) = self.symbols(shape, ordinary, sparse);
         let mut counts = [[0u32; 256]; 64];
         for (s, c) in symbols.symbols.iter().zip(&symbols.classes) {
             counts[usize::from(*c & 63)][usize::from(*s)] += 1;
@@ -93,16 +65,15 @@ impl TokenWriter {
             *c = class_of[usize::from(*c & 63)];
         }
         let models: Vec<Model> = merged.iter().map(Model::from_counts).collect();
-        let bits: f64 =
+        let size: f64 =
             merged.iter().map(|m| times_log2(m.iter().sum()) - m.iter().map(|n| times_log2(*n)).sum::<f64>()).sum();
         // States cost four bytes each: no more of them than 1/32 of the stream.
-        let lanes_log2 = ((bits / 1024.0) as u32).max(1).ilog2().min(MAX_LANES.ilog2());
-        let layout = if sparse { SPARSE } else { 0 } | if packing == Packing::Paired { PAIRED } else { 0 };
-        out.push(layout | (lanes_log2 as u8) << 2);
+        let lanes_log2 = ((size / 1024.0) as u32).max(1).ilog2().min(MAX_LANES.ilog2());
+        out.push(if sparse { SPARSE } else { 0 } | (lanes_log2 as u8) << 1);
         let [low, high, ..] = starts.to_le_bytes();
         out.extend([low, high]);
         put_block(out, &rans::write_models(&models));
-        put_block(out, &extra);
+        put_block(out, &bits.finish());
         let mut encoder = rans::Encoder::new(&models, 1 << lanes_log2);
         let mut end = symbols.symbols.len();
         for n in symbols.batches.iter().rev() {
@@ -112,98 +83,86 @@ impl TokenWriter {
         encoder.finish(out);
     }
 
-    /// All symbols in the order of the reader, with buckets instead of classes, and whether they make a sparse stream.
-    fn symbols(self, shape: &Shape, ordinary: Option<&[bool]>, packing: Packing) -> (Symbols, bool) {
-        let n = packing.tokens(shape.row);
-        let mut tokens = vec![0u8; n * shape.rows()];
-        let mut buckets = vec![0u8; n * shape.rows()];
-        let mut activities = vec![0i16; n * shape.rows()];
-        let mut large = self.large.iter();
-        let mut activity = Activity::new(shape, packing);
-        let mut front = Wavefront::new(shape);
-        let mut group = Vec::new();
-        let rows = tokens.chunks_exact_mut(n).zip(buckets.chunks_exact_mut(n)).zip(activities.chunks_exact_mut(n));
-        let mut rows = rows.zip(self.images.chunks_exact(shape.row));
-        while front.next(&mut group) {
-            for r in &group {
-                let Some((((tokens, buckets), activities), images)) = rows.next() else { continue };
-                activity.look(shape, *r);
-                activities.copy_from_slice(&activity.row);
-                classify(activities, &THRESHOLDS, buckets);
-                if let Some(o) = ordinary {
-                    exempt(buckets, &o[r * shape.row..(r + 1) * shape.row], packing);
-                }
-                let magnitudes = activity.magnitudes(*r);
-                match packing {
-                    Packing::Single => {
-                        for ((t, m), z) in tokens.iter_mut().zip(magnitudes).zip(images) {
-                            *t = *z;
-                            *m = magnitude(*z);
-                        }
-                        for t in tokens.iter_mut().filter(|t| u32::from(**t) >= DIRECT) {
-                            let z = large.next().copied().unwrap_or(DIRECT);
-                            *t = (DIRECT + (z - (DIRECT - 1)).ilog2()) as u8;
-                        }
-                    }
-                    Packing::Paired => {
-                        let (pairs, last) = images.as_chunks::<2>();
-                        for ((t, m), [a, b]) in tokens.iter_mut().zip(magnitudes.iter_mut()).zip(pairs) {
-                            *t = (*a).min(PAIR_ESCAPE) | (*b).min(PAIR_ESCAPE) << 4;
-                            *m = magnitude(*a).saturating_add(magnitude(*b));
-                        }
-                        if let ([a], [.., t], [.., m]) = (last, tokens, magnitudes) {
-                            *t = (*a).min(PAIR_ESCAPE);
-                            *m = magnitude(*a);
-                        }
-                    }
-                }
-            }
-        }
-        let zero: usize = tokens.chunks_exact(GROUP).map(|g| usize::from(is_zero(g))).sum();
-        let sparse = zero * GROUP * 2 > tokens.len();
-        let mut s = Symbols::default();
-        if sparse {
-            let mut before = 0;
-            for ((t, c), a) in tokens.chunks_exact(n).zip(buckets.chunks_exact(n)).zip(activities.chunks_exact(n)) {
-                for ((t, c), a) in t.chunks(BATCH).zip(c.chunks(BATCH)).zip(a.chunks(BATCH)) {
-                    s.sparse_batch(t, c, a, &mut before);
-                }
-            }
-        } else {
-            for _ in 0..shape.rows() {
-                s.batches.extend(std::iter::repeat_n(BATCH, n / BATCH));
-                s.batches.extend((n % BATCH > 0).then_some(n % BATCH));
-            }
-            (s.symbols, s.classes) = (tokens, buckets);
-        }
-        (s, sparse)
-    }
-
-    /// What completes the escapes.
-    fn extra(&self, packing: Packing) -> Vec<u8> {
+    /// All symbols in the order of the reader, with buckets instead of classes, and the bits that complete them.
+    fn symbols(self, shape: &Shape, ordinary: Option<&[bool]>, sparse: bool) -> (Symbols, BitWriter) {
+        let n = tokens(shape.row);
+        let mut symbols = Symbols::default();
         let mut bits = BitWriter::default();
         let mut large = self.large.iter();
-        let least = packing.least_escape();
-        for images in self.images.chunks(64) {
-            if images.iter().fold(0, |m, z| u32::from(*z).max(m)) < least {
-                continue;
-            }
-            for z in images.iter().map(|z| u32::from(*z)).filter(|z| *z >= least) {
-                let z = if z >= DIRECT { large.next().copied().unwrap_or(z) } else { z };
-                let u = z - (least - 1);
-                let n = u.ilog2();
-                if packing == Packing::Paired {
-                    bits.put(n, LENGTH_BITS);
+        let mut neighbors = Activity::new(shape);
+        let mut front = Wavefront::new(shape);
+        let mut group = Vec::new();
+        let mut rows = self.images.chunks_exact(shape.row);
+        let mut row = vec![0u8; n];
+        let mut buckets = vec![0u8; n];
+        let mut shifts = vec![0u8; n];
+        let mut before = 0;
+        if !sparse {
+            symbols.symbols.reserve(n * shape.rows());
+            symbols.classes.reserve(n * shape.rows());
+        }
+        while front.next(&mut group) {
+            for r in &group {
+                let Some(images) = rows.next() else { continue };
+                neighbors.look(shape, *r);
+                classify(&neighbors.row, &THRESHOLDS, &mut buckets);
+                if let Some(o) = ordinary {
+                    exempt(&mut buckets, &o[r * shape.row..(r + 1) * shape.row]);
                 }
-                bits.put(u ^ 1 << n, n);
+                let mut escapes = 0u16;
+                let magnitudes = neighbors.magnitudes(*r);
+                let (pairs, last) = images.as_chunks::<2>();
+                for ((t, m), [a, b]) in row.iter_mut().zip(magnitudes.iter_mut()).zip(pairs) {
+                    *t = (*a).min(15) as u8 | ((*b).min(15) << 4) as u8;
+                    *m = activity(u32::from(*a), u32::from(*b));
+                    escapes = escapes.max(a | b);
+                }
+                if let ([a], [.., t], [.., m]) = (last, &mut row[..], magnitudes) {
+                    *t = (*a).min(15) as u8;
+                    *m = activity(u32::from(*a), 0);
+                    escapes = escapes.max(*a);
+                }
+                let shifted = !sparse && neighbors.row.iter().fold(0, |m, a| m.max(*a)) >= SHIFT_THRESHOLDS[0];
+                if shifted || u32::from(escapes) >= ESCAPE {
+                    if shifted {
+                        classify(&neighbors.row, &SHIFT_THRESHOLDS, &mut shifts);
+                    } else {
+                        shifts.fill(0);
+                    }
+                    for (((t, images), s), b) in row.iter_mut().zip(images.chunks(2)).zip(&shifts).zip(&buckets) {
+                        if *b == FREE || *s == 0 && u32::from(*t & 15) < ESCAPE && u32::from(*t >> 4) < ESCAPE {
+                            continue;
+                        }
+                        *t = 0;
+                        for half in 0..2 {
+                            let z = images.get(half).copied().unwrap_or(0);
+                            let z = if z == u16::MAX { large.next().copied().unwrap_or(0) } else { z.into() };
+                            let (high, shift) = (z >> s, u32::from(*s));
+                            *t |= (high.min(ESCAPE) as u8) << (4 * half);
+                            if high >= ESCAPE {
+                                bits.put_excess(high - ESCAPE);
+                            }
+                            bits.put(z & ((1 << shift) - 1), shift);
+                        }
+                    }
+                }
+                for ((t, c), a) in row.chunks(BATCH).zip(buckets.chunks(BATCH)).zip(neighbors.row.chunks(BATCH)) {
+                    if sparse {
+                        symbols.sparse_batch(t, c, a, &mut before);
+                    } else {
+                        symbols.symbols.extend_from_slice(t);
+                        symbols.classes.extend_from_slice(c);
+                        symbols.batches.push(t.len());
+                    }
+                }
             }
         }
-        bits.finish()
+        (symbols, bits)
     }
 }
 
-fn is_zero(tokens: &[u8]) -> bool {
-    tokens.iter().fold(0, |a, t| a | t) == 0
+fn is_zero<T: Copy + Default + PartialEq + std::ops::BitOr<Output = T>>(numbers: &[T]) -> bool {
+    numbers.iter().fold(T::default(), |a, t| a | *t) == T::default()
 }
 
 /// Stands for the class of the first flag until the number of classes is known.
