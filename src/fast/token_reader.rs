@@ -129,16 +129,17 @@ impl TokenReader {
         let tokens = self.tokens.iter().zip(&self.classes).zip(&self.shifts);
         for ((codes, m), ((t, class), shift)) in codes.chunks_mut(2).zip(magnitudes).zip(tokens) {
             let mut halves = [u32::from(t & 15), u32::from(t >> 4)];
-            let escape = halves[0] == ESCAPE || halves[1] == ESCAPE;
-            if *shift == 0 && !escape || *class == FREE {
-                continue;
-            }
-            let shift = u32::from(*shift);
-            for z in &mut halves {
-                if *z == ESCAPE {
-                    *z += self.bits.get_excess().ok_or(FormatError::Code { what: "escape" })?;
+            let shift = if *class == FREE { 0 } else { u32::from(*shift) };
+            if halves[0] == ESCAPE || halves[1] == ESCAPE {
+                for z in &mut halves {
+                    if *z == ESCAPE {
+                        *z += self.bits.get_excess().ok_or(FormatError::Code { what: "escape" })?;
+                    }
+                    *z = *z << shift | self.bits.get(shift);
                 }
-                *z = *z << shift | self.bits.get(shift);
+            } else {
+                let low = self.bits.get(2 * shift);
+                halves = [halves[0] << shift | low & ((1 << shift) - 1), halves[1] << shift | low >> shift];
             }
             *m = activity(halves[0], halves[1]);
             for (c, z) in codes.iter_mut().zip(halves) {
