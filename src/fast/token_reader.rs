@@ -4,7 +4,7 @@ use super::activity::{Activity, classify, exempt, group_class};
 use super::classes::{BUCKETS, Class, THRESHOLDS};
 use super::shape::Shape;
 use super::tokens::{
-    BATCH, BitReader, ESCAPE, FLAG_MODELS, GROUP, MAX_ACTIVE, SHIFT_THRESHOLDS, SPARSE, activity, code, tokens,
+    BitReader, FLAG_MODELS, GROUP, MAX_ACTIVE, PAIRED, Packing, SPARSE, code, magnitude, pair_magnitude,
 };
 use crate::codec::cursor::Cursor;
 use crate::codec::rans::{self, FREE, MAX_LANES};
@@ -16,60 +16,68 @@ pub(super) struct TokenReader {
     decoder: rans::Decoder,
     activity: Activity,
     sparse: bool,
-    /// Lowest activity of each class after the first.
-    thresholds: Vec<i16>,
-    /// Flag of the batch before.
+    packing: Packing,
+    /// Lowest activity of each class after the first, and numbers that none reaches.
+    thresholds: [i16; MAX_ACTIVE - 1],
+    /// Classes that activity picks.
+    active: Class,
+    /// Zero flag of the row before.
     before: u8,
-    /// Classes and tokens of the row at hand, and bits that their images lack.
-    classes: Vec<Class>,
+    /// Classes and tokens of the row at hand, by groups.
+    classes: Vec<[Class; GROUP]>,
     tokens: Vec<u8>,
-    shifts: Vec<u8>,
-    /// Flags of a batch's groups.
+    /// Zero flags of its groups.
     flags: Vec<u8>,
-    /// Tokens and their classes of those groups of a batch that are not zero.
+    /// Tokens and their classes of those groups that are not zero.
     packed: Vec<u8>,
     packed_classes: Vec<Class>,
-    /// Codes of tokens that lack nothing.
-    codes: Box<[[f32; 2]; 256]>,
-    bits: BitReader,
+    /// Codes of paired tokens.
+    pairs: Box<[[f32; 2]; 256]>,
+    excess: BitReader,
 }
 
 impl TokenReader {
     /// Takes all that is left of `cursor`.
     pub(super) fn new(cursor: &mut Cursor<'_>, shape: &Shape) -> Result<Self, FormatError> {
         let layout = cursor.u8("token layout")?;
-        let lanes_log2 = u32::from(layout >> 1);
+        let lanes_log2 = u32::from(layout >> 2);
         if lanes_log2 > MAX_LANES.ilog2() {
             let expected = MAX_LANES.ilog2().into();
             return Err(FormatError::Value { field: "logarithm of lanes", found: lanes_log2.into(), expected });
         }
         let sparse = layout & SPARSE != 0;
+        let packing = if layout & PAIRED != 0 { Packing::Paired } else { Packing::Single };
         let starts = u32::from(cursor.u8("class starts")?) | u32::from(cursor.u8("class starts")?) << 8;
         if starts.count_ones() as usize >= MAX_ACTIVE || starts >> (BUCKETS - 1) != 0 {
             let expected = (1 << (BUCKETS - 1)) - 1;
             return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
         }
-        let thresholds: Vec<i16> =
-            THRESHOLDS.iter().enumerate().filter(|(b, _)| starts >> b & 1 == 1).map(|(_, t)| *t).collect();
-        let count = thresholds.len() + 1 + if sparse { FLAG_MODELS } else { 0 };
+        let mut thresholds = [i16::MAX; MAX_ACTIVE - 1];
+        let chosen = THRESHOLDS.iter().enumerate().filter(|(b, _)| starts >> b & 1 == 1);
+        for (to, (_, t)) in thresholds.iter_mut().zip(chosen) {
+            *to = *t;
+        }
+        let active = starts.count_ones() as u8 + 1;
+        let count = usize::from(active) + if sparse { FLAG_MODELS } else { 0 };
         let models = rans::read_models(cursor.block("frequencies")?, count)?;
-        let bits = BitReader::new(cursor.block("extra bits")?);
+        let excess = BitReader::new(cursor.block("excess")?);
         let decoder = rans::Decoder::new(&models, 1 << lanes_log2, cursor)?;
-        let n = tokens(shape.row);
+        let n = packing.tokens(shape.row);
         Ok(TokenReader {
             decoder,
-            activity: Activity::new(shape),
+            activity: Activity::new(shape, packing),
             sparse,
+            packing,
             thresholds,
+            active,
             before: 0,
-            classes: vec![0; n],
+            classes: vec![[0; GROUP]; n.div_ceil(GROUP)],
             tokens: vec![0; n],
-            shifts: vec![0; n],
-            flags: Vec::new(),
+            flags: vec![0; n.div_ceil(GROUP)],
             packed: Vec::new(),
             packed_classes: Vec::new(),
-            codes: Box::new(std::array::from_fn(|t| [code(t as u32 & 15) as f32, code(t as u32 >> 4) as f32])),
-            bits,
+            pairs: Box::new(std::array::from_fn(|t| [code(t as u32 & 15) as f32, code(t as u32 >> 4) as f32])),
+            excess,
         })
     }
 
@@ -82,95 +90,101 @@ impl TokenReader {
         codes: &mut [f32],
     ) -> Result<(), FormatError> {
         self.activity.look(shape, r);
-        classify(&self.activity.row, &self.thresholds, &mut self.classes);
+        for (c, a) in self.classes.iter_mut().zip(&self.activity.row) {
+            *c = classify(a, &self.thresholds);
+        }
+        let n = self.packing.tokens(shape.row);
         if let Some(o) = ordinary {
-            exempt(&mut self.classes, o);
+            exempt(&mut self.classes.as_flattened_mut()[..n], o, self.packing);
         }
-        if self.sparse {
-            let mut any = false;
-            for start in (0..self.tokens.len()).step_by(BATCH) {
-                any |= self.sparse_batch(start)?;
-            }
-            if !any {
-                codes.fill(0.0);
-                self.activity.magnitudes(r).fill(0);
-                return Ok(());
-            }
-        } else {
-            for (t, c) in self.tokens.chunks_mut(BATCH).zip(self.classes.chunks(BATCH)) {
-                self.decoder.get(c, t)?;
-            }
+        if !self.sparse {
+            self.decoder.get(&self.classes.as_flattened()[..n], &mut self.tokens[..n])?;
+        } else if !self.sparse_row(n)? {
+            codes.fill(0.0);
+            self.activity.magnitudes(r).fill([0; GROUP]);
+            return Ok(());
         }
+        let magnitudes = self.activity.magnitudes(r).as_flattened_mut();
         let mut widest = 0;
-        for (m, t) in self.activity.magnitudes(r).iter_mut().zip(&self.tokens) {
-            let (a, b) = (t & 15, t >> 4);
-            *m = ((a + 1) >> 1) + ((b + 1) >> 1);
-            widest = widest.max(a.max(b));
+        match self.packing {
+            Packing::Single => {
+                for (m, t) in magnitudes.iter_mut().zip(&self.tokens) {
+                    *m = (t >> 1) + (t & 1);
+                    widest = widest.max(*t);
+                }
+                for (c, t) in codes.iter_mut().zip(&self.tokens) {
+                    *c = code((*t).into()) as f32;
+                }
+            }
+            Packing::Paired => {
+                for (m, t) in magnitudes.iter_mut().zip(&self.tokens) {
+                    let (a, b) = (t & 15, t >> 4);
+                    *m = ((a + 1) >> 1) + ((b + 1) >> 1);
+                    widest = widest.max(a.max(b));
+                }
+                let (pairs, last) = codes.as_chunks_mut::<2>();
+                for (c, t) in pairs.iter_mut().zip(&self.tokens) {
+                    *c = self.pairs[usize::from(*t)];
+                }
+                if let ([c], t) = (last, self.tokens[n - 1]) {
+                    [*c, _] = self.pairs[usize::from(t)];
+                    if t >> 4 != 0 {
+                        return Err(FormatError::Code { what: "second half of a row's last token" });
+                    }
+                }
+            }
         }
-        let (pairs, last) = codes.as_chunks_mut::<2>();
-        for (c, t) in pairs.iter_mut().zip(&self.tokens) {
-            *c = self.codes[usize::from(*t)];
-        }
-        if let ([c], Some(t)) = (last, self.tokens.last()) {
-            [*c, _] = self.codes[usize::from(*t)];
-        }
-        let shifted = !self.sparse && self.activity.row.iter().fold(0, |m, a| m.max(*a)) >= SHIFT_THRESHOLDS[0];
-        if shifted {
-            classify(&self.activity.row, &SHIFT_THRESHOLDS, &mut self.shifts);
-        } else {
-            self.shifts.fill(0);
-        }
-        if shifted || u32::from(widest) == ESCAPE { self.complete(r, codes) } else { Ok(()) }
+        if u16::from(widest) == self.packing.escape() { self.escapes(r, codes) } else { Ok(()) }
     }
 
-    /// Completes the codes of row `r` from the extra bits.
-    fn complete(&mut self, r: usize, codes: &mut [f32]) -> Result<(), FormatError> {
-        let magnitudes = self.activity.magnitudes(r);
-        let tokens = self.tokens.iter().zip(&self.classes).zip(&self.shifts);
-        for ((codes, m), ((t, class), shift)) in codes.chunks_mut(2).zip(magnitudes).zip(tokens) {
-            let mut halves = [u32::from(t & 15), u32::from(t >> 4)];
-            let shift = if *class == FREE { 0 } else { u32::from(*shift) };
-            if halves[0] == ESCAPE || halves[1] == ESCAPE {
-                for z in &mut halves {
-                    if *z == ESCAPE {
-                        *z += self.bits.get_excess().ok_or(FormatError::Code { what: "escape" })?;
+    /// Completes the codes of row `r` that are escapes.
+    fn escapes(&mut self, r: usize, codes: &mut [f32]) -> Result<(), FormatError> {
+        let magnitudes = self.activity.magnitudes(r).as_flattened_mut();
+        match self.packing {
+            Packing::Single => {
+                for ((c, m), t) in codes.iter_mut().zip(magnitudes).zip(&self.tokens) {
+                    if *t == 255 {
+                        let z = completed(&mut self.excess, 255)?;
+                        (*c, *m) = (code(z.into()) as f32, magnitude(z).min(255) as u8);
                     }
-                    *z = *z << shift | self.bits.get(shift);
                 }
-            } else {
-                let low = self.bits.get(2 * shift);
-                halves = [halves[0] << shift | low & ((1 << shift) - 1), halves[1] << shift | low >> shift];
             }
-            *m = activity(halves[0], halves[1]);
-            for (c, z) in codes.iter_mut().zip(halves) {
-                *c = code(z) as f32;
+            Packing::Paired => {
+                for ((c, m), t) in codes.chunks_mut(2).zip(magnitudes).zip(&self.tokens) {
+                    if t & 15 != 15 && t >> 4 != 15 {
+                        continue;
+                    }
+                    let mut halves = [u16::from(t & 15), u16::from(t >> 4)];
+                    for z in halves.iter_mut().filter(|z| **z == 15) {
+                        *z = completed(&mut self.excess, 15)?;
+                    }
+                    for (c, z) in c.iter_mut().zip(halves) {
+                        *c = code(z.into()) as f32;
+                    }
+                    *m = pair_magnitude(halves[0], halves[1]);
+                }
             }
         }
         Ok(())
     }
 
-    /// Reads the tokens of the batch that starts at token `start`; false if they are all 0.
-    fn sparse_batch(&mut self, start: usize) -> Result<bool, FormatError> {
-        let end = self.tokens.len().min(start + BATCH);
-        let (classes, tokens) = (&self.classes[start..end], &mut self.tokens[start..end]);
-        let activities = &self.activity.row[start..end];
-        let active = self.thresholds.len() as u8 + 1;
+    /// Reads the tokens of a row of a sparse stream; false if they are all 0.
+    fn sparse_row(&mut self, n: usize) -> Result<bool, FormatError> {
+        let (classes, tokens) = (&self.classes.as_flattened()[..n], &mut self.tokens[..n]);
         let free = classes.iter().fold(true, |all, c| all & (*c == FREE));
         let mut flag = [0u8];
-        self.decoder.get(&[if free { FREE } else { active + self.before }], &mut flag)?;
+        self.decoder.get(&[if free { FREE } else { self.active + self.before }], &mut flag)?;
         if !free {
             self.before = flag[0] & 1;
         }
         if flag[0] == 0 {
-            tokens.fill(0);
             return Ok(false);
         }
         self.packed_classes.clear();
-        self.packed_classes.extend(activities.chunks(GROUP).zip(classes.chunks(GROUP)).map(|(a, c)| {
+        self.packed_classes.extend(self.activity.row.iter().zip(classes.chunks(GROUP)).map(|(a, c)| {
             let class = group_class(a, c);
-            if class == FREE { FREE } else { active + 2 + class }
+            if class == FREE { FREE } else { self.active + 2 + class }
         }));
-        self.flags.resize(self.packed_classes.len(), 0);
         self.decoder.get(&self.packed_classes, &mut self.flags)?;
         self.packed_classes.clear();
         for (c, f) in classes.chunks(GROUP).zip(&self.flags) {
@@ -195,11 +209,17 @@ impl TokenReader {
 
     /// Checks that everything was read.
     pub(super) fn finish(self) -> Result<(), FormatError> {
-        match self.bits.finish() {
-            None => return Err(FormatError::Code { what: "end of the extra bits" }),
+        match self.excess.finish() {
+            None => return Err(FormatError::Code { what: "end of the excess" }),
             Some(0) => {}
-            Some(n) => return Err(FormatError::TrailingBytes { what: "extra bits", count: n as u64 }),
+            Some(n) => return Err(FormatError::TrailingBytes { what: "excess", count: n as u64 }),
         }
         self.decoder.finish()
     }
+}
+
+/// The image of an escape.
+fn completed(excess: &mut BitReader, escape: u16) -> Result<u16, FormatError> {
+    let image = excess.get_excess().map(|e| e + u32::from(escape));
+    image.and_then(|z| u16::try_from(z).ok()).ok_or(FormatError::Code { what: "escape" })
 }

@@ -1,38 +1,56 @@
 //! What tokens stand for (SPEC 9.4.5).
 //!
-//! A token holds the zigzag images of two codes of a row, each without its lowest bits where neighbors are active.
+//! Eight tokens of a row make a group.
 
-/// Half of a token that says that an image, less its dropped bits, is this or more.
-pub(super) const ESCAPE: u32 = 15;
 /// Most doublings in an escape.
-pub(super) const MOST_DOUBLINGS: u32 = 27;
-/// Lowest activities at which images lose one bit, two bits, ..
-pub(super) const SHIFT_THRESHOLDS: [i16; 5] = [100, 205, 410, 820, 1640];
-/// Longest batch, in tokens; longer rows are cut.
-pub(super) const BATCH: usize = 4096;
-/// Tokens that share a zero flag in sparse streams.
+pub(super) const MOST_DOUBLINGS: u32 = 15;
+/// Tokens of a group.
 pub(super) const GROUP: usize = 8;
 /// Most classes that activity picks.
 pub(super) const MAX_ACTIVE: usize = 8;
 /// Models beside those of the activity classes in sparse streams: two of batch flags, three of group flags.
 pub(super) const FLAG_MODELS: usize = 5;
-/// Bit of the layout byte.
+/// Bits of the layout byte.
 pub(super) const SPARSE: u8 = 1;
+pub(super) const PAIRED: u8 = 2;
 
-/// Tokens of a row of `n` codes; the last token of a row of odd length has one code and a zero.
-pub(super) fn tokens(n: usize) -> usize {
-    n.div_ceil(2)
+/// How codes become tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// A token is the zigzag image of a code, or 255 as an escape.
+    Single,
+    /// The lower and the upper half of a token are the images of two codes, or 15 as escapes; the last token of a row
+    /// of odd length has one code and a zero.
+    Paired,
+}
+
+impl Packing {
+    /// Tokens of a row of `n` codes.
+    pub(super) fn tokens(self, n: usize) -> usize {
+        match self {
+            Packing::Single => n,
+            Packing::Paired => n.div_ceil(2),
+        }
+    }
+
+    /// Least image that is an escape, and what stands for it.
+    pub(super) fn escape(self) -> u16 {
+        match self {
+            Packing::Single => 255,
+            Packing::Paired => 15,
+        }
+    }
 }
 
 /// Magnitude of a code from its zigzag image.
 #[inline(always)]
-pub(super) fn magnitude(image: u32) -> u32 {
+pub(super) fn magnitude(image: u16) -> u16 {
     (image >> 1) + (image & 1)
 }
 
-/// Magnitude of a token, for activities: that of both its codes, cut at 255.
+/// Magnitude of a token for activities: that of both its codes, cut at 255.
 #[inline(always)]
-pub(super) fn activity(first: u32, second: u32) -> u8 {
+pub(super) fn pair_magnitude(first: u16, second: u16) -> u8 {
     (magnitude(first).min(255) + magnitude(second).min(255)).min(255) as u8
 }
 
@@ -63,7 +81,7 @@ impl BitWriter {
         }
     }
 
-    /// Appends what is in excess of [`ESCAPE`]: as many zeros as there are doublings, a one, and the rest.
+    /// Appends what is in excess of an escape: as many zeros as there are doublings, a one, and the rest.
     pub(super) fn put_excess(&mut self, excess: u32) {
         let doublings = (excess + 2).ilog2() - 1;
         self.put(0, doublings);
