@@ -4,7 +4,7 @@ use super::activity::{Activity, classify, exempt, group_class};
 use super::classes::{BUCKETS, Class, THRESHOLDS};
 use super::shape::Shape;
 use super::tokens::{
-    BitReader, FLAG_MODELS, GROUP, MAX_ACTIVE, PAIRED, Packing, SPARSE, code, magnitude, pair_magnitude,
+    BitReader, FLAG_MODELS, GROUP, LARGEST_SINGLE, MAX_ACTIVE, PAIRED, Packing, SPARSE, code, magnitude, pair_magnitude,
 };
 use crate::codec::cursor::Cursor;
 use crate::codec::rans::{self, FREE, MAX_LANES};
@@ -134,7 +134,7 @@ impl TokenReader {
                 }
             }
         }
-        if u16::from(widest) == self.packing.escape() { self.escapes(r, codes) } else { Ok(()) }
+        if u16::from(widest) >= self.packing.escape() { self.escapes(r, codes) } else { Ok(()) }
     }
 
     /// Completes the codes of row `r` that are escapes.
@@ -143,8 +143,14 @@ impl TokenReader {
         match self.packing {
             Packing::Single => {
                 for ((c, m), t) in codes.iter_mut().zip(magnitudes).zip(&self.tokens) {
-                    if *t == 255 {
-                        let z = completed(&mut self.excess, 255)?;
+                    if *t >= 192 {
+                        if *t > LARGEST_SINGLE {
+                            let (found, expected) = ((*t).into(), LARGEST_SINGLE.into());
+                            return Err(FormatError::Value { field: "token", found, expected });
+                        }
+                        let bits = u32::from(t - 192);
+                        let image = 191 + (1 << bits | self.excess.get(bits));
+                        let z = u16::try_from(image).map_err(|_| FormatError::Code { what: "escape" })?;
                         (*c, *m) = (code(z.into()) as f32, magnitude(z).min(255) as u8);
                     }
                 }

@@ -105,7 +105,7 @@ impl TokenWriter {
                 match packing {
                     Packing::Single => {
                         for ((t, m), z) in tokens.iter_mut().zip(magnitudes).zip(images) {
-                            *t = (*z).min(escape) as u8;
+                            *t = (*z).min(255) as u8;
                             *m = magnitude(*z).min(255) as u8;
                         }
                     }
@@ -122,8 +122,14 @@ impl TokenWriter {
                     }
                 }
                 if images.iter().fold(0, |m, z| (*z).max(m)) >= escape {
-                    for z in images.iter().filter(|z| **z >= escape) {
-                        excess.put_excess(u32::from(z - escape));
+                    for (x, z) in images.iter().enumerate().filter(|(_, z)| **z >= escape) {
+                        if packing == Packing::Paired {
+                            excess.put_excess(u32::from(z - escape));
+                        } else {
+                            let u = u32::from(z - escape + 1);
+                            tokens[x] = (u32::from(escape) + u.ilog2()) as u8;
+                            excess.put(u ^ 1 << u.ilog2(), u.ilog2());
+                        }
                     }
                 }
                 if sparse {

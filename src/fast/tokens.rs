@@ -4,6 +4,8 @@
 
 /// Most doublings in an escape.
 pub(super) const MOST_DOUBLINGS: u32 = 15;
+/// Largest token that is one code.
+pub(super) const LARGEST_SINGLE: u8 = 192 + 15;
 /// Tokens of a group.
 pub(super) const GROUP: usize = 8;
 /// Most classes that activity picks.
@@ -17,7 +19,7 @@ pub(super) const PAIRED: u8 = 2;
 /// How codes become tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
-    /// A token is the zigzag image of a code, or 255 as an escape.
+    /// A token is the zigzag image of a code, or from 192 on an escape that tells how many bits follow.
     Single,
     /// The lower and the upper half of a token are the images of two codes, or 15 as escapes; the last token of a row
     /// of odd length has one code and a zero.
@@ -33,10 +35,10 @@ impl Packing {
         }
     }
 
-    /// Least image that is an escape, and what stands for it.
+    /// Least image that takes an escape.
     pub(super) fn escape(self) -> u16 {
         match self {
-            Packing::Single => 255,
+            Packing::Single => 192,
             Packing::Paired => 15,
         }
     }
