@@ -1,10 +1,12 @@
 //! Multilevel kernel (SPEC 9.2): points are refined level by level, each predicted from known ones on both sides.
 
+mod balanced;
+mod links;
 mod pass;
 mod small;
 mod survey;
 
-use crate::codec::arithmetic::{Decoder, Encoder};
+use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
@@ -39,8 +41,8 @@ const FLAG_FLAT: u8 = 8;
 const FACTORS_SHIFT: u8 = 4;
 /// The offset of a snapped lattice follows; otherwise it is 0.
 const FLAG_OFFSET: u8 = 0x40;
-/// Bits that must be zero.
-const FLAGS_RESERVED: u8 = 0x80;
+/// The corrections are coded by the balanced profile.
+const FLAG_BALANCED: u8 = 0x80;
 
 /// Step sizes of levels 0, 1, 2 and 3 up, as factors of the finest.
 const FACTORS: [[f64; 4]; 4] =
@@ -48,6 +50,7 @@ const FACTORS: [[f64; 4]; 4] =
 
 #[derive(Debug, Clone)]
 struct Header {
+    profile: Profile,
     snapped: bool,
     factors: usize,
     step: f64,
@@ -74,6 +77,7 @@ impl Header {
             (long, FLAG_LONG_STEP),
             (flat, FLAG_FLAT),
             (self.offset != 0.0, FLAG_OFFSET),
+            (self.profile == Profile::Balanced, FLAG_BALANCED),
         ] {
             flags |= if set { flag } else { 0 };
         }
@@ -95,7 +99,7 @@ impl Header {
     fn read_from(c: &mut Cursor, shape: &Shape) -> Result<Self, FormatError> {
         let flags = c.u8("multilevel flags")?;
         let is = |flag: u8| flags & flag != 0;
-        if flags & FLAGS_RESERVED != 0 || is(FLAG_FLAT) && is(FLAG_ORDER) {
+        if is(FLAG_FLAT) && is(FLAG_ORDER) {
             return Err(FormatError::Code { what: "multilevel flags" });
         }
         let step = if is(FLAG_LONG_STEP) {
@@ -121,7 +125,9 @@ impl Header {
         } else {
             round_robin(shape)
         };
+        let profile = if is(FLAG_BALANCED) { Profile::Balanced } else { Profile::Small };
         Ok(Header {
+            profile,
             snapped: is(FLAG_SNAPPED),
             factors: usize::from(flags >> FACTORS_SHIFT & 3),
             step,
@@ -143,6 +149,21 @@ impl Header {
             factors: FACTORS.get(self.factors).copied().unwrap_or([1.0; 4]),
             step: self.step,
             tolerance,
+        }
+    }
+
+    fn run<C: BitCoder>(
+        &self,
+        coder: &mut C,
+        values: Option<&[f64]>,
+        grid: &Grid,
+        tolerance: f64,
+        recon: &mut [f64],
+    ) -> Result<(), FormatError> {
+        let setup = self.setup(tolerance);
+        match self.profile {
+            Profile::Small => small::run(coder, values, grid, &setup, recon),
+            Profile::Balanced => balanced::run(coder, values, grid, &setup, recon),
         }
     }
 
@@ -214,11 +235,11 @@ pub(crate) fn encode(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
-    _options: &Options,
+    options: &Options,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
     let shape = Shape::new(grid.dims);
-    let plain = Header::plain(values, grid, tolerance)?;
+    let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
         recon.fill(constant);
@@ -253,12 +274,12 @@ const SAMPLE: usize = 49_152;
 
 impl Header {
     /// As many steps as the tolerance allows around a plain prediction; no order yet.
-    fn plain(values: &[f64], grid: &Grid, tolerance: f64) -> Option<Self> {
+    fn plain(values: &[f64], grid: &Grid, tolerance: f64, profile: Profile) -> Option<Self> {
         let step = f64::from_bits((2.0 * tolerance).to_bits() & !0xffff_ffff);
         if !(step > 0.0 && step < f64::INFINITY) {
             return None;
         }
-        let header = Header { snapped: false, factors: 0, step, offset: 0.0, origin: 0, order: Order::new() };
+        let header = Header { profile, snapped: false, factors: 0, step, offset: 0.0, origin: 0, order: Order::new() };
         let header = header.placed(values, grid);
         (header.origin.unsigned_abs() <= ORIGIN_MAX).then_some(header)
     }
@@ -309,7 +330,7 @@ impl Header {
 
     fn encode(&self, values: &[f64], grid: &Grid, tolerance: f64, recon: &mut [f64]) -> Option<Vec<u8>> {
         let mut coder = Encoder::new();
-        small::run(&mut coder, Some(values), grid, &self.setup(tolerance), recon).ok()?;
+        self.run(&mut coder, Some(values), grid, tolerance, recon).ok()?;
         let mut out = Vec::new();
         self.write_to(&mut out, &Shape::new(grid.dims));
         out.extend(coder.finish());
@@ -330,7 +351,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());
-    small::run(&mut coder, None, grid, &header.setup(0.0), out)?;
+    header.run(&mut coder, None, grid, 0.0, out)?;
     coder.finish("multilevel payload")
 }
 
@@ -340,38 +361,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> Option<Vec<u8>> {
+    /// The bytes of the small and of the balanced profile.
+    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 2] {
         let grid = Grid { dims, ordinary };
-        let mut recon = vec![0.0; values.len()];
-        let bytes = encode(values, &grid, tolerance, &Options { profile: Profile::Small }, &mut recon)?;
-        let mut out = vec![0.0; values.len()];
-        decode(&bytes, &grid, &mut out).unwrap();
-        for i in 0..values.len() {
-            if grid.is_ordinary(i) {
-                assert_eq!(out[i].to_bits(), recon[i].to_bits());
-                assert!((values[i] - out[i]).abs() <= tolerance);
+        [Profile::Small, Profile::Balanced].map(|profile| {
+            let mut recon = vec![0.0; values.len()];
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, &mut recon).unwrap();
+            let mut out = vec![0.0; values.len()];
+            decode(&bytes, &grid, &mut out).unwrap();
+            for i in 0..values.len() {
+                if grid.is_ordinary(i) {
+                    assert_eq!(out[i].to_bits(), recon[i].to_bits());
+                    assert!((values[i] - out[i]).abs() <= tolerance);
+                }
             }
-        }
-        Some(bytes)
+            bytes
+        })
     }
 
     #[test]
     fn a_constant_costs_a_few_bytes() {
-        let bytes = round_trip(&[273.15; 10000], &[10, 10, 100], None, 0.01).unwrap();
-        assert!(bytes.len() <= 8, "{}", bytes.len());
+        for bytes in round_trip(&[273.15; 10000], &[10, 10, 100], None, 0.01) {
+            assert!(bytes.len() <= 8, "{}", bytes.len());
+        }
     }
 
     #[test]
     fn a_smooth_field_is_small() {
         let values: Vec<f64> = (0..40_000i32).map(|i| f64::from(i % 200).sqrt() + f64::from(i / 200) * 0.02).collect();
-        let bytes = round_trip(&values, &[200, 200], None, 0.01).unwrap();
-        assert!(bytes.len() < 600, "{}", bytes.len());
+        for bytes in round_trip(&values, &[200, 200], None, 0.01) {
+            assert!(bytes.len() < 800, "{}", bytes.len());
+        }
     }
 
     #[test]
     fn an_empty_frame_and_a_frame_without_ordinary_points() {
-        assert!(round_trip(&[], &[0], None, 1.0).is_some());
-        assert!(round_trip(&[1.0, 2.0], &[2], Some(&[false, false]), 1.0).is_some());
+        round_trip(&[], &[0], None, 1.0);
+        round_trip(&[1.0, 2.0], &[2], Some(&[false, false]), 1.0);
     }
 
     proptest! {
@@ -387,14 +413,18 @@ mod tests {
             let n: usize = dims.iter().product();
             let values: Vec<f64> = (0..n).map(|i| seed[i % seed.len()].0 * (i / seed.len() + 1) as f64).collect();
             let ordinary: Vec<bool> = (0..n).map(|i| seed[(i * 7) % seed.len()].1).collect();
-            round_trip(&values, &dims, masked.then_some(&ordinary[..]), tolerance).unwrap();
+            round_trip(&values, &dims, masked.then_some(&ordinary[..]), tolerance);
         }
 
         #[test]
         fn damage_never_panics(
-            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            mut bytes in prop::collection::vec(any::<u8>(), 8..120),
+            plain_header in any::<bool>(),
             dims in prop::collection::vec(1usize..9, 1..5),
         ) {
+            if plain_header {
+                bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
+            }
             let mut out = vec![0.0; dims.iter().product()];
             let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, &mut out);
         }

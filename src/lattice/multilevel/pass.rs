@@ -86,6 +86,17 @@ pub(crate) fn passes(shape: &Shape, order: &Order) -> Vec<Pass> {
 }
 
 impl Pass {
+    /// The pass of the point at the origin alone, which knows nothing.
+    pub(crate) fn first(shape: &Shape) -> Self {
+        let unit = shape.extents.map(usize::next_power_of_two);
+        Pass { axis: 0, start: [0; AXES], step: unit, unit, level: 3 }
+    }
+
+    /// How many points it has.
+    pub(crate) fn points(&self, shape: &Shape) -> usize {
+        (0..AXES).map(|a| shape.extents[a].saturating_sub(self.start[a]).div_ceil(self.step[a])).product()
+    }
+
     /// Whether the neighbor at `delta` is decoded before the points of this pass.
     fn knows(&self, delta: &[i8; AXES]) -> bool {
         delta[self.axis] % 2 != 0 || delta.iter().find(|d| **d != 0).is_some_and(|d| *d < 0)
