@@ -29,6 +29,8 @@ const TENTHS: [f64; 23] = [
     1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 1e-17,
     1e-18, 1e-19, 1e-20, 1e-21, 1e-22,
 ];
+/// Most significant digits of a ranked number.
+const SIGNIFICANT_MAX: u8 = 15;
 /// Digits that the writer tries.
 const DIGITS_TRIED: u8 = 12;
 /// Decimal numbers are kept below this.
@@ -53,6 +55,8 @@ enum Form {
     Widened,
     /// `n` for the image of `n / 10^digits`, or of `n * 10^-digits`.
     Decimal { source: Source, multiply: bool, digits: u8 },
+    /// The rank of a number among those of so many significant decimal digits.
+    Significant { source: Source, digits: u8 },
 }
 
 /// What images are of.
@@ -69,14 +73,8 @@ impl Form {
         match self {
             Form::Plain => 0,
             Form::Widened => 1,
-            Form::Decimal { source, multiply, .. } => {
-                let source = match source {
-                    Source::Binary64 => 0,
-                    Source::Binary32 => 1,
-                    Source::Rounded => 2,
-                };
-                2 + 2 * source + u8::from(multiply)
-            }
+            Form::Decimal { source, multiply, .. } => 2 + 2 * source as u8 + u8::from(multiply),
+            Form::Significant { source, .. } => 8 + source as u8,
         }
     }
 
@@ -85,12 +83,19 @@ impl Form {
         let source = match code {
             0 => return Ok(Form::Plain),
             1 => return Ok(Form::Widened),
-            2 | 3 => Source::Binary64,
-            4 | 5 => Source::Binary32,
-            6 | 7 => Source::Rounded,
-            _ => return Err(FormatError::Value { field: "exact form", found: code.into(), expected: 7 }),
+            2 | 3 | 8 => Source::Binary64,
+            4 | 5 | 9 => Source::Binary32,
+            6 | 7 | 10 => Source::Rounded,
+            _ => return Err(FormatError::Value { field: "exact form", found: code.into(), expected: 10 }),
         };
         let digits = cursor.u8("exact digits")?;
+        if code >= 8 {
+            if !(1..=SIGNIFICANT_MAX).contains(&digits) {
+                let expected = SIGNIFICANT_MAX.into();
+                return Err(FormatError::Value { field: "exact digits", found: digits.into(), expected });
+            }
+            return Ok(Form::Significant { source, digits });
+        }
         if usize::from(digits) >= TENS.len() {
             return Err(FormatError::Value { field: "exact digits", found: digits.into(), expected: 22 });
         }
@@ -106,16 +111,34 @@ impl Form {
                 (self.restore(n) == q).then_some(n)
             }
             Form::Decimal { source, digits, .. } => {
-                let x = match source {
-                    Source::Binary32 => f64::from(float32(q)),
-                    _ => float64(q),
-                };
+                let x = source.number(q);
                 let n = (x * TENS[usize::from(digits)]).round_ties_even();
                 if !(n.abs() < DECIMAL_MAX) {
                     return None;
                 }
                 let n = ((n as i64).cast_unsigned()).wrapping_add(1 << 63);
                 (self.restore(n) == q).then_some(n)
+            }
+            Form::Significant { source, digits } => {
+                let x = source.number(q);
+                if x == 0.0 {
+                    return (self.restore(1 << 63) == q).then_some(1 << 63);
+                }
+                let lowest = TENS[usize::from(digits) - 1];
+                // Logarithms may be off by one near powers of ten.
+                let guess = f64::from(digits) - 1.0 - x.abs().log10().floor();
+                (-1..=1).find_map(|d| {
+                    let k = guess as i32 + d;
+                    let tens = *TENS.get(k.unsigned_abs() as usize)?;
+                    let n = (if k < 0 { x.abs() / tens } else { x.abs() * tens }).round_ties_even();
+                    if !(n >= lowest && n < lowest * 10.0) {
+                        return None;
+                    }
+                    let decade = 9 * lowest as u64;
+                    let rank = decade * (22 - k).unsigned_abs() as u64 + (n - lowest) as u64 + 1;
+                    let rank = if x < 0.0 { (1 << 63) - rank } else { (1 << 63) + rank };
+                    (self.restore(rank) == q).then_some(rank)
+                })
             }
         }
     }
@@ -128,13 +151,38 @@ impl Form {
             Form::Decimal { source, multiply, digits } => {
                 let n = n.wrapping_sub(1 << 63).cast_signed() as f64;
                 let d = usize::from(digits);
-                let x = if multiply { n * TENTHS[d] } else { n / TENS[d] };
-                match source {
-                    Source::Binary64 => image64(x),
-                    Source::Binary32 => image32(x as f32),
-                    Source::Rounded => image64((x as f32).into()),
-                }
+                source.image(if multiply { n * TENTHS[d] } else { n / TENS[d] })
             }
+            Form::Significant { source, digits } => {
+                let rank = n.abs_diff(1 << 63);
+                if rank == 0 {
+                    return source.image(0.0);
+                }
+                let lowest = TENS[usize::from(digits) - 1];
+                let decade = 9 * lowest as u64;
+                let mantissa = lowest + ((rank - 1) % decade) as f64;
+                // Hostile ranks beyond the table stop at its end.
+                let place = ((rank - 1) / decade).min(44) as usize;
+                let x = if place <= 22 { mantissa / TENS[22 - place] } else { mantissa * TENS[place - 22] };
+                source.image(if n < 1 << 63 { -x } else { x })
+            }
+        }
+    }
+}
+
+impl Source {
+    fn number(self, q: u64) -> f64 {
+        match self {
+            Source::Binary32 => float32(q).into(),
+            Source::Binary64 | Source::Rounded => float64(q),
+        }
+    }
+
+    fn image(self, x: f64) -> u64 {
+        match self {
+            Source::Binary64 => image64(x),
+            Source::Binary32 => image32(x as f32),
+            Source::Rounded => image64((x as f32).into()),
         }
     }
 }
@@ -189,7 +237,7 @@ pub(crate) fn encode(q: &[u64], grid: &Grid) -> Vec<u8> {
         let upper: Vec<f64> = offsets.iter().map(|n| (n >> cut) as f64).collect();
         if let Some(block) = raster::encode_whole(&upper, grid) {
             let mut out = vec![form.code()];
-            if let Form::Decimal { digits, .. } = form {
+            if let Form::Decimal { digits, .. } | Form::Significant { digits, .. } = form {
                 out.push(digits);
             }
             out.push(zeros as u8);
@@ -252,15 +300,16 @@ fn choose_form(images: &[u64]) -> Form {
         (false, true) => Source::Rounded,
         (false, false) => Source::Binary64,
     };
-    for digits in 0..=DIGITS_TRIED {
-        for multiply in [false, true] {
-            let form = Form::Decimal { source, multiply, digits };
-            if all(form) && span(images, form) < span(images, Form::Plain) {
-                return form;
-            }
+    let mut best = if widened { Form::Widened } else { Form::Plain };
+    let fixed =
+        (0..=DIGITS_TRIED).flat_map(|digits| [false, true].map(|multiply| Form::Decimal { source, multiply, digits }));
+    let significant = (1..=SIGNIFICANT_MAX).map(|digits| Form::Significant { source, digits });
+    for form in fixed.filter(|f| all(*f)).take(1).chain(significant.filter(|f| all(*f)).take(1)) {
+        if span(images, form) < span(images, best) {
+            best = form;
         }
     }
-    if widened { Form::Widened } else { Form::Plain }
+    best
 }
 
 /// Difference between the largest and the smallest number that stand for `images`.
@@ -380,6 +429,17 @@ mod tests {
         assert!(round_trip(&q, &[20, 20], None) < 450);
         let q: Vec<u64> = (0..400).map(|i| image64((f(i) as f32).into())).collect();
         assert!(round_trip(&q, &[20, 20], None) < 450);
+    }
+
+    #[test]
+    fn printed_numbers_cost_little() {
+        let f = |i: i32| format!("{:.5e}", f64::from(i * i - 3000) * 1.234_567_891e-7).parse::<f64>();
+        let q: Vec<u64> = (0..400).map(|i| image64(f(i).unwrap())).collect();
+        let n = round_trip(&q, &[400], None);
+        assert!(n < 1200, "{n}");
+        let zero: Vec<u64> = [0.0, -1.5, 2.0e-9, 0.0].map(image64).to_vec();
+        round_trip(&zero, &[4], None);
+        round_trip(&[image64(-0.0), image64(0.0)], &[2], None);
     }
 
     #[test]
