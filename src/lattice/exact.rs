@@ -12,6 +12,7 @@
 )]
 
 use super::causal::{Shape, Walk, taps};
+use super::copies;
 use super::matches::Lookup;
 use super::{Grid, raster};
 use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
@@ -43,6 +44,8 @@ const UPPER_BITS: u32 = 52;
 const NEIGHBORS: usize = 6;
 /// Those, and the last points with the same upper part: after the same three, between the same four, and anywhere.
 const SOURCES: usize = NEIGHBORS + 3;
+/// Stretches without numbers that are taken out.
+const MAX_GAPS: usize = 2;
 /// Distinct numbers up to which they are not cut.
 const DICTIONARY: usize = 4096;
 
@@ -215,23 +218,27 @@ pub(crate) fn encode(q: &[u64], grid: &Grid) -> Vec<u8> {
     let base = numbers.iter().min().copied().unwrap_or(0);
     let any = numbers.iter().fold(0, |a, n| a | (n - base));
     let zeros = any.trailing_zeros() & 63;
-    let bits = u64::BITS - (any >> zeros).leading_zeros();
+    let mut distinct: Vec<u64> = numbers.iter().map(|n| (n - base) >> zeros).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let gaps = find_gaps(&distinct);
+    let largest = close_gaps(distinct.last().copied().unwrap_or(0), &gaps);
+    let bits = u64::BITS - largest.leading_zeros();
+    let few = distinct.len() <= DICTIONARY;
+    drop(distinct);
 
     // Points that are not ordinary repeat the one before.
     let mut offsets = Vec::with_capacity(q.len());
     let mut rest = numbers.iter();
-    let mut last = numbers.first().map_or(0, |n| (n - base) >> zeros);
+    let offset = |n: &u64| close_gaps((n - base) >> zeros, &gaps);
+    let mut last = numbers.first().map_or(0, offset);
     for i in 0..q.len() {
         if grid.is_ordinary(i) {
-            last = rest.next().map_or(0, |n| (n - base) >> zeros);
+            last = rest.next().map_or(0, offset);
         }
         offsets.push(last);
     }
-    let mut distinct = offsets.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let noise = if distinct.len() <= DICTIONARY { 0 } else { noise_bits(&offsets, grid).saturating_sub(KEPT_BITS) };
-    drop(distinct);
+    let noise = if few { 0 } else { noise_bits(&offsets, grid).saturating_sub(KEPT_BITS) };
     let mut cut = bits.saturating_sub(UPPER_BITS).max(noise);
     loop {
         let upper: Vec<f64> = offsets.iter().map(|n| (n >> cut) as f64).collect();
@@ -243,6 +250,11 @@ pub(crate) fn encode(q: &[u64], grid: &Grid) -> Vec<u8> {
             out.push(zeros as u8);
             out.push(cut as u8);
             put_varint(&mut out, base);
+            out.push(gaps.len() as u8);
+            for (start, len) in &gaps {
+                put_varint(&mut out, *start);
+                put_varint(&mut out, *len);
+            }
             if cut == 0 {
                 out.extend(block);
             } else {
@@ -271,6 +283,14 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [u64]) -> Result<(), F
         return Err(FormatError::Value { field: "exact lower bits", found: cut.into(), expected: (63 - zeros).into() });
     }
     let base = cursor.varint("exact base")?;
+    let count = cursor.u8("exact gap count")?;
+    if usize::from(count) > MAX_GAPS {
+        return Err(FormatError::Value { field: "exact gap count", found: count.into(), expected: MAX_GAPS as u64 });
+    }
+    let mut gaps = Vec::new();
+    for _ in 0..count {
+        gaps.push((cursor.varint("exact gap start")?, cursor.varint("exact gap length")?));
+    }
     let block = if cut == 0 { cursor.take_rest() } else { cursor.block("exact upper parts")? };
     let mut upper = vec![0.0; out.len()];
     raster::decode(block, grid, &mut upper)?;
@@ -285,9 +305,34 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [u64]) -> Result<(), F
         coder.finish("exact lower parts")?;
     }
     for (i, n) in out.iter_mut().enumerate() {
-        *n = if grid.is_ordinary(i) { form.restore(base.wrapping_add(*n << zeros)) } else { 0 };
+        *n = if grid.is_ordinary(i) { form.restore(base.wrapping_add(open_gaps(*n, &gaps) << zeros)) } else { 0 };
     }
     Ok(())
+}
+
+/// The widest stretches without numbers, if they are a good part of the whole: the last number before each, and by how
+/// much the numbers after it come down. Values on both sides of zero leave such stretches.
+fn find_gaps(distinct: &[u64]) -> Vec<(u64, u64)> {
+    let mut widest: Vec<(u64, u64)> = distinct.windows(2).map(|w| (w[1] - w[0], w[0])).collect();
+    widest.sort_unstable_by(|a, b| b.cmp(a));
+    widest.truncate(MAX_GAPS);
+    let span = distinct.last().copied().unwrap_or(0);
+    let mut gaps: Vec<(u64, u64)> = widest
+        .into_iter()
+        .filter(|(width, _)| *width > 64 && *width > span / 8)
+        .map(|(w, start)| (start, w - 1))
+        .collect();
+    gaps.sort_unstable();
+    gaps
+}
+
+fn close_gaps(n: u64, gaps: &[(u64, u64)]) -> u64 {
+    gaps.iter().rev().fold(n, |n, (start, len)| if n > *start { n - len } else { n })
+}
+
+/// Inverse of [`close_gaps`].
+fn open_gaps(n: u64, gaps: &[(u64, u64)]) -> u64 {
+    gaps.iter().fold(n, |n, (start, len)| if n > *start { n.wrapping_add(*len) } else { n })
 }
 
 /// The form in which all of `images` can be told apart with the fewest bits.
@@ -321,10 +366,17 @@ fn span(images: &[u64], form: Form) -> u64 {
 /// Bit length that half of the differences to the nearest of the neighbors on each axis stay below.
 fn noise_bits(numbers: &[u64], grid: &Grid) -> u32 {
     let shape = Shape::of_grid(grid.dims);
+    let values: Vec<f64> = numbers.iter().map(|n| *n as f64).collect();
+    // Where points are copies of others their lowest bits are too, or nearly.
+    if !copies::find(&values, grid.ordinary, &shape).is_empty() {
+        return 0;
+    }
+    drop(values);
     let mut counts = [0usize; 65];
     let mut total = 0;
     for i in 0..numbers.len() {
-        let nearest = shape.strides.iter().filter(|s| **s <= i).map(|s| numbers[i].abs_diff(numbers[i - s])).min();
+        let near = shape.strides.iter().filter(|s| **s <= i).map(|s| i - s);
+        let nearest = near.map(|p| numbers[i].abs_diff(numbers[p])).min();
         if let Some(d) = nearest.filter(|d| *d > 0 && grid.is_ordinary(i)) {
             counts[(u64::BITS - d.leading_zeros()) as usize] += 1;
             total += 1;
