@@ -31,7 +31,7 @@ mod sealed {
 }
 
 /// A type of value that the kernel reads and writes without a conversion on the side.
-pub trait Sample: sealed::Sealed + Copy {
+pub trait Sample: sealed::Sealed + Copy + PartialOrd {
     /// Half the distance between 1 and the next larger number.
     const HALF_ULP: f64;
     /// The same number.
@@ -71,20 +71,47 @@ const RASTER: u8 = 1;
 /// Values spread over more steps than this do not suit: codes take 16 bits.
 const LARGEST_SPREAD: f64 = 65_000.0;
 
+/// Least and largest of the ordinary values; `None` if there is none.
+fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64)> {
+    const LANES: usize = 16;
+    let first = match ordinary {
+        Some(o) => *values.get(o.iter().position(|o| *o)?)?,
+        None => *values.first()?,
+    };
+    let (mut low, mut high) = ([first; LANES], [first; LANES]);
+    let mut widen = |chunk: &[T; LANES]| {
+        for ((l, h), v) in low.iter_mut().zip(&mut high).zip(chunk) {
+            *l = if *v < *l { *v } else { *l };
+            *h = if *v > *h { *v } else { *h };
+        }
+    };
+    for (k, chunk) in values.chunks(LANES).enumerate() {
+        let mut padded = [first; LANES];
+        match ordinary {
+            None => match chunk.first_chunk() {
+                Some(whole) => {
+                    widen(whole);
+                    continue;
+                }
+                None => padded[..chunk.len()].copy_from_slice(chunk),
+            },
+            Some(o) => {
+                for ((p, v), o) in padded.iter_mut().zip(chunk).zip(&o[k * LANES..]) {
+                    *p = if *o { *v } else { first };
+                }
+            }
+        }
+        widen(&padded);
+    }
+    let low = low.iter().fold(first, |a, b| if *b < a { *b } else { a });
+    let high = high.iter().fold(first, |a, b| if *b > a { *b } else { a });
+    Some((low.to_f64(), high.to_f64()))
+}
+
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
 pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon: &mut [T]) -> Option<Vec<u8>> {
-    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    for (i, v) in values.iter().enumerate() {
-        if grid.is_ordinary(i) {
-            let v = v.to_f64();
-            low = low.min(v);
-            high = high.max(v);
-        }
-    }
-    if low > high {
-        (low, high) = (0.0, 0.0);
-    }
+    let (low, high) = range(values, grid.ordinary).unwrap_or((0.0, 0.0));
     let spread = high - low;
     if !spread.is_finite() || !(tolerance > 0.0) && spread > 0.0 {
         return None;

@@ -94,9 +94,7 @@ impl TokenWriter {
             for r in &group {
                 let Some(images) = rows.next() else { continue };
                 neighbors.look(shape, *r);
-                for (b, a) in buckets.iter_mut().zip(&neighbors.row) {
-                    *b = classify(a, &THRESHOLDS);
-                }
+                classify(&neighbors.row, &THRESHOLDS, &mut buckets);
                 let buckets = &mut buckets.as_flattened_mut()[..n];
                 if let Some(o) = ordinary {
                     exempt(buckets, &o[r * shape.row..(r + 1) * shape.row], packing);
