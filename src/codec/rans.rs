@@ -185,7 +185,7 @@ struct Step {
 /// Codes batches of symbols, the last batch first.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    steps: Vec<[Step; 256]>,
+    steps: Box<[[Step; 256]; MAX_CLASSES]>,
     states: [u32; MAX_LANES],
     /// Number of states in use, less one.
     lane_mask: usize,
@@ -196,11 +196,12 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// `models` are those of classes 0, 1, ..; `lanes` is a power of two up to [`MAX_LANES`].
     pub(crate) fn new(models: &[Model], lanes: usize) -> Self {
-        let mut steps = Vec::with_capacity(models.len());
-        for m in models {
-            let mut table = [Step::default(); 256];
+        let mut steps = Box::new([[Step::default(); 256]; MAX_CLASSES]);
+        let free = Model::certain();
+        for (class, table) in steps.iter_mut().enumerate() {
+            let model = models.get(class).unwrap_or(&free);
             let mut start = 0;
-            for (s, f) in table.iter_mut().zip(&m.freq) {
+            for (s, f) in table.iter_mut().zip(&model.freq) {
                 let freq = u32::from(*f);
                 *s = match freq {
                     0 => Step::default(),
@@ -209,7 +210,6 @@ impl Encoder {
                 };
                 start += freq;
             }
-            steps.push(table);
         }
         Encoder { steps, states: [LOWEST; MAX_LANES], lane_mask: lanes - 1, words: Vec::new() }
     }
@@ -217,27 +217,40 @@ impl Encoder {
     /// Codes one batch; `classes` says the class of each symbol, [`FREE`] where it is known to be 0.
     pub(crate) fn put(&mut self, symbols: &[u8], classes: &[u8]) {
         debug_assert_eq!(symbols.len(), classes.len());
-        let blocks = symbols.len().div_ceil(MAX_LANES);
-        for b in (0..blocks).rev() {
-            let range = b * MAX_LANES..symbols.len().min((b + 1) * MAX_LANES);
-            let mut fresh = [0u16; MAX_LANES];
-            let mut n = 0usize;
-            for (lane, (s, c)) in symbols[range.clone()].iter().zip(&classes[range]).enumerate().rev() {
-                if *c == FREE {
-                    continue;
-                }
-                let step = self.steps[usize::from(*c)][usize::from(*s)];
-                let x = self.states[lane & self.lane_mask];
-                let full = x >> (32 - PROB_BITS) >= step.freq;
-                fresh[n & (MAX_LANES - 1)] = x as u16;
-                n += usize::from(full);
-                let x = select_unpredictable(full, x >> 16, x);
-                let quotient = ((u128::from(x) * u128::from(step.reciprocal)) >> 64) as u32;
-                self.states[lane & self.lane_mask] =
-                    x.wrapping_add(step.bias).wrapping_add(quotient.wrapping_mul(TOTAL - step.freq));
-            }
-            self.words.extend_from_slice(&fresh[..n]);
+        let (symbols, last_symbols) = symbols.as_chunks::<MAX_LANES>();
+        let (classes, last_classes) = classes.as_chunks::<MAX_LANES>();
+        let mut fresh = [0u16; MAX_LANES];
+        let mut n = 0usize;
+        for (p, (s, c)) in last_symbols.iter().zip(last_classes).enumerate().rev() {
+            self.step(p & self.lane_mask, *s, *c, &mut fresh, &mut n);
         }
+        self.words.extend_from_slice(&fresh[..n]);
+        for (symbols, classes) in symbols.iter().zip(classes).rev() {
+            let mut n = 0usize;
+            if self.lane_mask == MAX_LANES - 1 {
+                for lane in (0..MAX_LANES).rev() {
+                    self.step(lane, symbols[lane], classes[lane], &mut fresh, &mut n);
+                }
+            } else {
+                for p in (0..MAX_LANES).rev() {
+                    self.step(p & self.lane_mask, symbols[p], classes[p], &mut fresh, &mut n);
+                }
+            }
+            self.words.extend_from_slice(&fresh[..n.min(MAX_LANES)]);
+        }
+    }
+
+    /// Codes one symbol; a word that this makes goes to `fresh`.
+    #[inline(always)]
+    fn step(&mut self, lane: usize, symbol: u8, class: u8, fresh: &mut [u16; MAX_LANES], n: &mut usize) {
+        let step = &self.steps[usize::from(class) & (MAX_CLASSES - 1)][usize::from(symbol)];
+        let state = &mut self.states[lane & (MAX_LANES - 1)];
+        let full = *state >> (32 - PROB_BITS) >= step.freq;
+        fresh[*n & (MAX_LANES - 1)] = *state as u16;
+        *n += usize::from(full);
+        let x = select_unpredictable(full, *state >> 16, *state);
+        let quotient = ((u128::from(x) * u128::from(step.reciprocal)) >> 64) as u32;
+        *state = x.wrapping_add(step.bias).wrapping_add(quotient.wrapping_mul(TOTAL - step.freq));
     }
 
     /// Appends the states and the words (SPEC 8.4.3).

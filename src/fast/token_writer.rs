@@ -29,7 +29,7 @@ impl TokenWriter {
         let zero: usize = self.images.chunks_exact(2 * GROUP).map(|g| usize::from(is_zero(g))).sum();
         let sparse = zero * GROUP * 4 > self.images.len();
         let wide: usize = self.images.chunks(1 << 15).map(|c| count_wide(c)).sum();
-        let packing = if wide * 64 < self.images.len() { Packing::Paired } else { Packing::Single };
+        let packing = if wide * 24 < self.images.len() { Packing::Paired } else { Packing::Single };
         let (mut symbols, excess) = self.symbols(shape, ordinary, packing, sparse);
         let mut counts = [[0u32; 256]; 64];
         for (s, c) in symbols.symbols.iter().zip(&symbols.classes) {
