@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
+    clippy::needless_range_loop,
     reason = "tables have fixed sizes and indices are masked; sums stay far below the width of their type"
 )]
 
@@ -403,4 +404,83 @@ fn part(
         n += usize::from(refill);
     }
     n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(models: &[Model], lanes: usize, batches: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let mut e = Encoder::new(models, lanes);
+        batches.iter().rev().for_each(|(s, c)| e.put(s, c));
+        let mut out = Vec::new();
+        e.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn frequencies_sum_to_the_total_and_keep_rare_symbols() {
+        let mut counts = [1u32; 256];
+        counts[7] = u32::MAX;
+        let m = Model::from_counts(&counts);
+        assert_eq!(m.freq.iter().map(|f| u32::from(*f)).sum::<u32>(), TOTAL);
+        assert!(m.freq.iter().all(|f| *f > 0));
+        assert_eq!(Model::from_counts(&[0; 256]), Model::certain());
+        let even = Model::from_counts(&[3; 256]);
+        assert!(even.freq.iter().all(|f| u32::from(*f) == TOTAL / 256));
+    }
+
+    #[test]
+    fn certain_symbols_cost_only_the_states() {
+        let batches = vec![(vec![0u8; 1000], vec![0u8; 1000]), (vec![0; 77], vec![FREE; 77])];
+        assert_eq!(encoded(&[Model::certain()], 4, &batches).len(), 16);
+    }
+
+    #[test]
+    fn rejects_frequencies_with_another_sum() {
+        let bytes = write_models(&[Model::certain()]);
+        assert_eq!(read_models(&bytes, 1), Ok(vec![Model::certain()]));
+        assert!(read_models(&[], 1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn batches_round_trip(
+            batches in prop::collection::vec(prop::collection::vec((0u8..40, 0u8..4), 0..100), 0..20),
+            lanes_log2 in 0u32..6,
+        ) {
+            let batches: Vec<(Vec<u8>, Vec<u8>)> = batches.iter().map(|b| b.iter().copied().unzip()).collect();
+            let mut counts = vec![[0u32; 256]; 4];
+            for (s, c) in batches.iter().flat_map(|(s, c)| s.iter().zip(c)) {
+                counts[usize::from(*c)][usize::from(*s)] += 1;
+            }
+            let models: Vec<Model> = counts.iter().map(Model::from_counts).collect();
+            prop_assert_eq!(&read_models(&write_models(&models), 4).unwrap(), &models);
+            let bytes = encoded(&models, 1 << lanes_log2, &batches);
+            let mut d = Decoder::new(&models, 1 << lanes_log2, &mut Cursor::new(&bytes)).unwrap();
+            for (s, c) in &batches {
+                let mut got = vec![0; s.len()];
+                d.get(c, &mut got).unwrap();
+                prop_assert_eq!(&got, s);
+            }
+            prop_assert_eq!(d.finish(), Ok(()));
+        }
+
+        #[test]
+        fn arbitrary_bytes_end_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            classes in prop::collection::vec(0u8..16, 0..300),
+        ) {
+            if let Ok(models) = read_models(&bytes, 2) {
+                prop_assert_eq!(models.len(), 2);
+            }
+            let models = [Model::from_counts(&[1; 256]), Model::certain()];
+            if let Ok(mut d) = Decoder::new(&models, 8, &mut Cursor::new(&bytes)) {
+                let mut got = vec![0; classes.len()];
+                let result = d.get(&classes, &mut got).and_then(|()| d.finish());
+                prop_assert!(result.is_err() || bytes.len() >= 32);
+            }
+        }
+    }
 }
