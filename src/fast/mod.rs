@@ -82,9 +82,9 @@ fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64
     };
     let (mut low, mut high) = ([first; LANES], [first; LANES]);
     let mut widen = |chunk: &[T; LANES]| {
-        for ((l, h), v) in low.iter_mut().zip(&mut high).zip(chunk) {
-            *l = if *v < *l { *v } else { *l };
-            *h = if *v > *h { *v } else { *h };
+        for i in 0..LANES {
+            low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
+            high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
         }
     };
     for (k, chunk) in values.chunks(LANES).enumerate() {

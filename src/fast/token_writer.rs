@@ -28,7 +28,7 @@ impl TokenWriter {
     pub(super) fn finish(self, shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
         let zero: usize = self.images.chunks_exact(2 * GROUP).map(|g| usize::from(is_zero(g))).sum();
         let sparse = zero * GROUP * 4 > self.images.len();
-        let wide: usize = self.images.chunks(1 << 15).map(|c| count_wide(c)).sum();
+        let wide: usize = self.images.chunks(1 << 15).map(count_wide).sum();
         let packing = if wide * 24 < self.images.len() { Packing::Paired } else { Packing::Single };
         let (mut symbols, excess) = self.symbols(shape, ordinary, packing, sparse);
         let mut counts = [[0u32; 256]; 64];
