@@ -90,9 +90,7 @@ impl TokenReader {
         codes: &mut [f32],
     ) -> Result<(), FormatError> {
         self.activity.look(shape, r);
-        for (c, a) in self.classes.iter_mut().zip(&self.activity.row) {
-            *c = classify(a, &self.thresholds);
-        }
+        classify(&self.activity.row, &self.thresholds, &mut self.classes);
         let n = self.packing.tokens(shape.row);
         if let Some(o) = ordinary {
             exempt(&mut self.classes.as_flattened_mut()[..n], o, self.packing);
