@@ -92,7 +92,7 @@ fn measure<T: Sample>(name: &str, values: &[T], dims: &[usize], bound: f64) {
     );
 }
 
-/// The result, and the least time of at least three runs and a tenth of a second.
+/// The result, and the least time of at least five runs and 0.4 s.
 fn best<R>(mut run: impl FnMut() -> R) -> (R, f64) {
     let start = Instant::now();
     let (mut least, mut runs) = (f64::INFINITY, 0);
@@ -101,7 +101,7 @@ fn best<R>(mut run: impl FnMut() -> R) -> (R, f64) {
         let result = run();
         least = least.min(t.elapsed().as_secs_f64());
         runs += 1;
-        if runs >= 3 && start.elapsed().as_secs_f64() > 0.1 {
+        if runs >= 5 && start.elapsed().as_secs_f64() > 0.4 {
             return (result, least);
         }
     }

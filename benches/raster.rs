@@ -5,6 +5,7 @@
 //! - `raster [--bounds=B,B..] [--pointwise] [--snapped] [--inner=ROWxPLANE..] [--encode-only]` on `NAME_d0xd1x...f32`
 //!   or `.f64`; bounds are relative to the range unless point-wise.
 
+use cae::internals::{classes, raster};
 use std::time::Instant;
 
 fn dims_of(path: &str) -> Vec<usize> {
@@ -13,14 +14,13 @@ fn dims_of(path: &str) -> Vec<usize> {
     shape.split('x').map(|d| d.parse().expect("file name ends in its shape")).collect()
 }
 
-fn classes(path: &str) {
+fn measure_classes(path: &str) {
     let data = std::fs::read(path).expect("readable file");
     let dims = dims_of(path);
     let alphabet = data.iter().max().map_or(2, |m| (m + 1).max(2));
-    let bytes = cae::internals::encode_classes(&data, alphabet, &dims);
-    let mut out = vec![0; data.len()];
+    let bytes = classes::encode(&data, alphabet, &dims);
     let t = Instant::now();
-    cae::internals::decode_classes(&bytes, alphabet, &dims, &mut out).expect("own bytes decode");
+    let out = classes::decode(&bytes, alphabet, &dims).expect("own bytes decode");
     let s = t.elapsed().as_secs_f64();
     assert_eq!(out, data, "round trip");
     println!("{path} {} bytes, decodes {:.1} M points/s", bytes.len(), data.len() as f64 / s / 1e6);
@@ -37,7 +37,7 @@ fn values_of(path: &str) -> Vec<f64> {
 }
 
 /// One file at one bound: of its range, or point-wise, which is a bound on log2 of the magnitude.
-fn raster(path: &str, bound: f64, pointwise: bool, snapped: bool, inner: &[usize], decodes: bool) {
+fn measure_raster(path: &str, bound: f64, pointwise: bool, snapped: bool, inner: &[usize], decodes: bool) {
     let dims = dims_of(path);
     let mut values = values_of(path);
     let mut mask_bytes = 0;
@@ -55,7 +55,7 @@ fn raster(path: &str, bound: f64, pointwise: bool, snapped: bool, inner: &[usize
                 }
             })
             .collect();
-        mask_bytes += cae::internals::encode_classes(&classes, 3, &dims).len();
+        mask_bytes += classes::encode(&classes, 3, &dims).len();
         ordinary.iter_mut().zip(&values).for_each(|(o, x)| *o &= *x != 0.0);
         values.iter_mut().for_each(|x| *x = x.abs().log2());
         (1.0 + bound).log2() * (1.0 - 1e-9)
@@ -66,19 +66,18 @@ fn raster(path: &str, bound: f64, pointwise: bool, snapped: bool, inner: &[usize
     let classes: Vec<u8> = ordinary.iter().map(|o| u8::from(!*o)).collect();
     let mask = classes.contains(&1).then_some(ordinary.as_slice());
     if !pointwise {
-        mask_bytes += cae::internals::encode_classes(&classes, 2, &dims).len();
+        mask_bytes += classes::encode(&classes, 2, &dims).len();
     }
     let t = Instant::now();
-    let Some((bytes, recon)) = cae::internals::encode_raster(&values, &dims, mask, tolerance, snapped, inner) else {
+    let Some((bytes, recon)) = raster::encode(&values, &dims, mask, tolerance, snapped, inner) else {
         println!("{path} {bound} does not suit");
         return;
     };
     let encode_s = t.elapsed().as_secs_f64();
     let mut decode_s = f64::NAN;
     if decodes {
-        let mut out = vec![0.0; values.len()];
         let t = Instant::now();
-        cae::internals::decode_raster(&bytes, &dims, mask, &mut out).expect("own bytes decode");
+        let out = raster::decode(&bytes, &dims, mask).expect("own bytes decode");
         decode_s = t.elapsed().as_secs_f64();
         assert!(out.iter().zip(&recon).all(|(a, b)| a.to_bits() == b.to_bits()), "decodes as reconstructed");
     }
@@ -96,7 +95,7 @@ fn raster(path: &str, bound: f64, pointwise: bool, snapped: bool, inner: &[usize
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match args.split_first() {
-        Some((verb, files)) if verb == "classes" => files.iter().for_each(|f| classes(f)),
+        Some((verb, files)) if verb == "classes" => files.iter().for_each(|f| measure_classes(f)),
         Some((verb, rest)) if verb == "raster" => {
             let flags: Vec<&String> = rest.iter().filter(|a| a.starts_with("--")).collect();
             let has = |f: &str| flags.iter().any(|a| *a == f);
@@ -106,7 +105,7 @@ fn main() {
                 option("--inner=").map_or(Vec::new(), |i| i.split('x').map(|n| n.parse().expect("extent")).collect());
             for bound in bounds {
                 for file in rest.iter().filter(|a| !a.starts_with("--")) {
-                    raster(file, bound, has("--pointwise"), has("--snapped"), &inner, !has("--encode-only"));
+                    measure_raster(file, bound, has("--pointwise"), has("--snapped"), &inner, !has("--encode-only"));
                 }
             }
         }

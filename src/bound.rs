@@ -15,6 +15,12 @@ pub enum Bound {
     Range(f64),
     /// |x - y| <= the bound times |x| at every point; zeros come back bit for bit.
     Pointwise(f64),
+    /// The root of the mean squared error is at most this; the writer finds the absolute bound that gives it.
+    Rmse(f64),
+    /// The peak signal-to-noise ratio, the peak being max - min, is at least this many dB.
+    Psnr(f64),
+    /// The frames take at most the input's bytes divided by this, with the smallest absolute bound that fits.
+    Ratio(f64),
 }
 
 impl Bound {
@@ -23,11 +29,24 @@ impl Bound {
     /// # Errors
     /// [`ArgumentError::Bound`].
     pub fn validate(self) -> Result<Self> {
-        let (Bound::Absolute(e) | Bound::Range(e) | Bound::Pointwise(e)) = self else { return Ok(self) };
-        if e.is_finite() && e > 0.0 {
-            Ok(self)
-        } else {
-            Err(ArgumentError::Bound(format!("the bound is {e}, a positive finite number is needed")).into())
+        match self.parameter() {
+            Some(e) if !(e.is_finite() && e > 0.0) => {
+                Err(ArgumentError::Bound(format!("the bound is {e}, a positive finite number is needed")).into())
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// The number that was asked for, if the bound has one.
+    pub fn parameter(self) -> Option<f64> {
+        match self {
+            Bound::Lossless => None,
+            Bound::Absolute(v)
+            | Bound::Range(v)
+            | Bound::Pointwise(v)
+            | Bound::Rmse(v)
+            | Bound::Psnr(v)
+            | Bound::Ratio(v) => Some(v),
         }
     }
 }
@@ -68,18 +87,15 @@ pub struct ResolvedBound {
 }
 
 impl ResolvedBound {
-    /// Resolves `asked` for an array whose ordinary values span `range` = max - min.
+    /// Resolves `asked`, whose meaning as an absolute error is `e` where it has one.
     ///
-    /// A range of zero, or one that underflows with the bound, leaves nothing to lose: the array is kept lossless.
-    pub(crate) fn new(asked: Bound, range: f64) -> Self {
+    /// Where `e` is no positive number, because the values have no range or no error fits, the array is kept lossless.
+    pub(crate) fn new(asked: Bound, e: f64) -> Self {
         let tolerance = match asked {
             Bound::Lossless => Tolerance::Lossless,
-            Bound::Absolute(e) => Tolerance::Absolute(e),
             Bound::Pointwise(b) => Tolerance::Pointwise(b),
-            Bound::Range(r) => {
-                let e = r * range;
-                if e > 0.0 && e.is_finite() { Tolerance::Absolute(e) } else { Tolerance::Lossless }
-            }
+            _ if e > 0.0 && e.is_finite() => Tolerance::Absolute(e),
+            _ => Tolerance::Lossless,
         };
         ResolvedBound { asked, tolerance }
     }

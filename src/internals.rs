@@ -1,64 +1,30 @@
 //! What benchmarks and fuzz targets may call; no part of the public API, no promise of stability.
-#![allow(missing_docs, reason = "each forwards to the function of that name, documented there")]
 
 pub use crate::fast::Sample;
+pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
 
-use crate::codec::classes;
 use crate::error::FormatError;
-use crate::lattice::{Grid, raster};
+use crate::lattice::Grid;
 
-pub fn encode_classes(classes: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
-    classes::encode(classes, alphabet, dims)
-}
-pub fn decode_classes(bytes: &[u8], alphabet: u8, dims: &[usize], out: &mut [u8]) -> Result<(), FormatError> {
-    classes::decode(bytes, alphabet, dims, out)
-}
+/// Class images (SPEC 8.3).
+pub mod classes {
+    use crate::codec::classes;
+    use crate::error::FormatError;
 
-/// Bytes and reconstruction of the raster kernel, or `None` if it does not suit.
-pub fn encode_raster(
-    values: &[f64],
-    dims: &[usize],
-    ordinary: Option<&[bool]>,
-    tolerance: f64,
-    snapped: bool,
-    inner: &[usize],
-) -> Option<(Vec<u8>, Vec<f64>)> {
-    let mut recon = vec![0.0; values.len()];
-    let options = raster::Options { snapped, inner: inner.to_vec() };
-    let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
-    Some((bytes, recon))
-}
-pub fn decode_raster(
-    bytes: &[u8],
-    dims: &[usize],
-    ordinary: Option<&[bool]>,
-    out: &mut [f64],
-) -> Result<(), FormatError> {
-    raster::decode(bytes, &Grid { dims, ordinary }, out)
-}
+    /// The bytes of an image of classes below `alphabet`.
+    pub fn encode(image: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
+        classes::encode(image, alphabet, dims)
+    }
 
-/// [`crate::fast::encode`].
-pub fn fast_encode<T: Sample>(
-    values: &[T],
-    dims: &[usize],
-    ordinary: Option<&[bool]>,
-    tolerance: f64,
-    recon: &mut [T],
-) -> Option<Vec<u8>> {
-    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance, recon)
-}
-
-/// [`crate::fast::decode`].
-///
-/// # Errors
-/// What breaks the specification.
-pub fn fast_decode<T: Sample>(
-    bytes: &[u8],
-    dims: &[usize],
-    ordinary: Option<&[bool]>,
-    out: &mut [T],
-) -> Result<(), FormatError> {
-    crate::fast::decode(bytes, &Grid { dims, ordinary }, out)
+    /// The classes of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], alphabet: u8, dims: &[usize]) -> Result<Vec<u8>, FormatError> {
+        let mut out = vec![0; dims.iter().product()];
+        classes::decode(bytes, alphabet, dims, &mut out)?;
+        Ok(out)
+    }
 }
 
 /// The multilevel kernel (SPEC 9.2).
@@ -90,4 +56,60 @@ pub mod multilevel {
         multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
         Ok(out)
     }
+}
+
+/// The raster kernel (SPEC 9.3).
+pub mod raster {
+    use crate::error::FormatError;
+    use crate::lattice::Grid;
+    use crate::lattice::raster::{self, Options};
+
+    /// The bytes, and what they decode to.
+    pub fn encode(
+        values: &[f64],
+        dims: &[usize],
+        ordinary: Option<&[bool]>,
+        tolerance: f64,
+        snapped: bool,
+        inner: &[usize],
+    ) -> Option<(Vec<u8>, Vec<f64>)> {
+        let options = Options { snapped, inner: inner.to_vec() };
+        let mut recon = vec![0.0; values.len()];
+        let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
+        Some((bytes, recon))
+    }
+
+    /// The values of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
+        let mut out = vec![0.0; dims.iter().product()];
+        raster::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
+}
+
+/// [`crate::fast::encode`].
+pub fn fast_encode<T: Sample>(
+    values: &[T],
+    dims: &[usize],
+    ordinary: Option<&[bool]>,
+    tolerance: f64,
+    recon: &mut [T],
+) -> Option<Vec<u8>> {
+    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance, recon)
+}
+
+/// [`crate::fast::decode`].
+///
+/// # Errors
+/// What breaks the specification.
+pub fn fast_decode<T: Sample>(
+    bytes: &[u8],
+    dims: &[usize],
+    ordinary: Option<&[bool]>,
+    out: &mut [T],
+) -> Result<(), FormatError> {
+    crate::fast::decode(bytes, &Grid { dims, ordinary }, out)
 }

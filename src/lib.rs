@@ -23,9 +23,11 @@ mod limits;
 #[cfg(feature = "mmap")]
 mod mmap;
 pub mod model;
+mod normalize;
 mod parallel;
 mod plan;
 mod reader;
+mod search;
 mod source;
 mod sparse;
 mod stats;

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
 use crate::plan::{self, Plan, Preset};
+use crate::search;
 use crate::source::Source;
 use crate::stats::ErrorStats;
 use ndarray::ArrayViewD;
@@ -151,7 +152,7 @@ impl<W: Write> Writer<W> {
         if !self.directory.arrays.is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
-        let exact = model::check(decoder, &self.limits)?.exact;
+        let exact = false;
         let loaded = LoadedModel {
             decoder: model::load_decoder(decoder, &self.limits)?,
             encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
@@ -212,7 +213,7 @@ impl<W: Write> Writer<W> {
             fill: options.fill.map(T::from_f64),
             models: models_of(&self.models, options.model)?,
         };
-        let bound = ResolvedBound::new(options.bound.validate()?, job.range(options.bound)?);
+        let bound = job.resolve(options.bound.validate()?, options.preset)?;
         let plan = job.plan(bound.tolerance, options.preset)?;
         let mut entry = ArrayEntry {
             name: name.to_owned(),
@@ -352,9 +353,51 @@ impl<T: Element> Job<'_, T> {
         Ok(values)
     }
 
-    /// max - min of the ordinary values, if the bound depends on it.
-    fn range(&self, bound: Bound) -> Result<f64> {
-        let Bound::Range(_) = bound else { return Ok(0.0) };
+    /// What `asked` means for this array.
+    fn resolve(&self, asked: Bound, preset: Preset) -> Result<ResolvedBound> {
+        let trial = |e: f64| {
+            let tolerance = ResolvedBound::new(asked, e).tolerance;
+            let plan = self.plan(tolerance, preset)?;
+            self.trial(tolerance, &plan)
+        };
+        let e = match asked {
+            Bound::Lossless | Bound::Pointwise(_) => 0.0,
+            Bound::Absolute(e) => e,
+            Bound::Range(r) => r * self.range()?,
+            Bound::Rmse(m) => search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?,
+            Bound::Psnr(p) => {
+                // 10^(-p/20) by the platform's library: the writer's choice, checked by measuring.
+                let m = self.range()? / 10f64.powf(p / 20.0);
+                search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?
+            }
+            Bound::Ratio(q) => {
+                let input = self.grid.values().saturating_mul(T::DATA_TYPE.size() as u64);
+                search::smallest_error_within(input as f64 / q, self.range()?, |e| Ok(trial(e)?.0 as f64))?
+            }
+        };
+        Ok(ResolvedBound::new(asked, e))
+    }
+
+    /// Bytes and errors that the frames would have.
+    fn trial(&self, tolerance: Tolerance, plan: &Plan) -> Result<(u64, ErrorStats)> {
+        let all: Vec<u64> = (0..self.grid.frame_count()).collect();
+        let (mut bytes, mut stats) = (0u64, ErrorStats::new(tolerance));
+        parallel::for_each_in_order(
+            self.threads,
+            &all,
+            |f| self.encode(*f, tolerance, plan),
+            |_, encoded| {
+                let encoded = encoded?;
+                bytes = bytes.saturating_add(encoded.bytes.len() as u64);
+                stats.merge(&encoded.stats);
+                Ok(())
+            },
+        )?;
+        Ok((bytes, stats))
+    }
+
+    /// max - min of the ordinary values; 0 if there are none.
+    fn range(&self) -> Result<f64> {
         let frames: Vec<u64> = (0..self.grid.frame_count()).collect();
         let fill = self.fill.map(T::to_bits64);
         let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);

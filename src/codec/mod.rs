@@ -2,10 +2,17 @@
 //!
 //! Every decoder is told how much it must produce, consumes its input exactly, and answers bad input with a
 //! [`FormatError`](crate::FormatError).
-#![allow(dead_code, reason = "not wired into the writer and the reader yet")]
 
 pub(crate) mod arithmetic;
+pub(crate) mod bitmap;
+pub(crate) mod bzip;
 pub(crate) mod classes;
 pub(crate) mod cursor;
+pub(crate) mod deltas;
+pub(crate) mod exponents;
+pub(crate) mod integers;
+pub(crate) mod latents;
 pub(crate) mod mix;
+pub(crate) mod neighbors;
+pub(crate) mod period;
 pub(crate) mod rans;

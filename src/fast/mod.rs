@@ -8,10 +8,15 @@
     reason = "numeric inner loops over slices whose lengths are fixed by the grid; sums that input can reach wrap"
 )]
 
+mod activity;
+mod classes;
+mod learn;
 mod raster;
 mod scale;
 mod shape;
 mod stencil;
+mod token_reader;
+mod token_writer;
 mod tokens;
 
 use crate::codec::cursor::Cursor;
@@ -24,6 +29,9 @@ pub use crate::element::Element as Sample;
 /// How the points are coded (SPEC 9.4.1).
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
+
+/// Values spread over more steps than this do not suit: single precision would not place them well.
+const LARGEST_SPREAD: f64 = 262_144.0;
 
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
@@ -52,7 +60,7 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon
         return Some(out);
     }
     let scale = Scale::fit::<T>(low, high, tolerance);
-    if !(spread / scale.step < raster::LARGEST) || !(1.0 / scale.step).is_finite() {
+    if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }
     let mut out = vec![RASTER];

@@ -1,50 +1,31 @@
-//! Raster mode: values are rounded to the lattice first, then each is predicted by a stencil from lattice values before
-//! it (SPEC 9.4.3).
+//! Raster mode: each value is predicted by a stencil from reconstructed values before it (SPEC 9.4.3).
 
 use super::Sample;
+use super::learn::learn;
 use super::scale::Scale;
-use super::shape::{OUTER, Shape};
-use super::stencil::{self, Layout, ONE, PAD, Padded, WEIGHT_BITS, Weights};
-use super::tokens::{TokenReader, TokenWriter, activities, magnitudes, mean_activity};
+use super::shape::{ABREAST, OUTER, Shape, Wavefront};
+use super::stencil::{self, BLOCK, History, Layout, ONE, Tap, Weights};
+use super::token_reader::TokenReader;
+use super::token_writer::TokenWriter;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
-/// Lattice values beyond this magnitude would overflow the sums of the prediction.
-pub(super) const LARGEST: f64 = 131_072.0;
-
 /// One kind of row and how it is predicted.
 struct Predictor {
     layout: Layout,
-    weights: Weights,
-    /// The taps with a weight other than 0.
-    active: Vec<(usize, usize, f32)>,
+    /// Weights of the one and the two points before.
+    before: [f32; 2],
+    /// The taps whose weight is not 0.
+    taps: Vec<(Tap, f32)>,
 }
 
 impl Predictor {
-    fn new(layout: Layout, weights: Weights) -> Self {
+    fn new(layout: Layout, weights: &Weights) -> Self {
+        let scaled = |w: i32| w as f32 * (1.0 / ONE as f32);
         let taps = layout.taps.iter().zip(&weights.taps);
-        let active = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (t.way, t.at, *w as f32)).collect();
-        Predictor { layout, weights, active }
-    }
-
-    /// Sums the part of the prediction that comes from earlier rows, scaled by `ONE` and with a half for rounding.
-    fn sum(&self, data: &Padded, rows: &[usize], out: &mut [f32]) {
-        let n = out.len();
-        let row = |k: &(usize, usize, f32)| &data.row(rows[k.0])[k.1..k.1 + n];
-        out.fill((ONE / 2) as f32);
-        let (fours, rest) = self.active.as_chunks::<4>();
-        for [a, b, c, d] in fours {
-            let rows = row(a).iter().zip(row(b)).zip(row(c)).zip(row(d));
-            for (o, (((p, q), r), s)) in out.iter_mut().zip(rows) {
-                *o = *o + a.2 * p + b.2 * q + c.2 * r + d.2 * s;
-            }
-        }
-        for a in rest {
-            for (o, p) in out.iter_mut().zip(row(a)) {
-                *o += a.2 * p;
-            }
-        }
+        let taps = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (*t, scaled(*w))).collect();
+        Predictor { layout, before: weights.before.map(scaled), taps }
     }
 }
 
@@ -54,45 +35,150 @@ fn kinds(shape: &Shape) -> impl Iterator<Item = usize> {
     (0..1 << OUTER).filter(move |k| k & !all == 0)
 }
 
-/// Magnitudes of the codes of all rows, with one zero at both ends of each.
-struct Magnitudes {
-    data: Vec<u8>,
-    pitch: usize,
+/// What the rows of a group are worked on in: sums on the way in, reconstructed values on the way out.
+struct Lanes {
+    values: [Vec<f32>; ABREAST],
+    /// Differences to the prediction, in steps.
+    codes: [Vec<f32>; ABREAST],
+    before: [[f32; 2]; ABREAST],
+    /// What stands before the first value of a row.
+    start: [f32; ABREAST],
 }
 
-impl Magnitudes {
-    fn new(shape: &Shape) -> Self {
-        let pitch = shape.row + 2;
-        Magnitudes { data: vec![0; pitch * shape.rows()], pitch }
+impl Lanes {
+    fn new(n: usize) -> Self {
+        Lanes {
+            values: std::array::from_fn(|_| vec![0.0; n.next_multiple_of(BLOCK)]),
+            codes: std::array::from_fn(|_| vec![0.0; n]),
+            before: [[0.0; 2]; ABREAST],
+            start: [0.0; ABREAST],
+        }
     }
 
-    fn row(&self, r: usize) -> &[u8] {
-        &self.data[r * self.pitch..(r + 1) * self.pitch]
-    }
-
-    fn set(&mut self, r: usize, tokens: &[u8]) -> &[u8] {
-        let row = &mut self.data[r * self.pitch + 1..][..self.pitch - 2];
-        magnitudes(tokens, row);
-        row
-    }
-
-    /// Activities of row `r` at `position`, from the row before along each outer axis.
-    fn activities(&self, shape: &Shape, r: usize, position: [usize; OUTER], otherwise: i16, out: &mut [i16]) {
-        let strides = shape.strides();
-        let mut rows: [&[u8]; OUTER] = [&[]; OUTER];
-        let mut n = 0;
-        for a in (0..OUTER).rev() {
-            if position[a] > 0 {
-                rows[n] = self.row(r - strides[a]);
-                n += 1;
+    /// Adds to the sums of the first `K` lanes what comes from the same row, and the codes.
+    fn reconstruct<const K: usize>(&mut self) {
+        let n = self.codes[0].len();
+        let mut values = self.values.iter_mut();
+        let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
+        let codes: [&[f32]; K] = std::array::from_fn(|k| &self.codes[k][..n]);
+        let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
+        let mut two = one;
+        for x in 0..n {
+            for k in 0..K {
+                let [a, b] = self.before[k];
+                let prediction = (values[k][x] + b * two[k]) + a * one[k];
+                (two[k], one[k]) = (one[k], prediction + codes[k][x]);
+                values[k][x] = one[k];
             }
         }
-        activities(&rows[..n], otherwise, out);
+    }
+
+    /// Quantizes what the prediction leaves of `targets`; returns the largest such difference.
+    fn quantize<const K: usize>(&mut self, targets: &[Vec<f32>; ABREAST]) -> f32 {
+        let n = self.codes[0].len();
+        let mut values = self.values.iter_mut();
+        let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
+        let mut codes = self.codes.iter_mut();
+        let codes: [&mut [f32]; K] = std::array::from_fn(|_| codes.next().map_or(&mut [][..], |v| &mut v[..n]));
+        let targets: [&[f32]; K] = std::array::from_fn(|k| &targets[k][..n]);
+        let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
+        let mut two = one;
+        let mut widest = [0f32; K];
+        for x in 0..n {
+            for k in 0..K {
+                let [a, b] = self.before[k];
+                let prediction = (values[k][x] + b * two[k]) + a * one[k];
+                let code = (targets[k][x] - prediction) + ROUND - ROUND;
+                (two[k], one[k]) = (one[k], prediction + code);
+                values[k][x] = one[k];
+                codes[k][x] = code;
+                widest[k] = if code.abs() > widest[k] { code.abs() } else { widest[k] };
+            }
+        }
+        widest.into_iter().fold(0.0, f32::max)
+    }
+
+    /// As [`Lanes::reconstruct`] for one lane of which some points repeat the one before.
+    fn reconstruct_masked(&mut self, k: usize, ordinary: &[bool]) {
+        let [a, b] = self.before[k];
+        let (mut one, mut two) = (self.start[k], self.start[k]);
+        for ((v, c), o) in self.values[k].iter_mut().zip(&self.codes[k]).zip(ordinary) {
+            let prediction = (*v + b * two) + a * one;
+            (two, one) = (one, if *o { prediction + c } else { one });
+            *v = one;
+        }
+    }
+
+    /// As [`Lanes::quantize`] for one lane of which some points repeat the one before.
+    fn quantize_masked(&mut self, k: usize, targets: &[f32], ordinary: &[bool]) -> f32 {
+        let [a, b] = self.before[k];
+        let (mut one, mut two, mut widest) = (self.start[k], self.start[k], 0f32);
+        for (((v, c), t), o) in self.values[k].iter_mut().zip(&mut self.codes[k]).zip(targets).zip(ordinary) {
+            let prediction = (*v + b * two) + a * one;
+            *c = if *o { (t - prediction) + ROUND - ROUND } else { 0.0 };
+            (two, one) = (one, if *o { prediction + *c } else { one });
+            *v = one;
+            widest = if c.abs() > widest { c.abs() } else { widest };
+        }
+        widest
     }
 }
 
-/// Activity that the first row starts from.
-const FIRST_ACTIVITY: i16 = 24;
+/// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to [`WIDEST`].
+const ROUND: f32 = 12_582_912.0;
+/// Codes beyond this do not suit.
+const WIDEST: f32 = 1_048_576.0;
+
+/// What both directions walk through the rows with.
+struct Walk<'a> {
+    shape: Shape,
+    ordinary: Option<&'a [bool]>,
+    predictors: Vec<Option<Predictor>>,
+    history: History,
+    /// Rows that hold the taps of the row at hand.
+    rows: Vec<usize>,
+    lanes: Lanes,
+    /// What [`Walk::mask`] gives for a row without exceptions when another row of its group has some.
+    all: Vec<bool>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(shape: Shape, ordinary: Option<&'a [bool]>, predictors: Vec<Option<Predictor>>) -> Self {
+        Walk {
+            ordinary,
+            predictors,
+            history: History::new(&shape),
+            rows: Vec::new(),
+            lanes: Lanes::new(shape.row),
+            all: vec![true; shape.row],
+            shape,
+        }
+    }
+
+    /// Which points of row `r` are ordinary, unless all are.
+    fn mask(&self, r: usize) -> Option<&'a [bool]> {
+        let n = self.shape.row;
+        self.ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
+    }
+
+    /// Prepares lane `k` for row `r`.
+    fn sum(&mut self, k: usize, r: usize) {
+        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return };
+        p.layout.rows(&self.shape, r, &mut self.rows);
+        self.history.sum(&p.taps, &self.rows, &mut self.lanes.values[k]);
+        self.lanes.before[k] = p.before;
+        self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.history.first(*r));
+    }
+
+    /// Keeps what lane `k` holds as row `r`, and gives its values.
+    fn keep<T: Sample>(&mut self, k: usize, r: usize, scale: &Scale, out: &mut [T]) {
+        let n = self.shape.row;
+        self.history.set(r, &self.lanes.values[k]);
+        for (to, v) in out[r * n..(r + 1) * n].iter_mut().zip(&self.lanes.values[k]) {
+            *to = T::from_f64(scale.value(f64::from(*v)));
+        }
+    }
+}
 
 pub(super) fn encode<T: Sample>(
     values: &[T],
@@ -102,71 +188,54 @@ pub(super) fn encode<T: Sample>(
     out: &mut Vec<u8>,
 ) -> Option<()> {
     let shape = Shape::new(grid.dims);
-    let mut data = Padded::new(&shape);
     let n = shape.row;
-    for (r, row) in values.chunks_exact(n).enumerate() {
-        data.set(r, row.iter().map(|v| scale.quantize(v.to_f64())));
+    let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
+    for k in kinds(&shape) {
+        let layout = Layout::new(k);
+        let weights = learn(k, &layout, &shape, values, scale, grid.ordinary);
+        weights.write(&layout, out);
+        predictors[k] = Some(Predictor::new(layout, &weights));
     }
-    let predictors: Vec<Option<Predictor>> = {
-        let mut p: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
-        for k in kinds(&shape) {
-            let layout = Layout::new(k);
-            let weights = stencil::learn(k, &layout, &shape, &data, grid.ordinary);
-            weights.write(&layout, out);
-            p[k] = Some(Predictor::new(layout, weights));
-        }
-        p
-    };
     let mut writer = TokenWriter::with_capacity(values.len());
-    let mut all_magnitudes = Magnitudes::new(&shape);
-    let mut sums = vec![0f32; n];
-    let mut lattice = vec![0i32; n + PAD];
-    let mut codes = vec![0i32; n];
-    let mut activity = vec![0i16; n];
-    let mut rows = Vec::new();
-    let mut otherwise = FIRST_ACTIVITY;
-    for r in 0..shape.rows() {
-        let position = shape.position(r);
-        let Some(p) = &predictors[stencil::kind(position)] else { return None };
-        p.layout.rows(&shape, r, &mut rows);
-        p.sum(&data, &rows, &mut sums);
-        let start = rows.first().map_or(0, |r| data.row(*r)[PAD] as i32);
-        lattice[..PAD].fill(start);
-        for (l, v) in lattice[PAD..].iter_mut().zip(&data.row(r)[PAD..]) {
-            *l = *v as i32;
-        }
-        let [one, two] = p.weights.before;
-        let mask = grid.ordinary.map(|o| &o[r * n..(r + 1) * n]).filter(|o| o.iter().any(|o| !o));
-        if let Some(mask) = mask {
-            for x in 0..n {
-                if mask[x] {
-                    let sum = (sums[x] as i32).wrapping_add(one * lattice[x + 1]).wrapping_add(two * lattice[x]);
-                    codes[x] = lattice[x + 2] - (sum >> WEIGHT_BITS);
-                } else {
-                    lattice[x + 2] = lattice[x + 1];
-                    codes[x] = 0;
-                }
+    let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
+    let mut targets: [Vec<f32>; ABREAST] = std::array::from_fn(|_| vec![0.0; n]);
+    let mut front = Wavefront::new(&shape);
+    let mut group = Vec::new();
+    while front.next(&mut group) {
+        let mut masked = false;
+        for (k, r) in group.iter().enumerate() {
+            walk.sum(k, *r);
+            masked |= walk.mask(*r).is_some();
+            for (t, v) in targets[k].iter_mut().zip(&values[r * n..(r + 1) * n]) {
+                *t = scale.place(v.to_f64());
             }
-            data.set(r, lattice[PAD..].iter().map(|l| *l as f32));
+        }
+        let mut widest = 0f32;
+        if masked {
+            for (k, r) in group.iter().enumerate() {
+                let mask = walk.mask(*r).unwrap_or(&walk.all);
+                widest = widest.max(walk.lanes.quantize_masked(k, &targets[k], mask));
+            }
         } else {
-            let points = lattice.iter().zip(&lattice[1..]).zip(&lattice[2..]).zip(&sums);
-            for (c, (((w, v), x), s)) in codes.iter_mut().zip(points) {
-                *c = x.wrapping_sub(
-                    (*s as i32).wrapping_add(v.wrapping_mul(one)).wrapping_add(w.wrapping_mul(two)) >> WEIGHT_BITS,
-                );
-            }
+            widest = match group.len() {
+                0 => 0.0,
+                1 => walk.lanes.quantize::<1>(&targets),
+                2 => walk.lanes.quantize::<2>(&targets),
+                3 => walk.lanes.quantize::<3>(&targets),
+                _ => walk.lanes.quantize::<4>(&targets),
+            };
         }
-        all_magnitudes.activities(&shape, r, position, otherwise, &mut activity);
-        let tokens = writer.row(&codes, &activity, mask)?;
-        let row = all_magnitudes.set(r, tokens);
-        if r + 1 < shape.rows() && stencil::kind(shape.position(r + 1)) == 0 {
-            otherwise = mean_activity(row);
+        if !(widest <= WIDEST) {
+            return None;
         }
-        for (to, l) in recon[r * n..(r + 1) * n].iter_mut().zip(&lattice[PAD..]) {
-            *to = T::from_f64(scale.value(f64::from(*l)));
+        for (k, r) in group.iter().enumerate() {
+            writer.row(
+                walk.lanes.codes[k].iter().map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()),
+            );
+            walk.keep(k, *r, scale, recon);
         }
     }
-    writer.finish(out);
+    writer.finish(&shape, grid.ordinary, out);
     Some(())
 }
 
@@ -177,47 +246,40 @@ pub(super) fn decode<T: Sample>(
     out: &mut [T],
 ) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
-    let n = shape.row;
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
         let layout = Layout::new(k);
         let weights = Weights::read(&layout, cursor)?;
-        predictors[k] = Some(Predictor::new(layout, weights));
+        predictors[k] = Some(Predictor::new(layout, &weights));
     }
-    let mut reader = TokenReader::new(cursor)?;
-    let mut data = Padded::new(&shape);
-    let mut all_magnitudes = Magnitudes::new(&shape);
-    let mut sums = vec![0f32; n];
-    let mut tokens = vec![0u8; n];
-    let mut codes = vec![0i32; n];
-    let mut activity = vec![0i16; n];
-    let mut rows = Vec::new();
-    for (r, to) in out.chunks_exact_mut(n).enumerate() {
-        let position = shape.position(r);
-        let Some(p) = &predictors[stencil::kind(position)] else {
-            return Err(FormatError::Code { what: "kind of row" });
-        };
-        let mask = grid.ordinary.map(|o| &o[r * n..(r + 1) * n]).filter(|o| o.iter().any(|o| !o));
-        all_magnitudes.activities(&shape, r, position, FIRST_ACTIVITY, &mut activity);
-        reader.row(&activity, mask, &mut tokens, &mut codes)?;
-        all_magnitudes.set(r, &tokens);
-        p.layout.rows(&shape, r, &mut rows);
-        p.sum(&data, &rows, &mut sums);
-        let start = rows.first().map_or(0, |r| data.row(*r)[PAD] as i32);
-        let [one, two] = p.weights.before;
-        let (mut v, mut w) = (start, start);
-        for (x, (c, s)) in codes.iter_mut().zip(&sums).enumerate() {
-            let next = if mask.is_some_and(|m| !m[x]) {
-                v
-            } else {
-                let sum = (*s as i32).wrapping_add(w.wrapping_mul(two)).wrapping_add(v.wrapping_mul(one));
-                c.wrapping_add(sum >> WEIGHT_BITS)
-            };
-            (*c, w, v) = (next, v, next);
+    let mut reader = TokenReader::new(cursor, &shape)?;
+    let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
+    let mut front = Wavefront::new(&shape);
+    let mut group = Vec::new();
+    while front.next(&mut group) {
+        let mut masked = false;
+        for (k, r) in group.iter().enumerate() {
+            let mask = walk.mask(*r);
+            reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
+            walk.sum(k, *r);
+            masked |= mask.is_some();
         }
-        data.set(r, codes.iter().map(|l| *l as f32));
-        for (to, l) in to.iter_mut().zip(&codes) {
-            *to = T::from_f64(scale.value(f64::from(*l)));
+        if masked {
+            for (k, r) in group.iter().enumerate() {
+                let mask = walk.mask(*r).unwrap_or(&walk.all);
+                walk.lanes.reconstruct_masked(k, mask);
+            }
+        } else {
+            match group.len() {
+                0 => {}
+                1 => walk.lanes.reconstruct::<1>(),
+                2 => walk.lanes.reconstruct::<2>(),
+                3 => walk.lanes.reconstruct::<3>(),
+                _ => walk.lanes.reconstruct::<4>(),
+            }
+        }
+        for (k, r) in group.iter().enumerate() {
+            walk.keep(k, *r, scale, out);
         }
     }
     reader.finish()

@@ -4,9 +4,6 @@ use super::Sample;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 
-/// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to 2^51.
-const ROUND: f64 = 6_755_399_441_055_744.0;
-
 /// Lattice point `k` stands for `base + step * k`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scale {
@@ -26,13 +23,15 @@ impl Scale {
         let largest = low.abs().max(high.abs());
         let slack = largest * T::HALF_ULP * 1.01;
         let half = if slack < tolerance / 8.0 { tolerance - slack } else { tolerance };
-        Scale::new(low + (high - low) / 2.0, 2.0 * half)
+        // Single precision places values within spread / step * 2^-24 steps or so; four times that is kept free.
+        let places = (high - low) / half * f64::from(f32::EPSILON);
+        Scale::new(low + (high - low) / 2.0, 2.0 * half * (1.0 - places.min(0.25)))
     }
 
-    /// The lattice point nearest to `value`; 0 for what is not finite.
+    /// Where `value` lies, in steps from the base.
     #[inline(always)]
-    pub(super) fn quantize(&self, value: f64) -> f32 {
-        (((value - self.base) * self.inverse) + ROUND - ROUND) as f32
+    pub(super) fn place(&self, value: f64) -> f32 {
+        ((value - self.base) * self.inverse) as f32
     }
 
     /// The value of lattice point `k`.

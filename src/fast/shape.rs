@@ -52,9 +52,91 @@ impl Shape {
     }
 }
 
+/// Most rows that are predicted side by side.
+pub(super) const ABREAST: usize = 4;
+
+/// Rows in the order in which they are coded, in groups whose rows do not need each other: along the last two outer axes, four
+/// planes advance together, each two rows behind the one before.
+#[derive(Debug)]
+pub(super) struct Wavefront {
+    shape: Shape,
+    /// First plane of the group of planes.
+    plane: usize,
+    /// Row of that plane.
+    front: usize,
+}
+
+impl Wavefront {
+    pub(super) fn new(shape: &Shape) -> Self {
+        Wavefront { shape: shape.clone(), plane: 0, front: 0 }
+    }
+
+    /// Fills in the next group of rows; false at the end.
+    pub(super) fn next(&mut self, group: &mut Vec<usize>) -> bool {
+        let [slices, planes, rows] = self.shape.outer;
+        if self.plane >= slices * planes {
+            return false;
+        }
+        let abreast = ABREAST.min(planes - self.plane % planes);
+        group.clear();
+        for k in 0..abreast {
+            match self.front.checked_sub(2 * k) {
+                Some(row) if row < rows => group.push((self.plane + k) * rows + row),
+                _ => {}
+            }
+        }
+        self.front += 1;
+        if self.front >= rows + 2 * (abreast - 1) {
+            (self.plane, self.front) = (self.plane + abreast, 0);
+        }
+        true
+    }
+}
+
+/// Which of the latest rows are kept where.
+#[derive(Debug)]
+pub(super) struct Ring {
+    len: usize,
+}
+
+impl Ring {
+    /// Keeps the rows that the wavefront needs: those up to `back` before a row along each outer axis.
+    pub(super) fn new(shape: &Shape, back: usize) -> Self {
+        let [slices, planes, rows] = shape.outer;
+        let far = if slices > 1 { back * planes * rows } else { 0 };
+        let wide = if planes > 1 { (back + ABREAST) * rows } else { 0 };
+        Ring { len: shape.rows().min(far + wide + back + 1) }
+    }
+
+    /// Rows kept.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Place of row `r`.
+    pub(super) fn slot(&self, r: usize) -> usize {
+        r % self.len
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wavefront_visits_every_row_once() {
+        for outer in [[1, 1, 1], [1, 1, 9], [2, 3, 1], [1, 9, 2], [2, 5, 7], [1, 4, 4]] {
+            let shape = Shape { row: 40, outer };
+            let mut front = Wavefront::new(&shape);
+            let (mut seen, mut group) = (vec![false; shape.rows()], Vec::new());
+            while front.next(&mut group) {
+                for r in &group {
+                    assert!(!std::mem::replace(&mut seen[*r], true));
+                }
+            }
+            assert!(seen.iter().all(|s| *s));
+        }
+    }
 
     #[test]
     fn short_rows_are_joined_and_outer_axes_limited() {

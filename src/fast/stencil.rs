@@ -1,19 +1,17 @@
 //! Linear prediction from known neighbors with weights learned on the data (SPEC 9.4.3).
 
-use super::shape::{OUTER, Shape};
+use super::shape::{OUTER, Ring, Shape};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 
 /// Weights are multiples of two to the minus this.
-pub(super) const WEIGHT_BITS: u32 = 11;
+const WEIGHT_BITS: u32 = 11;
 /// Weight 1.
 pub(super) const ONE: i32 = 1 << WEIGHT_BITS;
+/// Most taps in earlier rows.
+pub(super) const MOST_TAPS: usize = 15;
 /// Largest magnitude of a stored weight.
 const LARGEST_WEIGHT: i32 = 4 * ONE;
-/// Most taps, those along the row included.
-pub(super) const MAX_TAPS: usize = 24;
-/// A kind of row with fewer points takes the default weights.
-const FEWEST_POINTS: usize = 256;
 
 /// An earlier row, as the way to it from the row that is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,21 +49,20 @@ impl Layout {
             b
         };
         for a in &axes {
-            let wide: &[usize] = if axes.len() == 1 { &[2, 1, 3, 0, 4] } else { &[2, 1, 3] };
-            l.add(Way { back: back(&[(*a, 1)]), ahead: None }, wide);
+            let at: &[usize] = if axes.len() == 1 { &[2, 1, 3, 0, 4] } else { &[2, 1, 3] };
+            l.add(Way { back: back(&[(*a, 1)]), ahead: None }, at);
         }
         for (k, a) in axes.iter().enumerate() {
             for b in &axes[k + 1..] {
-                let wide: &[usize] = if axes.len() == 2 { &[2, 1, 3] } else { &[2, 1] };
-                l.add(Way { back: back(&[(*a, 1), (*b, 1)]), ahead: None }, wide);
-                l.add(Way { back: back(&[(*b, 1)]), ahead: Some(*a) }, &[2]);
+                let at: &[usize] = if axes.len() == 2 { &[2, 1, 3] } else { &[2] };
+                l.add(Way { back: back(&[(*a, 1), (*b, 1)]), ahead: None }, at);
+                if axes.len() == 2 {
+                    l.add(Way { back: back(&[(*b, 1)]), ahead: Some(*a) }, &[2]);
+                }
             }
         }
         for a in &axes {
             l.add(Way { back: back(&[(*a, 2)]), ahead: None }, &[2]);
-        }
-        if let [a, b, c] = axes[..] {
-            l.add(Way { back: back(&[(a, 1), (b, 1), (c, 1)]), ahead: None }, &[2]);
         }
         l
     }
@@ -108,7 +105,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    fn complete(second: i32, taps: Vec<i32>) -> Self {
+    pub(super) fn complete(second: i32, taps: Vec<i32>) -> Self {
         let first = ONE - second - taps.iter().sum::<i32>();
         Weights { before: [first, second], taps }
     }
@@ -147,127 +144,62 @@ impl Weights {
     }
 }
 
-/// Rows of numbers with two more at both ends, so that every tap exists.
+/// Points beside a row at each end.
+pub(super) const PAD: usize = 2;
+/// Points that are predicted together; rows are filled up to a multiple of it.
+pub(super) const BLOCK: usize = 16;
+
+/// The latest rows of values, each with its first and last value repeated at the ends.
 #[derive(Debug)]
-pub(super) struct Padded {
+pub(super) struct History {
+    ring: Ring,
     data: Vec<f32>,
+    row: usize,
     pitch: usize,
 }
 
-/// Points beside a row at each end.
-pub(super) const PAD: usize = 2;
-
-impl Padded {
+impl History {
     pub(super) fn new(shape: &Shape) -> Self {
-        let pitch = shape.row + 2 * PAD;
-        Padded { data: vec![0.0; pitch * shape.rows()], pitch }
+        let ring = Ring::new(shape, 2);
+        let pitch = shape.row.next_multiple_of(BLOCK) + BLOCK;
+        History { data: vec![0.0; ring.len() * pitch], ring, row: shape.row, pitch }
     }
 
-    pub(super) fn row(&self, r: usize) -> &[f32] {
-        &self.data[r * self.pitch..(r + 1) * self.pitch]
+    /// Where row `r` starts, its padding included.
+    fn start(&self, r: usize) -> usize {
+        self.ring.slot(r) * self.pitch
     }
 
-    /// Fills row `r` and repeats its first and last number at the ends.
-    pub(super) fn set(&mut self, r: usize, values: impl Iterator<Item = f32>) {
-        let row = &mut self.data[r * self.pitch..(r + 1) * self.pitch];
-        let n = row.len();
-        for (to, v) in row[PAD..n - PAD].iter_mut().zip(values) {
-            *to = v;
-        }
-        let (first, last) = (row[PAD], row[n - PAD - 1]);
+    /// First value of row `r`.
+    pub(super) fn first(&self, r: usize) -> f32 {
+        self.data[self.start(r)]
+    }
+
+    pub(super) fn set(&mut self, r: usize, values: &[f32]) {
+        let (start, n) = (self.start(r), self.row);
+        let row = &mut self.data[start..start + n + 2 * PAD];
+        row[PAD..PAD + n].copy_from_slice(&values[..n]);
+        let (first, last) = (row[PAD], row[PAD + n - 1]);
         row[..PAD].fill(first);
-        row[n - PAD..].fill(last);
+        row[PAD + n..].fill(last);
     }
-}
 
-/// Learns the weights for rows of `kind` from quantized `rows`, or gives the default ones if there is too little to learn
-/// from.
-pub(super) fn learn(kind: usize, layout: &Layout, shape: &Shape, data: &Padded, ordinary: Option<&[bool]>) -> Weights {
-    let population: usize =
-        (0..OUTER).map(|a| if kind >> a & 1 == 1 { shape.outer[a] - 1 } else { 1 }).product::<usize>() * shape.row;
-    if population < FEWEST_POINTS {
-        return Weights::default_for(layout);
-    }
-    let taps = layout.taps.len() + 1;
-    let samples = (population / 8).clamp(128, 4096);
-    let mut matrix = [[0f64; MAX_TAPS]; MAX_TAPS];
-    let mut right = [0f64; MAX_TAPS];
-    let mut rows = Vec::new();
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |n: usize| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (((seed >> 33) * n as u64) >> 31) as usize
-    };
-    let strides = shape.strides();
-    let mut d = [0f32; MAX_TAPS];
-    for _ in 0..samples.div_ceil(4) {
-        let mut r = 0;
-        for a in 0..OUTER {
-            if kind >> a & 1 == 1 {
-                r += (1 + random(shape.outer[a] - 1)) * strides[a];
-            }
+    /// The weighted sum of the taps in `rows`, added one after another, for each point of a row.
+    pub(super) fn sum(&self, taps: &[(Tap, f32)], rows: &[usize], out: &mut [f32]) {
+        let mut starts = [(0usize, 0f32); MOST_TAPS];
+        for (s, (t, w)) in starts.iter_mut().zip(taps) {
+            *s = (self.start(rows[t.way]) + t.at, *w);
         }
-        layout.rows(shape, r, &mut rows);
-        let here = data.row(r);
-        for _ in 0..4 {
-            let x = random(shape.row);
-            if ordinary.is_some_and(|o| !o[r * shape.row + x]) {
-                continue;
-            }
-            let west = here[x + 1];
-            d[0] = here[x] - west;
-            let mut activity = 0.0;
-            for (d, t) in d[1..].iter_mut().zip(&layout.taps) {
-                *d = data.row(rows[t.way])[x + t.at] - west;
-                activity += *d * *d;
-            }
-            let target = here[x + 2] - west;
-            let trust = 1.0 / (1.0 + activity / taps as f32);
-            for i in 0..taps {
-                let scaled = trust * d[i];
-                right[i] += f64::from(scaled * target);
-                for j in 0..=i {
-                    matrix[i][j] += f64::from(scaled * d[j]);
+        let starts = &starts[..taps.len().min(MOST_TAPS)];
+        for (k, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            let mut sum = [0f32; BLOCK];
+            for (start, w) in starts {
+                let Some(values) = self.data[start + k * BLOCK..].first_chunk::<BLOCK>() else { return };
+                for (s, v) in sum.iter_mut().zip(values) {
+                    *s += w * v;
                 }
             }
+            *out = sum;
         }
     }
-    match solve(&mut matrix, &mut right, taps) {
-        Some(()) => {
-            let weight = |w: f64| (w * f64::from(ONE) + 0.5).floor() as i32;
-            Weights::complete(weight(right[0]), right[1..taps].iter().map(|w| weight(*w)).collect())
-        }
-        None => Weights::default_for(layout),
-    }
-}
-
-/// Solves the first `n` equations of a symmetric positive system in place by Cholesky's method; `None` if a weight would be
-/// out of range.
-fn solve(matrix: &mut [[f64; MAX_TAPS]; MAX_TAPS], right: &mut [f64; MAX_TAPS], n: usize) -> Option<()> {
-    let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
-    let ridge = trace / n as f64 * 1e-4 + 1e-6;
-    for i in 0..n {
-        matrix[i][i] += ridge;
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| matrix[i][k] * matrix[j][k]).sum();
-            let rest = matrix[i][j] - dot;
-            if i == j {
-                if rest <= 0.0 {
-                    return None;
-                }
-                matrix[i][i] = rest.sqrt();
-            } else {
-                matrix[i][j] = rest / matrix[j][j];
-            }
-        }
-    }
-    for i in 0..n {
-        let dot: f64 = (0..i).map(|k| matrix[i][k] * right[k]).sum();
-        right[i] = (right[i] - dot) / matrix[i][i];
-    }
-    for i in (0..n).rev() {
-        let dot: f64 = (i + 1..n).map(|k| matrix[k][i] * right[k]).sum();
-        right[i] = (right[i] - dot) / matrix[i][i];
-    }
-    right[..n].iter().all(|w| w.abs() < 3.9).then_some(())
 }

@@ -228,18 +228,20 @@ impl ArrayEntry {
 }
 
 fn write_bound(b: &ResolvedBound, out: &mut Vec<u8>) {
-    let (kind, asked) = match b.asked {
-        Bound::Lossless => (0, None),
-        Bound::Absolute(e) => (1, Some(e)),
-        Bound::Range(r) => (2, Some(r)),
-        Bound::Pointwise(p) => (3, Some(p)),
-    };
-    out.push(kind);
-    if let Some(v) = asked {
+    out.push(match b.asked {
+        Bound::Lossless => 0,
+        Bound::Absolute(_) => 1,
+        Bound::Range(_) => 2,
+        Bound::Pointwise(_) => 3,
+        Bound::Rmse(_) => 4,
+        Bound::Psnr(_) => 5,
+        Bound::Ratio(_) => 6,
+    });
+    if let Some(v) = b.asked.parameter() {
         out.extend_from_slice(&v.to_le_bytes());
     }
-    if let Bound::Range(_) = b.asked {
-        // Zero stands for lossless: the values have no range to be relative to.
+    if let Bound::Range(_) | Bound::Rmse(_) | Bound::Psnr(_) | Bound::Ratio(_) = b.asked {
+        // Zero stands for lossless.
         let e = if let Tolerance::Absolute(e) = b.tolerance { e } else { 0.0 };
         out.extend_from_slice(&e.to_le_bytes());
     }
@@ -251,23 +253,24 @@ fn read_bound(c: &mut Cursor) -> std::result::Result<ResolvedBound, Fault> {
         let illegal = FormatError::Value { field, found: v.to_bits(), expected: f64::MAX.to_bits() };
         if v.is_finite() && v > 0.0 { Ok(v) } else { Err(illegal) }
     };
-    let (asked, tolerance) = match c.u8("bound kind")? {
-        0 => (Bound::Lossless, Tolerance::Lossless),
-        1 => {
-            let e = positive(c.f64(field)?)?;
-            (Bound::Absolute(e), Tolerance::Absolute(e))
-        }
-        2 => {
-            let r = positive(c.f64(field)?)?;
-            let e = c.f64(field)?;
-            let zero = e.to_bits() == 0;
-            (Bound::Range(r), if zero { Tolerance::Lossless } else { Tolerance::Absolute(positive(e)?) })
-        }
-        3 => {
-            let b = positive(c.f64(field)?)?;
-            (Bound::Pointwise(b), Tolerance::Pointwise(b))
+    let kind = c.u8("bound kind")?;
+    let asked = match kind {
+        0 => Bound::Lossless,
+        1..=6 => {
+            let v = positive(c.f64(field)?)?;
+            let kinds = [Bound::Absolute, Bound::Range, Bound::Pointwise, Bound::Rmse, Bound::Psnr, Bound::Ratio];
+            let make = kinds.get(usize::from(kind).saturating_sub(1)).ok_or(Fault::unknown("bound kind", kind))?;
+            make(v)
         }
         other => return Err(Fault::unknown("bound kind", other)),
     };
-    Ok(ResolvedBound { asked, tolerance })
+    let e = match asked {
+        Bound::Absolute(e) => e,
+        Bound::Lossless | Bound::Pointwise(_) => 0.0,
+        _ => match c.f64(field)? {
+            e if e.to_bits() == 0 => 0.0,
+            e => positive(e)?,
+        },
+    };
+    Ok(ResolvedBound::new(asked, e))
 }

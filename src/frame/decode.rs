@@ -55,9 +55,10 @@ fn decode_ordinary<T: Element>(
     match (parts.method, &parts.payload) {
         (Method::Sparse, Payload::Sparse { exponents, latents, bitmap, deltas }) => {
             linear_only("domain of a sparse frame")?;
-            let sections = sparse::Sections { exponents, latents, bitmap, deltas };
+            let sections =
+                sparse::Sections { exponents: *exponents, latents: *latents, bitmap: *bitmap, deltas: *deltas };
             let mut wide = vec![0.0; out.len()];
-            sparse::decode(&sections, grid, T::DATA_TYPE, decoder, &mut wide)?;
+            sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide)?;
             fill(out, grid, |i| T::from_f64(wide.get(i).copied().unwrap_or_default()));
         }
         (Method::Constant, Payload::One(bytes)) => {
@@ -89,11 +90,7 @@ fn decode_ordinary<T: Element>(
             exact::decode(bytes, grid, T::DATA_TYPE, &mut q)?;
             fill(out, grid, |i| T::from_bits64(q.get(i).copied().unwrap_or_default()));
         }
-        (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => match T::DATA_TYPE {
-            // The kernel is generic, but what it decodes must not overwrite points that are not ordinary; those are
-            // placed afterwards.
-            DataType::F32 | DataType::F64 => fast::decode(bytes, grid, out)?,
-        },
+        (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => fast::decode(bytes, grid, out)?,
         (method, Payload::One(bytes)) => {
             let mut wide = vec![0.0; out.len()];
             match method {
@@ -110,6 +107,14 @@ fn decode_ordinary<T: Element>(
         (_, Payload::Sparse { .. }) => return Err(FormatError::Code { what: "frame method" }.into()),
     }
     Ok(())
+}
+
+/// What the paper's pipeline rounds to.
+pub(super) fn precision<T: Element>() -> sparse::Precision {
+    match T::DATA_TYPE {
+        DataType::F32 => sparse::Precision::F32,
+        DataType::F64 => sparse::Precision::F64,
+    }
 }
 
 fn fill<T: Element>(out: &mut [T], grid: &Grid, mut value: impl FnMut(usize) -> T) {

@@ -1,7 +1,7 @@
 //! Values to bytes: each candidate is coded, the smallest kept, and decoded again by the reader's code (SPEC 6).
 
 use super::class::{Class, ClassMap, classify};
-use super::decode::decode;
+use super::decode::{decode, precision};
 use super::domain::Domain;
 use super::{Method, Parts, Payload, digest, kernel_dims, patch};
 use crate::bound::Tolerance;
@@ -13,6 +13,10 @@ use crate::model::{Decoder, Encoder};
 use crate::parallel::{self, Threads};
 use crate::sparse;
 use crate::stats::ErrorStats;
+
+/// How far the outputs of two conforming engines may lie apart for a model that is not exact, in the normalized domain
+/// (SPEC 5). The kernels of one engine differ by up to 5e-7 of the output range, which is 0.2.
+const ENGINE_GUARD: f64 = 1e-6;
 
 /// One way to code the ordinary values of a frame.
 #[derive(Debug, Clone)]
@@ -65,7 +69,7 @@ struct Trial<T> {
 
 enum Owned {
     One(Vec<u8>),
-    Sparse(sparse::OwnedSections),
+    Sparse(sparse::Sections<Vec<u8>>),
 }
 
 impl Owned {
@@ -82,9 +86,7 @@ impl Owned {
         match self {
             Owned::One(b) => b.len(),
             // Three of the sections carry a length.
-            Owned::Sparse(s) => {
-                [&s.exponents, &s.latents, &s.bitmap, &s.deltas].iter().fold(6, |n: usize, b| n.saturating_add(b.len()))
-            }
+            Owned::Sparse(s) => s.len().saturating_add(6),
         }
     }
 }
@@ -373,15 +375,12 @@ impl<'a, T: Element> Prepared<'a, T> {
         let values: Vec<f64> = self.values.iter().map(|v| v.to_f64()).collect();
         let grid = self.grid();
         let ok = |i: usize, candidate: f64| self.tolerance.allows(self.value(i), T::from_f64(candidate));
-        let target = sparse::Target { values: &values, grid: &grid, data_type: T::DATA_TYPE, ok: &ok };
-        let sections = sparse::encode(&target, models.encoder, models.decoder, options)?;
+        let target = sparse::Target { values: &values, grid: &grid, precision: precision::<T>(), ok: &ok };
+        let mut options = options.clone();
+        options.guard = if models.decoder.is_some() && !models.exact { ENGINE_GUARD } else { 0.0 };
+        let sections = sparse::encode(&target, models.encoder, models.decoder, &options)?;
         let mut recon = vec![0.0; values.len()];
-        sparse::decode(&sections.as_sections(), &grid, T::DATA_TYPE, models.decoder, &mut recon).map_err(
-            |f| match f {
-                Fault::Format(kind) => ArgumentError::Other(format!("the paper's pipeline: {kind}")).into(),
-                Fault::Other(e) => e,
-            },
-        )?;
+        sparse::decode(&sections.as_slices(), &grid, precision::<T>(), models.decoder, &mut recon)?;
         let value = |i: usize| T::from_f64(recon.get(i).copied().unwrap_or_default());
         Ok(self.finish(Method::Sparse, Domain::Linear, Owned::Sparse(sections), value))
     }

@@ -9,17 +9,20 @@
 
 use super::raster_symbol::RECORDS;
 
-/// Numbers that the hash of a match covers.
-const MIN_LEN: usize = 6;
-/// How far back the length of a new match is measured.
-const MEASURED: u32 = 32;
+/// Factor of the rolling hash.
+const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Finds the last place where the same `MIN_LEN` numbers stood and follows it.
+/// Finds the last place where the same numbers stood and follows it.
 #[derive(Debug)]
 pub(super) struct Matches {
     /// Position after the last occurrence of each hash, plus one; 0 if none.
     table: Vec<u32>,
     bits: u32,
+    /// Numbers that the hash covers.
+    min_len: usize,
+    /// `FACTOR` to the power of `min_len`.
+    power: u64,
+    hash: u64,
     /// Position of the number that is expected next, if there is a match.
     next: Option<usize>,
     len: u32,
@@ -28,8 +31,9 @@ pub(super) struct Matches {
 }
 
 impl Matches {
-    pub(super) fn new(bits: u32) -> Self {
-        Matches { table: vec![0; 1 << bits], bits, next: None, len: 0, misses: 0 }
+    pub(super) fn new(bits: u32, min_len: usize) -> Self {
+        let power = (0..min_len).fold(1u64, |p, _| p.wrapping_mul(FACTOR));
+        Matches { table: vec![0; 1 << bits], bits, min_len, power, hash: 0, next: None, len: 0, misses: 0 }
     }
 
     /// Position of the number that is expected to come next, and how far it can be trusted.
@@ -44,7 +48,7 @@ impl Matches {
 
     /// Takes the numbers `coded`, of which the last is new.
     #[inline(always)]
-    pub(super) fn update<T: Copy + PartialEq>(&mut self, coded: &[T], key: impl Fn(T) -> u64) {
+    pub(super) fn update(&mut self, coded: &[i64]) {
         let n = coded.len();
         if let Some(p) = self.next {
             let hit = coded[p] == coded[n - 1];
@@ -52,23 +56,21 @@ impl Matches {
             self.len = if hit { (self.len + 1).min(65535) } else { self.len / 4 };
             self.next = (self.misses.count_ones() < 5).then_some(p + 1);
         }
-        if n < MIN_LEN {
+        self.hash = self.hash.wrapping_mul(FACTOR).wrapping_add(coded[n - 1].cast_unsigned());
+        if n > self.min_len {
+            self.hash = self.hash.wrapping_sub(self.power.wrapping_mul(coded[n - 1 - self.min_len].cast_unsigned()));
+        }
+        if n < self.min_len {
             return;
         }
-        let mut h = 0u64;
-        for v in &coded[n - MIN_LEN..] {
-            h = (h ^ key(*v)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            h ^= h >> 29;
-        }
+        let h = (self.hash ^ self.hash >> 32).wrapping_mul(FACTOR);
         let slot = &mut self.table[(h >> (64 - self.bits)) as usize];
-        if self.next.is_none() && *slot > 0 {
+        if *slot > 0 && (self.next.is_none() || self.misses & 1 == 1) {
             let p = *slot as usize;
-            let mut len = 0;
-            while len < MEASURED && len < p as u32 && coded[p - 1 - len as usize] == coded[n - 1 - len as usize] {
-                len += 1;
-            }
-            if len as usize >= MIN_LEN {
-                (self.next, self.len, self.misses) = (Some(p), len, 0);
+            let most = (4 * self.min_len).min(p);
+            let len = (0..most).take_while(|j| coded[p - 1 - j] == coded[n - 1 - j]).count();
+            if len >= self.min_len {
+                (self.next, self.len, self.misses) = (Some(p), len as u32, 0);
             }
         }
         *slot = n as u32;

@@ -9,6 +9,7 @@ pub(crate) mod multilevel;
 pub(crate) mod quantizer;
 pub(crate) mod raster;
 mod raster_model;
+mod raster_plan;
 mod raster_symbol;
 pub(crate) mod residual;
 pub(crate) mod stencil;

@@ -9,6 +9,7 @@
 use super::Grid;
 use super::causal::{MAX_AXES, Shape};
 use super::raster_model::{Plan, run};
+use super::raster_plan;
 use crate::codec::arithmetic::{Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
@@ -30,6 +31,8 @@ const WIDE_STEP: u8 = 2;
 const ORIGIN: u8 = 4;
 /// Flag: extents of rows, planes and so on are stored.
 const INNER: u8 = 8;
+/// Flag: lattice points lie a stored number of sixteenths of a step above the multiples of the step.
+const PHASE: u8 = 16;
 /// Whole numbers beyond this are not told apart by binary64.
 const INDEX_MAX: f64 = 9.0e15;
 
@@ -47,39 +50,71 @@ pub(crate) fn encode(
     if !(step > f64::MIN_POSITIVE && step < f64::MAX) {
         return None;
     }
-    let first = (0..values.len()).find(|i| grid.is_ordinary(*i)).and_then(|i| values.get(i)).copied().unwrap_or(0.0);
-    let base = (first / step).round_ties_even();
+    let kept: Vec<f64>;
+    let filled = match grid.ordinary {
+        None => values,
+        Some(_) => {
+            kept = fill(values, grid);
+            &kept
+        }
+    };
+    let phase = if options.snapped { raster_plan::phase(filled, step) } else { 0 };
+    let shift = f64::from(phase) / 16.0;
+    let base = (filled.first().copied().unwrap_or(0.0) / step - shift).round_ties_even();
     if !(base.abs() < INDEX_MAX) {
         return None;
     }
-    let wanted: Vec<f64> = values.iter().map(|x| x / step - base).collect();
-    let plan = Plan { shape: shape_of(grid, &options.inner), snapped: options.snapped };
+    let wanted: Vec<f64> = filled.iter().map(|x| x / step - shift - base).collect();
+    let inner = if options.inner.is_empty() {
+        raster_plan::inner(&wanted, grid, options.snapped)
+    } else {
+        options.inner.clone()
+    };
+    let plan = Plan { shape: shape_of(grid, &inner), snapped: options.snapped };
 
     let [.., b4, b5, b6, b7] = step.to_le_bytes();
-    let flags = if options.snapped { SNAPPED } else { 0 } | if options.inner.is_empty() { 0 } else { INNER };
+    let flags = if options.snapped { SNAPPED } else { 0 }
+        | if inner.is_empty() { 0 } else { INNER }
+        | if phase == 0 { 0 } else { PHASE };
     let mut out = vec![flags, b4, b5, b6, b7];
+    if phase != 0 {
+        out.push(phase);
+    }
     put_varint(&mut out, zigzag(base as i64));
-    if !options.inner.is_empty() {
-        put_varint(&mut out, options.inner.len() as u64);
-        options.inner.iter().for_each(|n| put_varint(&mut out, *n as u64));
+    if !inner.is_empty() {
+        out.push(inner.len() as u8);
+        inner.iter().for_each(|n| put_varint(&mut out, *n as u64));
     }
     let mut coder = Encoder::new();
     run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
     drop(wanted);
-    finish(recon, 0.0, base, step);
-    let kept = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
-    if !recon.iter().zip(values).enumerate().all(|(i, (r, x))| kept(i, *r, *x)) {
+    finish(recon, 0.0, base + shift, step);
+    let within = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
+    if !recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x)) {
         return None;
     }
     out.extend(coder.finish());
     Some(out)
 }
 
+/// `values` with those that are not ordinary replaced by the last ordinary one.
+fn fill(values: &[f64], grid: &Grid) -> Vec<f64> {
+    let first = values.iter().enumerate().find(|(i, _)| grid.is_ordinary(*i)).map_or(0.0, |(_, x)| *x);
+    let mut last = first;
+    let keep = |(i, x): (usize, &f64)| {
+        if grid.is_ordinary(i) {
+            last = *x;
+        }
+        last
+    };
+    values.iter().enumerate().map(keep).collect()
+}
+
 /// Inverse of [`encode`]; `out` must have the number of points of `grid`.
 pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
     let mut cursor = Cursor::new(bytes);
     let flags = cursor.u8("raster flags")?;
-    let known = SNAPPED | WIDE_STEP | ORIGIN | INNER;
+    let known = SNAPPED | WIDE_STEP | ORIGIN | INNER | PHASE;
     if flags & !known != 0 {
         return Err(FormatError::Value { field: "raster flags", found: flags.into(), expected: known.into() });
     }
@@ -92,10 +127,18 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
     if !(step > 0.0 && step < f64::MAX && origin.is_finite()) {
         return Err(FormatError::Value { field: "raster step", found: step.to_bits(), expected: f64::MAX.to_bits() });
     }
-    let base = unzigzag(cursor.varint("raster base")?);
+    let phase = if flags & PHASE != 0 { cursor.u8("raster phase")? } else { 0 };
+    if phase > 15 || (phase == 0) != (flags & PHASE == 0) {
+        return Err(FormatError::Value { field: "raster phase", found: phase.into(), expected: 15 });
+    }
+    let base = unzigzag(cursor.varint("raster base")?) as f64 + f64::from(phase) / 16.0;
     let mut inner = Vec::new();
     if flags & INNER != 0 {
-        let count = cursor.varint_max("raster row axes", MAX_AXES as u64 - 1)?;
+        let count = cursor.u8("raster row axes")?;
+        if count == 0 || usize::from(count) >= MAX_AXES {
+            let expected = MAX_AXES as u64 - 1;
+            return Err(FormatError::Value { field: "raster row axes", found: count.into(), expected });
+        }
         let mut unit = 1u64;
         for _ in 0..count {
             let extent = cursor.varint_max("raster row extent", out.len() as u64)?;
@@ -110,7 +153,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
     let plan = Plan { shape: shape_of(grid, &inner), snapped: flags & SNAPPED != 0 };
     let mut coder = Decoder::new(cursor.take_rest());
     run(&mut coder, &plan, grid.ordinary, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
-    finish(out, origin, base as f64, step);
+    finish(out, origin, base, step);
     coder.finish("raster points")
 }
 

@@ -18,6 +18,8 @@ use crate::codec::arithmetic::BitCoder;
 const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
 /// Taps of the fast predictor, a multiple of four.
 const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
+/// Numbers that must repeat for a match, for each match model.
+const MATCH_LENS: [usize; 3] = [6, 20, 100];
 /// Predictors that are blended: slow, fast, and a fixed one.
 const PREDICTORS: usize = 3;
 /// Guesses that only a hit of this bit counts for.
@@ -78,12 +80,14 @@ pub(super) fn run<C: BitCoder>(
     let mut walk = Walk::new(plan.shape.clone(), tap_list);
     let bits = (usize::BITS - n.leading_zeros()).clamp(10, 20);
     let mut symbols = SymbolCoder::new((bits - 3).min(15));
-    let mut matches = Matches::new(bits);
+    let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
     let mut slow = LeastSquares::new(SLOW_TAPS[axes], 1.000_1, 32);
     let mut fast = LeastSquares::new(FAST_TAPS[axes], 1.003, 8);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
-    let mut ks = vec![0i32; n];
+    let mut ks = vec![0i64; n];
+    // What matches are sought in: values if they are whole, otherwise the numbers coded.
+    let mut sequence: Vec<i64> = Vec::with_capacity(n);
     // Errors in sixteenths of a step.
     let mut errors = vec![0u32; n];
     let mut hits = vec![0 as Hits; n];
@@ -138,8 +142,8 @@ pub(super) fn run<C: BitCoder>(
         let spread = sum as f64 / (16 * shares.max(1)) as f64;
         let scale = log_bucket((4 * sum / shares.max(1)) as u32);
 
-        let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-1.0e9, 1.0e9) as i32;
-        let mut guesses = [0i32; GUESSES];
+        let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-4.0e15, 4.0e15) as i64;
+        let mut guesses = [0i64; GUESSES];
         let mut records = [None; GUESSES];
         let mut history = [0usize; GUESSES];
         for (place, j) in [0, west2, 1, 2].into_iter().enumerate() {
@@ -151,9 +155,11 @@ pub(super) fn run<C: BitCoder>(
                 }
             }
         }
-        if let Some((from, record)) = matches.guess() {
-            guesses[0] = if plan.snapped { steps(v[from]) } else { ks[from] };
-            records[0] = Some(record.min(RECORDS - 1));
+        for (m, g) in matches.iter().zip([0, 9, 10]) {
+            if let Some((from, record)) = m.guess() {
+                guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] };
+                records[g] = Some(record.min(RECORDS - 1));
+            }
         }
         let mut keys = [0i64; 16];
         for (key, value) in keys[..lookup_taps].iter_mut().zip(&t) {
@@ -184,7 +190,7 @@ pub(super) fn run<C: BitCoder>(
         // Mirrored so that the side on which the number probably lies is the positive one.
         let lean = if plan.snapped { p - center } else { fixed - p };
         let mirrored = lean < 0.0;
-        let signed = |d: i32| if mirrored { -d } else { d };
+        let signed = |d: i64| if mirrored { -d } else { d };
         let tap_steps = |j: usize| signed(steps(t[j]));
         let error_of = |j: usize| {
             let back = walk.back.get(j).copied().unwrap_or(0);
@@ -194,7 +200,7 @@ pub(super) fn run<C: BitCoder>(
         let d_north = if axes > 1 { tap_steps(1) } else { tap_steps(west2) };
         let d_plane = if axes > 2 { tap_steps(2) } else { tap_steps(3) };
         let d_volume = if axes > 3 { tap_steps(axes - 1) } else { tap_steps(4) };
-        let quarter = |d: f64| signed((d * 4.0).clamp(-1.0e9, 1.0e9) as i32);
+        let quarter = |d: f64| signed((d * 4.0).clamp(-4.0e15, 4.0e15) as i64);
         let fraction = ((lean.abs() * 16.0).min(15.0)) as u32;
         let coarse = scale >> 1;
         let contexts: [u32; CONTEXTS] = [
@@ -241,14 +247,14 @@ pub(super) fn run<C: BitCoder>(
         let mut k = 0;
         if let Some(wanted) = wanted {
             let real = (wanted[i] - center + 0.5).floor();
-            if !(real.abs() < f64::from(1u32 << CLASSES)) {
+            if !(real.abs() < (1u64 << CLASSES) as f64) {
                 return Err(OutOfRange);
             }
-            k = signed(real as i32);
+            k = signed(real as i64);
         }
         let coded = symbols.code(coder, k, &given);
         let k = signed(coded);
-        let value = center + f64::from(k);
+        let value = center + k as f64;
 
         v[i] = value;
         ks[i] = k;
@@ -267,10 +273,9 @@ pub(super) fn run<C: BitCoder>(
         slow.learn(&x, value - base, trust);
         fast.learn(&x, value - base, trust);
         lookups.iter_mut().for_each(|l| l.put(i));
-        if plan.snapped {
-            matches.update(&v[..=i], f64::to_bits);
-        } else {
-            matches.update(&ks[..=i], |k| u64::from(k.cast_unsigned()));
+        sequence.push(if plan.snapped { value as i64 } else { k });
+        for m in &mut matches {
+            m.update(&sequence);
         }
         walk.step();
     }
@@ -299,9 +304,9 @@ fn log_bucket(v: u32) -> u32 {
 
 /// Two buckets an octave on either side of zero.
 #[inline(always)]
-fn log_signed(d: i32) -> u32 {
+fn log_signed(d: i64) -> u32 {
     let m = d.unsigned_abs();
-    let bucket = if m < 2 { m } else { 2 * m.ilog2() + (m >> (m.ilog2() - 1) & 1) };
+    let bucket = if m < 2 { m as u32 } else { 2 * m.ilog2() + (m >> (m.ilog2() - 1) & 1) as u32 };
     if d < 0 { bucket | 256 } else { bucket }
 }
 

@@ -19,13 +19,13 @@ pub(super) const CONTEXTS: usize = 12;
 /// Distributions of each number.
 pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
-pub(super) const GUESSES: usize = 9;
+pub(super) const GUESSES: usize = 11;
 /// Records that tell how far a guess can be trusted.
 pub(super) const RECORDS: usize = 16;
 /// Weight sets of each selector.
 pub(super) const SELECTORS: [usize; 3] = [1, 24, 64];
 /// Magnitudes are below `1 << CLASSES`.
-pub(super) const CLASSES: u32 = 30;
+pub(super) const CLASSES: u32 = 53;
 
 const INPUTS: usize = 40;
 const BIAS: usize = 2 * CONTEXTS + EXPERTS + GUESSES;
@@ -34,6 +34,10 @@ const KINDS: usize = 16;
 const SLOW_LIMIT: u32 = 400;
 const FAST_LIMIT: u32 = 24;
 const GUESS_LIMIT: u32 = 255;
+/// Bits below the leading one that are always predicted; those below them only where a guess still stands.
+const MODELED: u32 = 3;
+/// Stretched probability beyond which it is not refined.
+const CERTAIN: f32 = 7.0;
 
 /// What is known before a number is coded.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub(super) struct Given {
     pub(super) contexts: [u32; CONTEXTS],
     pub(super) selectors: [usize; 3],
     pub(super) experts: [Expert; EXPERTS],
-    pub(super) guesses: [i32; GUESSES],
+    pub(super) guesses: [i64; GUESSES],
     /// Record of each guess, below `RECORDS`; `None` if there is no guess.
     pub(super) records: [Option<usize>; GUESSES],
 }
@@ -105,8 +109,8 @@ impl SymbolCoder {
         }
     }
 
-    /// Codes `k`, or decodes and returns it; `|k| < 2^30`.
-    pub(super) fn code<C: BitCoder>(&mut self, coder: &mut C, k: i32, given: &Given) -> i32 {
+    /// Codes `k`, or decodes and returns it; `|k| < 2^53`.
+    pub(super) fn code<C: BitCoder>(&mut self, coder: &mut C, k: i64, given: &Given) -> i64 {
         self.alive = 0;
         for (i, r) in given.records.iter().enumerate() {
             self.alive |= u32::from(r.is_some()) << i;
@@ -134,7 +138,7 @@ impl SymbolCoder {
         let mut class = 0;
         let mut next = [0.0; EXPERTS];
         while class < CLASSES - 1 {
-            let edge = (2u32 << class) as f32 - 0.5;
+            let edge = (2u64 << class) as f32 - 0.5;
             next = std::array::from_fn(|e| self.tails.above(experts[e], edge));
             let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / tail[e]);
             let (node, kind) = if class < 6 { (2 + class, 2 + class) } else { ((class - 6).min(7), 8) };
@@ -149,7 +153,7 @@ impl SymbolCoder {
             tail = next;
             class += 1;
         }
-        let mut found = 1u32;
+        let mut found = 1u64;
         if class > 0 {
             let (mut low, mut high) = (tail, next);
             let rows = self.rows_of(given, class);
@@ -161,13 +165,17 @@ impl SymbolCoder {
                     2 => (3 + (found & 3), 11),
                     _ => (7, 12),
                 };
+                if depth >= MODELED && self.alive == 0 {
+                    found = 2 * found + u64::from(coder.code(m >> bit & 1 == 1, 1 << 15));
+                    continue;
+                }
                 let edge = ((2 * found + 1) << bit) as f32 - 0.5;
                 let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
                 let at = Decision { node: node as usize, kind, stage: 3 };
                 let one =
                     self.decide(coder, m >> bit & 1 == 1, at, &rows, given, &p, |g| g.unsigned_abs() >> bit & 1 == 1);
-                found = 2 * found + u32::from(one);
+                found = 2 * found + u64::from(one);
                 if one {
                     low = middle;
                 } else {
@@ -199,7 +207,7 @@ impl SymbolCoder {
         rows: &[usize; CONTEXTS],
         given: &Given,
         expected: &[f32; EXPERTS],
-        says: impl Fn(i32) -> bool,
+        says: impl Fn(i64) -> bool,
     ) -> bool {
         for (i, row) in rows.iter().enumerate() {
             let slot = &self.rows[*row].0[at.node];
@@ -243,7 +251,8 @@ impl SymbolCoder {
         let p = self.logistic.squash(x);
         let a = self.refiners[0].refine(x, given.selectors[1] * KINDS + at.kind);
         let b = self.refiners[1].refine(x, (rows[0] * 8 + at.node) & 1023);
-        let p = ((2 * p + a + b) >> 2).clamp(1, 65535);
+        // Refinements do not tell near certainty from certainty, which is what long repeats need.
+        let p = if x.abs() >= CERTAIN { p } else { ((2 * p + a + b) >> 2).clamp(1, 65535) };
 
         let bit = coder.code(bit, p);
 

@@ -27,6 +27,7 @@ pub(crate) struct Stencil {
     growth: f64,
     samples: u32,
     next_solution: u32,
+    ridge: f64,
 }
 
 /// Sums are scaled down when the weight of a sample exceeds this.
@@ -50,6 +51,7 @@ impl Stencil {
             growth,
             samples: 0,
             next_solution: 16,
+            ridge: RIDGE,
         }
     }
 
@@ -119,7 +121,7 @@ impl Stencil {
             trace += self.moments[i][i];
         }
         #[allow(clippy::cast_precision_loss, reason = "at most TAPS")]
-        let ridge = RIDGE * trace / n as f64 + 1e-6 * self.gain;
+        let ridge = self.ridge * trace / n as f64 + 1e-6 * self.gain;
         let mut l = [[0f64; TAPS]; TAPS];
         let mut z = [0f64; TAPS];
         for i in 0..n {

@@ -1,27 +1,281 @@
-#![allow(dead_code, unused_variables, missing_docs, reason = "stub")]
-use crate::{Limits, Result};
+//! Everything between an ONNX model's bytes and numbers (SPEC 5).
+//!
+//! [`vet`] reads the bytes with a reader of our own, refuses whatever SPEC 5 does not allow, and turns the rest into
+//! a [`Program`](program::Program); the engine gets that program re-encoded, never the bytes of the file.
+
+mod constant;
+mod emit;
+#[cfg(not(feature = "tract"))]
+#[path = "plain.rs"]
+mod engine;
+#[cfg(feature = "tract")]
+#[path = "tract.rs"]
+mod engine;
+mod exact;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+mod hostile;
+mod lower;
+mod onnx;
+mod program;
+mod reference;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+mod tests;
+mod vet;
+mod wire;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ModelError, Result};
+use crate::limits::Limits;
+
+/// Turns latents into blocks of predicted values.
 pub trait Decoder: Send + Sync {
+    /// Number of values of one block's latent.
     fn latent_len(&self) -> usize;
+
+    /// Shape of a block, such as `[512]` or `[16, 16]`; axes of length 1 at either end are left out.
     fn block_shape(&self) -> &[usize];
+
+    /// Number of values of one block.
+    fn block_len(&self) -> usize {
+        self.block_shape().iter().product()
+    }
+
+    /// Whether every engine is proved to give the same bits for latents in the declared range (SPEC 5.6).
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    /// Least and greatest legal latent, which are then integers, where the model declares them.
+    fn latent_range(&self) -> Option<(i32, i32)> {
+        None
+    }
+
+    /// Decodes any number of blocks.
+    ///
+    /// # Errors
+    ///
+    /// `latents` and `out` do not hold the same number of blocks, or the engine failed.
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()>;
 }
+
+/// Turns blocks of values into latents; only a writer needs one.
 pub trait Encoder: Send + Sync {
+    /// Number of values of one block's latent.
     fn latent_len(&self) -> usize;
+
+    /// Shape of a block, such as `[512]` or `[16, 16]`; axes of length 1 at either end are left out.
     fn block_shape(&self) -> &[usize];
-    fn encode(&self, blocks: &[f32], latents: &mut [f32]) -> Result<()>;
+
+    /// Number of values of one block.
+    fn block_len(&self) -> usize {
+        self.block_shape().iter().product()
+    }
+
+    /// Encodes any number of blocks.
+    ///
+    /// # Errors
+    ///
+    /// `blocks` and `out` do not hold the same number of blocks, or the engine failed.
+    fn encode(&self, blocks: &[f32], out: &mut [f32]) -> Result<()>;
 }
+
+/// What can be said about a model without running it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ModelReport {
+    /// SHA-256 of the bytes: the model's name in a file.
+    pub digest: [u8; 32],
+    /// Size of the bytes.
+    pub bytes: u64,
+    /// Program that wrote the model, as the model says.
+    pub producer: String,
+    /// Version of ONNX's operators.
+    pub opset: i64,
+    /// Name of the input.
+    pub input: String,
+    /// Shape of the input without the batch axis.
+    pub input_shape: Vec<usize>,
+    /// Name of the output.
+    pub output: String,
+    /// Shape of the output without the batch axis.
+    pub output_shape: Vec<usize>,
+    /// Operators that occur, sorted.
+    pub operators: Vec<String>,
+    /// Number of nodes.
+    pub nodes: u64,
+    /// Number of weights and other constants that the output depends on.
+    pub parameters: u64,
+    /// Multiply-adds for one block, and one for each value of every other step.
+    pub operations: u64,
+    /// Least and greatest latent value, where the model declares that latents are integers.
+    pub latent_range: Option<(i32, i32)>,
+    /// Whether every engine is proved to give the same bits (SPEC 5.6).
     pub exact: bool,
+    /// Node that stands in the way of the proof, and why; for the whole model the node is empty.
+    pub inexact: Option<(String, String)>,
 }
-pub fn check(b: &[u8], l: &Limits) -> Result<ModelReport> {
-    Ok(ModelReport { exact: false })
+
+/// Vets a model and says what it is.
+///
+/// # Errors
+///
+/// The bytes are not an ONNX model, it does something that SPEC 5 does not allow, or it exceeds the limits.
+pub fn check(bytes: &[u8], limits: &Limits) -> Result<ModelReport> {
+    let vetted = vet::vet(bytes, limits)?;
+    let inexact = exact::prove(&vetted.program, vetted.latent_range).err().map(|i| (i.node, i.reason));
+    Ok(ModelReport {
+        exact: inexact.is_none(),
+        inexact,
+        digest: digest(bytes),
+        bytes: bytes.len() as u64,
+        parameters: vetted.program.parameters(),
+        operations: vetted.program.operations,
+        producer: vetted.producer,
+        opset: vetted.opset,
+        input: vetted.input_name,
+        input_shape: vetted.input_shape,
+        output: vetted.output_name,
+        output_shape: vetted.output_shape,
+        operators: vetted.operators,
+        nodes: vetted.nodes,
+        latent_range: vetted.latent_range,
+    })
 }
-pub fn load_decoder(b: &[u8], l: &Limits) -> Result<Box<dyn Decoder>> {
-    Err(crate::ArgumentError::Other("stub".into()).into())
+
+/// The SHA-256 that names a model.
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
-pub fn load_encoder(b: &[u8], l: &Limits) -> Result<Box<dyn Encoder>> {
-    Err(crate::ArgumentError::Other("stub".into()).into())
+
+/// Vets and loads a decoder: latents in, blocks out.
+///
+/// # Errors
+///
+/// As for [`check`], or the engine failed.
+pub fn load_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
+    let vetted = vet::vet(bytes, limits)?;
+    let (block, latent) = (vetted.output_shape.clone(), vetted.input_shape.clone());
+    Ok(Box::new(Network::load(&vetted, &block, &latent)?))
 }
-pub(crate) fn digest(b: &[u8]) -> [u8; 32] {
-    [0; 32]
+
+/// Vets and loads an encoder: blocks in, latents out.
+///
+/// # Errors
+///
+/// As for [`check`], or the engine failed.
+pub fn load_encoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Encoder>> {
+    let vetted = vet::vet(bytes, limits)?;
+    let (block, latent) = (vetted.input_shape.clone(), vetted.output_shape.clone());
+    Ok(Box::new(Network::load(&vetted, &block, &latent)?))
+}
+
+/// A loaded model.
+struct Network {
+    engine: engine::Engine,
+    block_shape: Vec<usize>,
+    block_len: usize,
+    latent_len: usize,
+    latent_range: Option<(i32, i32)>,
+    is_exact: bool,
+}
+
+/// `shape` less the channel axes of length 1 that frameworks put first or last; one axis always stays.
+fn without_channel(shape: &[usize]) -> Vec<usize> {
+    let mut rest = shape;
+    while let [1, tail @ ..] = rest
+        && !tail.is_empty()
+    {
+        rest = tail;
+    }
+    while let [head @ .., 1] = rest
+        && !head.is_empty()
+    {
+        rest = head;
+    }
+    rest.to_vec()
+}
+
+impl Network {
+    fn load(vetted: &vet::Vetted, block: &[usize], latent: &[usize]) -> Result<Self> {
+        Ok(Network {
+            engine: engine::Engine::load(vetted)?,
+            block_shape: without_channel(block),
+            block_len: block.iter().product(),
+            latent_len: latent.iter().product(),
+            latent_range: vetted.latent_range,
+            is_exact: exact::prove(&vetted.program, vetted.latent_range).is_ok(),
+        })
+    }
+
+    fn run(&self, input: (&[f32], usize), output: (&mut [f32], usize)) -> Result<()> {
+        let blocks = input.0.len().checked_div(input.1).unwrap_or(0);
+        if blocks.checked_mul(input.1) != Some(input.0.len()) || blocks.checked_mul(output.1) != Some(output.0.len()) {
+            return Err(ModelError::Mismatch {
+                what: format!(
+                    "{} values in blocks of {} cannot become {} values in blocks of {}",
+                    input.0.len(),
+                    input.1,
+                    output.0.len(),
+                    output.1
+                ),
+            }
+            .into());
+        }
+        self.engine.run(input.0, output.0)
+    }
+}
+
+impl Decoder for Network {
+    fn latent_len(&self) -> usize {
+        self.latent_len
+    }
+
+    fn block_shape(&self) -> &[usize] {
+        &self.block_shape
+    }
+
+    fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
+    fn latent_range(&self) -> Option<(i32, i32)> {
+        self.latent_range
+    }
+
+    fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {
+        self.run((latents, self.latent_len), (out, self.block_len))
+    }
+}
+
+impl Encoder for Network {
+    fn latent_len(&self) -> usize {
+        self.latent_len
+    }
+
+    fn block_shape(&self) -> &[usize] {
+        &self.block_shape
+    }
+
+    fn encode(&self, blocks: &[f32], out: &mut [f32]) -> Result<()> {
+        self.run((blocks, self.block_len), (out, self.latent_len))
+    }
+}
+
+/// The model does something outside SPEC 5.
+fn refused(node: &str, reason: impl Into<String>) -> Error {
+    Error::Model(ModelError::Refused { node: onnx::show(node), reason: reason.into() })
+}
+
+/// Refuses a count that no model needs.
+fn within_count(what: &str, count: u64, allowed: u64) -> Result<()> {
+    if count <= allowed {
+        return Ok(());
+    }
+    Err(refused("", format!("more than {allowed} {what}")))
 }

@@ -1,49 +1,378 @@
-#![allow(dead_code, unused_variables, reason = "stub")]
-use crate::{
-    DataType,
-    error::Fault,
-    lattice::Grid,
-    model::{Decoder, Encoder},
-};
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {}
-pub(crate) struct Sections<'a> {
-    pub(crate) exponents: &'a [u8],
-    pub(crate) latents: &'a [u8],
-    pub(crate) bitmap: &'a [u8],
-    pub(crate) deltas: &'a [u8],
+//! The paper's pipeline (SPEC 7): values are normalized, a network decodes blocks of them from latents, and points
+//! that miss the bound get a delta.
+
+#![allow(dead_code, reason = "used once the frame layer calls the kernel")]
+
+pub(crate) mod account;
+mod blocks;
+#[cfg(feature = "internals")]
+pub(crate) mod internals;
+mod refine;
+#[cfg(test)]
+mod tests;
+
+use blocks::Blocks;
+
+use crate::codec::bitmap::{self, Points};
+use crate::codec::cursor::Cursor;
+use crate::codec::deltas::{self, Marks, Wanted};
+use crate::codec::exponents::{self, HOLE, MINUS_ZERO, ZERO, is_exponent};
+use crate::codec::latents;
+use crate::error::{ArgumentError, Error, FormatError, ModelError, Place, Result};
+use crate::lattice::Grid;
+use crate::model::{Decoder, Encoder};
+use crate::normalize;
+
+/// Type of the array, to which decoded values are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    F32,
+    F64,
 }
-pub(crate) struct OwnedSections {
-    pub(crate) exponents: Vec<u8>,
-    pub(crate) latents: Vec<u8>,
-    pub(crate) bitmap: Vec<u8>,
-    pub(crate) deltas: Vec<u8>,
-}
-impl OwnedSections {
-    pub(crate) fn as_sections(&self) -> Sections<'_> {
-        Sections { exponents: &self.exponents, latents: &self.latents, bitmap: &self.bitmap, deltas: &self.deltas }
+
+impl Precision {
+    /// `v` rounded to the type.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "rounding to f32 is what is wanted")]
+    fn round(self, v: f64) -> f64 {
+        match self {
+            Precision::F32 => f64::from(v as f32),
+            Precision::F64 => v,
+        }
     }
 }
+
+/// What is to be compressed.
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
+    /// One value for each point of `grid`; those of ordinary points are finite.
     pub(crate) values: &'a [f64],
     pub(crate) grid: &'a Grid<'a>,
-    pub(crate) data_type: DataType,
+    pub(crate) precision: Precision,
+    /// Whether the point of this index may take this value, already rounded to `precision`. The original value must
+    /// be allowed, and what is allowed must be an interval around it.
     pub(crate) ok: &'a dyn Fn(usize, f64) -> bool,
 }
-pub(crate) fn encode(
-    t: &Target,
-    e: Option<&dyn Encoder>,
-    d: Option<&dyn Decoder>,
-    o: &Options,
-) -> crate::Result<OwnedSections> {
-    Err(crate::ArgumentError::Other("stub".into()).into())
+
+/// What the writer may choose.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// How latents are stored; `None` chooses what seems to give the fewest bytes. Latents that are all integers are
+    /// always stored exactly.
+    pub(crate) latents: Option<latents::Precision>,
+    /// By how much, in the normalized domain, another reader's network may differ from this one. Every point that
+    /// is not patched stays inside its bound for all predictions that near.
+    pub(crate) guard: f64,
 }
+
+/// The sections of a frame (SPEC 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sections<T> {
+    /// Exponent runs (SPEC 7.2).
+    pub(crate) exponents: T,
+    /// Latents (SPEC 7.3), or the constant prediction.
+    pub(crate) latents: T,
+    /// Which points carry a delta (SPEC 7.4).
+    pub(crate) bitmap: T,
+    /// Deltas and patches (SPEC 7.5).
+    pub(crate) deltas: T,
+}
+
+impl Sections<Vec<u8>> {
+    /// The sections, borrowed.
+    pub(crate) fn as_slices(&self) -> Sections<&[u8]> {
+        Sections { exponents: &self.exponents, latents: &self.latents, bitmap: &self.bitmap, deltas: &self.deltas }
+    }
+
+    /// Bytes of all sections.
+    pub(crate) fn len(&self) -> usize {
+        [&self.exponents, &self.latents, &self.bitmap, &self.deltas]
+            .iter()
+            .fold(0, |sum, s| sum.saturating_add(s.len()))
+    }
+}
+
+/// Compresses `target`. Without a decoder the prediction is a constant; a decoder needs its encoder.
+///
+/// # Errors
+/// An ordinary value is not finite, lengths disagree, or the models do not fit the frame or fail.
+pub(crate) fn encode(
+    target: &Target<'_>,
+    encoder: Option<&dyn Encoder>,
+    decoder: Option<&dyn Decoder>,
+    options: &Options,
+) -> Result<Sections<Vec<u8>>> {
+    let frame = Frame::new(target, options.guard)?;
+    let mut sections = Sections { exponents: exponents::encode(&frame.exponents, target.grid), ..Sections::default() };
+    if !frame.exponents.iter().any(|e| is_exponent(*e)) {
+        return Ok(sections);
+    }
+    let (latents, predicted, phases) = match (encoder, decoder) {
+        (_, None) => {
+            let constant = frame.mean();
+            (constant.to_le_bytes().to_vec(), vec![constant; target.values.len()], Vec::new())
+        }
+        (Some(encoder), Some(decoder)) => {
+            let blocks = Blocks::new(target.grid.dims, decoder.block_shape())?;
+            if encoder.block_shape() != decoder.block_shape() || encoder.latent_len() != decoder.latent_len() {
+                return Err(mismatch("the encoder's blocks or latents are not the decoder's"));
+            }
+            let latents = encode_blocks(encoder, &blocks, &frame.filled(target.grid))?;
+            let phases = blocks.phases(target.values.len());
+            let (bytes, latents) = refine::store(&frame, &blocks, &phases, decoder, &latents, options)?;
+            let mut predicted = vec![0.0; target.values.len()];
+            predict(decoder, &blocks, &latents, &mut predicted)?;
+            (bytes, predicted, phases)
+        }
+        (None, Some(_)) => {
+            return Err(ArgumentError::Other("writing with a decoder needs its encoder".to_owned()).into());
+        }
+    };
+    sections.latents = latents;
+    (sections.bitmap, sections.deltas) = frame.correct(target.grid.dims, &phases, &predicted);
+    Ok(sections)
+}
+
+/// Writes the values of all ordinary points to `out`; the others are left as they are.
+///
+/// # Errors
+/// The sections break SPEC 7, or the model does not fit the frame or fails.
 pub(crate) fn decode(
-    s: &Sections,
-    grid: &Grid,
-    t: DataType,
-    d: Option<&dyn Decoder>,
+    sections: &Sections<&[u8]>,
+    grid: &Grid<'_>,
+    precision: Precision,
+    decoder: Option<&dyn Decoder>,
     out: &mut [f64],
-) -> Result<(), Fault> {
+) -> Result<()> {
+    let points = grid.len();
+    if out.len() != points {
+        return Err(ArgumentError::Shape(format!("{} values for a frame of {points}", out.len())).into());
+    }
+    let exponents = exponents::decode(sections.exponents, grid).map_err(damaged)?;
+    let mut predicted = vec![0.0f32; points];
+    let mut phases = Vec::new();
+    if !exponents.iter().any(|e| is_exponent(*e)) {
+        Cursor::new(sections.latents).finish("latents").map_err(damaged)?;
+    } else if let Some(decoder) = decoder {
+        let blocks = Blocks::new(grid.dims, decoder.block_shape())?;
+        let len = decoder.latent_len();
+        let latents = latents::decode(sections.latents, latent_count(&blocks, len)?, len).map_err(damaged)?;
+        phases = blocks.phases(points);
+        predict(decoder, &blocks, &latents, &mut predicted)?;
+    } else {
+        let constant = constant(sections.latents).map_err(damaged)?;
+        predicted.fill(constant);
+    }
+    let points = Points { dims: grid.dims, exponents: &exponents, phases: &phases };
+    let marked = bitmap::decode(sections.bitmap, &points).map_err(damaged)?;
+    let at: Vec<usize> = marked.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i).collect();
+    let deltas = deltas::decode(sections.deltas, &Marks { points, at: &at }, precision == Precision::F32);
+    let deltas = deltas.map_err(damaged)?;
+    for ((value, exponent), predicted) in out.iter_mut().zip(&exponents).zip(&predicted) {
+        match *exponent {
+            HOLE => {}
+            ZERO => *value = 0.0,
+            MINUS_ZERO => *value = -0.0,
+            k => *value = precision.round(normalize::invert(f64::from(*predicted), k)),
+        }
+    }
+    for (ordinal, i) in at.iter().enumerate() {
+        if let (Some(value), Some(p), Some(k)) = (out.get_mut(*i), predicted.get(*i), exponents.get(*i)) {
+            *value = precision.round(deltas.corrected(ordinal, f64::from(*p), *k));
+        }
+    }
+    for (ordinal, patch) in &deltas.patches {
+        if let Some(value) = at.get(*ordinal).and_then(|i| out.get_mut(*i)) {
+            *value = *patch;
+        }
+    }
     Ok(())
+}
+
+/// The constant prediction of a frame without a network (SPEC 7.3.3).
+fn constant(bytes: &[u8]) -> std::result::Result<f32, FormatError> {
+    let mut cursor = Cursor::new(bytes);
+    let constant = f32::from_bits(cursor.u32("constant prediction")?);
+    cursor.finish("constant prediction")?;
+    if constant.is_finite() { Ok(constant) } else { Err(FormatError::Code { what: "constant prediction" }) }
+}
+
+fn damaged(kind: FormatError) -> Error {
+    Error::Format { place: Place::LoneFrame, offset: 0, kind }
+}
+
+fn mismatch(what: &str) -> Error {
+    ModelError::Mismatch { what: what.to_owned() }.into()
+}
+
+/// Number of latents of all blocks.
+fn latent_count(blocks: &Blocks, len: usize) -> Result<usize> {
+    match blocks.count.checked_mul(len) {
+        Some(count) if len > 0 => Ok(count),
+        _ => Err(mismatch("the number of latents of a block is not usable")),
+    }
+}
+
+/// Points that a network works on at a time.
+const BATCH_POINTS: usize = 1 << 18;
+
+/// Blocks that make up a batch.
+fn batch(blocks: &Blocks) -> usize {
+    BATCH_POINTS.checked_div(blocks.len).unwrap_or(1).clamp(1, blocks.count.max(1))
+}
+
+/// Predictions of all points (SPEC 7.6); what is not finite becomes 0.
+fn predict(decoder: &dyn Decoder, blocks: &Blocks, latents: &[f32], predicted: &mut [f32]) -> Result<()> {
+    let size = batch(blocks);
+    let mut decoded = vec![0.0; size.saturating_mul(blocks.len)];
+    for (nth, some) in latents.chunks(size.saturating_mul(decoder.latent_len()).max(1)).enumerate() {
+        let first = nth.saturating_mul(size);
+        let count = size.min(blocks.count.saturating_sub(first));
+        let decoded = decoded.get_mut(..count.saturating_mul(blocks.len)).unwrap_or_default();
+        decoder.decode(some, decoded)?;
+        for (b, values) in decoded.chunks(blocks.len).enumerate() {
+            blocks.visit(first.saturating_add(b), |local, at, real| {
+                if let (true, Some(v), Some(slot)) = (real, values.get(local), predicted.get_mut(at)) {
+                    *slot = if v.is_finite() { *v } else { 0.0 };
+                }
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Latents of all blocks; what is not finite becomes 0.
+fn encode_blocks(encoder: &dyn Encoder, blocks: &Blocks, normalized: &[f32]) -> Result<Vec<f32>> {
+    let size = batch(blocks);
+    let len = encoder.latent_len();
+    let mut latents = vec![0.0; latent_count(blocks, len)?];
+    let mut gathered = vec![0.0f32; size.saturating_mul(blocks.len)];
+    for (nth, some) in latents.chunks_mut(size.saturating_mul(len)).enumerate() {
+        let first = nth.saturating_mul(size);
+        let count = size.min(blocks.count.saturating_sub(first));
+        let gathered = gathered.get_mut(..count.saturating_mul(blocks.len)).unwrap_or_default();
+        for (b, values) in gathered.chunks_mut(blocks.len).enumerate() {
+            blocks.visit(first.saturating_add(b), |local, at, _| {
+                if let (Some(slot), Some(y)) = (values.get_mut(local), normalized.get(at)) {
+                    *slot = *y;
+                }
+            });
+        }
+        encoder.encode(gathered, some)?;
+    }
+    for z in latents.iter_mut().filter(|z| !z.is_finite()) {
+        *z = 0.0;
+    }
+    Ok(latents)
+}
+
+/// A frame, normalized.
+struct Frame<'a> {
+    values: &'a [f64],
+    precision: Precision,
+    ok: &'a dyn Fn(usize, f64) -> bool,
+    guard: f64,
+    /// Exponent, marker or hole of each point.
+    exponents: Vec<i16>,
+    /// Normalized values; 0 for points without an exponent.
+    normalized: Vec<f64>,
+}
+
+impl<'a> Frame<'a> {
+    fn new(target: &Target<'a>, guard: f64) -> Result<Self> {
+        let points = target.grid.len();
+        let found = target.values.len();
+        if found != points {
+            return Err(ArgumentError::Shape(format!("{found} values for a frame of {points}")).into());
+        }
+        if !(guard >= 0.0 && guard.is_finite()) {
+            return Err(ArgumentError::Bound(format!("the guard {guard} is not a finite number of 0 or more")).into());
+        }
+        let mut exponents = Vec::with_capacity(points);
+        let mut normalized = Vec::with_capacity(points);
+        for (i, x) in target.values.iter().enumerate() {
+            let (y, k) = match *x {
+                _ if !target.grid.is_ordinary(i) => (0.0, HOLE),
+                x if !x.is_finite() => {
+                    return Err(ArgumentError::Other(format!("ordinary value {i} is {x}")).into());
+                }
+                0.0 if x.is_sign_negative() => (0.0, MINUS_ZERO),
+                0.0 => (0.0, ZERO),
+                x => normalize::apply(x),
+            };
+            exponents.push(k);
+            normalized.push(y);
+        }
+        Ok(Frame { values: target.values, precision: target.precision, ok: target.ok, guard, exponents, normalized })
+    }
+
+    /// What the encoder sees: points that are not ordinary are filled from the one before them, or after them at the
+    /// start.
+    #[allow(clippy::cast_possible_truncation, reason = "networks work in f32")]
+    fn filled(&self, grid: &Grid<'_>) -> Vec<f32> {
+        let ordinary = self.normalized.iter().enumerate().filter(|(i, _)| grid.is_ordinary(*i));
+        let mut last = ordinary.map(|(_, y)| *y as f32).next().unwrap_or(0.0);
+        let fill = |(i, y): (usize, &f64)| {
+            if grid.is_ordinary(i) {
+                last = *y as f32;
+            }
+            last
+        };
+        self.normalized.iter().enumerate().map(fill).collect()
+    }
+
+    /// Mean of the normalized values of points with an exponent.
+    #[allow(clippy::cast_possible_truncation, reason = "a prediction is an f32")]
+    fn mean(&self) -> f32 {
+        let (mut sum, mut count) = (0.0, 0u64);
+        for (y, _) in self.normalized.iter().zip(&self.exponents).filter(|(_, e)| is_exponent(**e)) {
+            sum += y;
+            count = count.saturating_add(1);
+        }
+        if count == 0 { 0.0 } else { (sum / count as f64) as f32 }
+    }
+
+    /// Whether point `i` is inside its bound, for all predictions within the guard of `predicted`, when `delta` of
+    /// the prediction is added.
+    fn lands(&self, i: usize, predicted: f64, delta: &dyn Fn(f64) -> f64) -> bool {
+        let Some(exponent) = self.exponents.get(i) else { return false };
+        let inside = |p: f64| {
+            let v = self.precision.round(normalize::invert(p + delta(p), *exponent));
+            v.is_finite() && (self.ok)(i, v)
+        };
+        if self.guard == 0.0 {
+            return inside(predicted);
+        }
+        let (low, high) = (predicted - self.guard, predicted + self.guard);
+        // Deltas are linear in the prediction but for kinks where its magnitude leaves 0.01..=0.1.
+        let kinks = [-normalize::END, -normalize::LEAST, 0.0, normalize::LEAST, normalize::END];
+        inside(low) && inside(high) && inside(predicted) && kinks.iter().all(|k| !(low < *k && *k < high) || inside(*k))
+    }
+
+    /// Bitmap and deltas for these predictions.
+    fn correct(&self, dims: &[usize], phases: &[u16], predicted: &[f32]) -> (Vec<u8>, Vec<u8>) {
+        let marked = self.missed(predicted);
+        let points = Points { dims, exponents: &self.exponents, phases };
+        let at: Vec<usize> = marked.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i).collect();
+        let pick = |all: &[f64]| at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
+        let predicted: Vec<f64> = at.iter().filter_map(|i| predicted.get(*i).copied().map(f64::from)).collect();
+        let lands = |ordinal: usize, delta: &dyn Fn(f64) -> f64| match (at.get(ordinal), predicted.get(ordinal)) {
+            (Some(i), Some(p)) => self.lands(*i, *p, delta),
+            _ => false,
+        };
+        let wanted = Wanted {
+            predicted: &predicted,
+            normalized: &pick(&self.normalized),
+            values: &pick(self.values),
+            lands: &lands,
+            single: self.precision == Precision::F32,
+        };
+        (bitmap::encode(&marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
+    }
+
+    /// Which points with an exponent the prediction alone does not bring inside their bound.
+    fn missed(&self, predicted: &[f32]) -> Vec<bool> {
+        let points = self.exponents.iter().zip(predicted).enumerate();
+        points.map(|(i, (e, p))| is_exponent(*e) && !self.lands(i, f64::from(*p), &|_| 0.0)).collect()
+    }
 }

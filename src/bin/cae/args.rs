@@ -27,7 +27,7 @@ pub enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("bound").required(true).args(["abs", "rel", "pw", "lossless"])))]
+#[command(group(ArgGroup::new("bound").required(true).args(["abs", "rel", "pw", "rmse", "psnr", "ratio", "lossless"])))]
 pub struct Compress {
     /// Arrays: NAME.npy, or raw little-endian values named NAME_41x128x128.f32 or given by --shape and --dtype
     #[arg(required = true)]
@@ -44,6 +44,15 @@ pub struct Compress {
     /// Largest error at any point as a fraction of the value there; zeros stay exact
     #[arg(long, value_name = "E")]
     pub pw: Option<f64>,
+    /// Largest root of the mean squared error
+    #[arg(long, value_name = "E")]
+    pub rmse: Option<f64>,
+    /// Least peak signal-to-noise ratio in dB
+    #[arg(long, value_name = "DB")]
+    pub psnr: Option<f64>,
+    /// Least ratio of the bytes of the values to those stored, at the best quality that fits
+    #[arg(long, value_name = "R")]
+    pub ratio: Option<f64>,
     /// Keep every bit
     #[arg(long)]
     pub lossless: bool,

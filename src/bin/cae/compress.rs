@@ -1,5 +1,10 @@
 //! `cae compress`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "serde_json: a missing key reads as null, and the objects written to are our own"
+)]
+
 use crate::args::{Compress, Dtype, PresetName};
 use crate::failure::Failure;
 use crate::input::{self, Input};
@@ -84,12 +89,15 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
 }
 
 fn bound_of(args: &Compress) -> Bound {
-    match (args.abs, args.rel, args.pw) {
-        (Some(e), ..) => Bound::Absolute(e),
-        (_, Some(e), _) => Bound::Range(e),
-        (_, _, Some(e)) => Bound::Pointwise(e),
-        _ => Bound::Lossless,
-    }
+    let kinds = [
+        args.abs.map(Bound::Absolute),
+        args.rel.map(Bound::Range),
+        args.pw.map(Bound::Pointwise),
+        args.rmse.map(Bound::Rmse),
+        args.psnr.map(Bound::Psnr),
+        args.ratio.map(Bound::Ratio),
+    ];
+    kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
 }
 
 fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {

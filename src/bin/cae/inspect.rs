@@ -1,5 +1,10 @@
 //! `cae inspect`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "serde_json: a missing key reads as null, and the objects written to are our own"
+)]
+
 use crate::args::Inspect;
 use crate::compress::ratio;
 use crate::failure::Failure;
@@ -54,12 +59,16 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
 
 /// Name and number of a bound as it was asked for.
 pub fn bound_of(bound: Bound) -> (&'static str, Option<f64>) {
-    match bound {
-        Bound::Absolute(e) => ("abs", Some(e)),
-        Bound::Range(e) => ("rel", Some(e)),
-        Bound::Pointwise(e) => ("pw", Some(e)),
-        _ => ("lossless", None),
-    }
+    let mode = match bound {
+        Bound::Absolute(_) => "abs",
+        Bound::Range(_) => "rel",
+        Bound::Pointwise(_) => "pw",
+        Bound::Rmse(_) => "rmse",
+        Bound::Psnr(_) => "psnr",
+        Bound::Ratio(_) => "ratio",
+        _ => "lossless",
+    };
+    (mode, bound.parameter())
 }
 
 /// The error that is allowed everywhere alike, if there is one.

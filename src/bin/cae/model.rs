@@ -15,9 +15,33 @@ pub fn run(args: &Model) -> Result<(), Failure> {
 
 fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     let bytes = std::fs::read(file).map_err(Failure::io(file))?;
-    let _ = (as_json, json!(null));
-    let report = model::check(&bytes, &Limits::default()).map_err(Failure::at(file))?;
-    println!("{}", report.exact);
+    let r = model::check(&bytes, &Limits::default()).map_err(Failure::at(file))?;
+    let digest: String = r.digest.iter().map(|b| format!("{b:02x}")).collect();
+    let values = r.output_shape.iter().product::<usize>().max(1);
+    let per_value = crate::compress::ratio(r.operations, values as u64);
+    let report = json!({
+        "file": file,
+        "sha256": digest,
+        "bytes": r.bytes,
+        "producer": r.producer,
+        "opset": r.opset,
+        "input": {"name": r.input, "shape": r.input_shape},
+        "output": {"name": r.output, "shape": r.output_shape},
+        "operators": r.operators,
+        "nodes": r.nodes,
+        "parameters": r.parameters,
+        "operations_per_block": r.operations,
+        "operations_per_output": per_value,
+        "latent_range": r.latent_range,
+    });
+    if as_json {
+        println!("{report}");
+        return Ok(());
+    }
+    println!("{}: will do; {} bytes, sha256 {digest}", file.display(), r.bytes);
+    println!("  from {:?} of shape {:?} to {:?} of shape {:?}", r.input, r.input_shape, r.output, r.output_shape);
+    println!("  {} nodes ({}), {} parameters", r.nodes, r.operators.join(", "), r.parameters);
+    println!("  {} multiply-adds for a block, {per_value:.0} for each of its outputs", r.operations);
     Ok(())
 }
 

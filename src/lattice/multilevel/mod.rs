@@ -2,14 +2,16 @@
 
 mod pass;
 mod small;
+mod survey;
 
 use crate::codec::arithmetic::{Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::quantizer::Quantizer;
-use pass::{AXES, LEAD_MAX, Plan, Shape};
+use pass::{Order, Shape, halvings};
 use small::Setup;
+use survey::round_robin;
 
 /// What the writer is after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,46 +29,45 @@ pub(crate) struct Options {
 }
 
 const FLAG_SNAPPED: u8 = 1;
-const FLAG_JOINT: u8 = 2;
+/// An order of halvings follows; otherwise it is [`round_robin`].
+const FLAG_ORDER: u8 = 2;
 /// The step is stored in 8 bytes instead of its upper 4.
 const FLAG_LONG_STEP: u8 = 4;
 /// Nothing follows the origin, which is the value of every point.
 const FLAG_FLAT: u8 = 8;
-/// Leads and distances of the axes follow.
-const FLAG_AXES: u8 = 16;
 /// Level factors: two bits.
-const FACTORS_SHIFT: u8 = 5;
+const FACTORS_SHIFT: u8 = 4;
+/// Bits that must be zero.
+const FLAGS_RESERVED: u8 = 0xc0;
 
-/// Step sizes of levels 1, 2, 3 and 4 up, as factors of the finest.
+/// Step sizes of levels 0, 1, 2 and 3 up, as factors of the finest.
 const FACTORS: [[f64; 4]; 4] =
     [[1.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.64, 0.5], [1.0, 0.75, 0.5, 0.375], [1.0, 0.625, 0.375, 0.25]];
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Header {
     snapped: bool,
     factors: usize,
     step: f64,
     /// Whole number of steps from zero to the prediction of the first point.
     origin: i64,
-    plan: Plan,
+    /// Empty for a flat frame.
+    order: Order,
 }
 
 /// Bound on the origin, so that it is exact in a binary64.
 const ORIGIN_MAX: u64 = 1 << 52;
 
 impl Header {
-    fn write_to(&self, out: &mut Vec<u8>, shape: &Shape, flat: bool) {
+    fn write_to(&self, out: &mut Vec<u8>, shape: &Shape) {
         let bits = self.step.to_bits();
         let long = bits & 0xffff_ffff != 0;
-        let axes = !flat && (self.plan.leads != [0; AXES] || self.plan.distances != [0; AXES]);
+        let flat = self.order.is_empty();
+        let ordered = !flat && self.order != round_robin(shape);
         let mut flags = u8::try_from(self.factors & 3).unwrap_or(0) << FACTORS_SHIFT;
-        for (set, flag) in [
-            (self.snapped, FLAG_SNAPPED),
-            (self.plan.joint, FLAG_JOINT),
-            (long, FLAG_LONG_STEP),
-            (flat, FLAG_FLAT),
-            (axes, FLAG_AXES),
-        ] {
+        for (set, flag) in
+            [(self.snapped, FLAG_SNAPPED), (ordered, FLAG_ORDER), (long, FLAG_LONG_STEP), (flat, FLAG_FLAT)]
+        {
             flags |= if set { flag } else { 0 };
         }
         out.push(flags);
@@ -76,62 +77,110 @@ impl Header {
         }
         out.extend([b4, b5, b6, b7]);
         put_varint(out, zigzag(self.origin));
-        if axes {
-            for a in shape.real_axes() {
-                if let (Some(lead), Some(distance)) = (self.plan.leads.get(a), self.plan.distances.get(a)) {
-                    out.push(lead | distance << 4);
-                }
-            }
+        if ordered {
+            write_order(out, &self.order, shape);
         }
     }
 
-    fn read_from(c: &mut Cursor, shape: &Shape) -> Result<(Self, bool), FormatError> {
+    fn read_from(c: &mut Cursor, shape: &Shape) -> Result<Self, FormatError> {
         let flags = c.u8("multilevel flags")?;
-        if flags & 0x80 != 0 {
-            return Err(FormatError::Value { field: "multilevel flags", found: flags.into(), expected: 0x7f });
-        }
         let is = |flag: u8| flags & flag != 0;
+        if flags & FLAGS_RESERVED != 0 || is(FLAG_FLAT) && is(FLAG_ORDER) {
+            return Err(FormatError::Code { what: "multilevel flags" });
+        }
         let step = if is(FLAG_LONG_STEP) {
             c.f64("multilevel step")?
         } else {
             f64::from_bits(u64::from(c.u32("multilevel step")?) << 32)
         };
         if !(step > 0.0 && step < f64::INFINITY) {
-            return Err(FormatError::Value { field: "multilevel step", found: step.to_bits(), expected: 1 });
+            return Err(FormatError::Code { what: "multilevel step" });
         }
         let origin = unzigzag(c.varint("multilevel origin")?);
         if origin.unsigned_abs() > ORIGIN_MAX {
-            return Err(FormatError::Value {
-                field: "multilevel origin",
-                found: origin.unsigned_abs(),
-                expected: ORIGIN_MAX,
-            });
+            return Err(FormatError::Code { what: "multilevel origin" });
         }
-        let mut plan = Plan { joint: is(FLAG_JOINT), leads: [0; AXES], distances: [0; AXES] };
-        if is(FLAG_AXES) {
-            for a in shape.real_axes() {
-                let byte = c.u8("multilevel axis")?;
-                if let (Some(lead), Some(distance)) = (plan.leads.get_mut(a), plan.distances.get_mut(a)) {
-                    (*lead, *distance) = (byte & LEAD_MAX, byte >> 4);
-                }
-            }
-        }
-        let factors = usize::from(flags >> FACTORS_SHIFT & 3);
-        Ok((Header { snapped: is(FLAG_SNAPPED), factors, step, origin, plan }, is(FLAG_FLAT)))
+        let order = if is(FLAG_FLAT) {
+            Order::new()
+        } else if is(FLAG_ORDER) {
+            read_order(c, shape)?
+        } else {
+            round_robin(shape)
+        };
+        Ok(Header { snapped: is(FLAG_SNAPPED), factors: usize::from(flags >> FACTORS_SHIFT & 3), step, origin, order })
     }
 
     fn setup(&self, tolerance: f64) -> Setup {
-        #[allow(clippy::cast_precision_loss, reason = "the origin is below 2^53")]
-        let origin = self.origin as f64 * self.step;
         Setup {
-            plan: self.plan,
+            order: self.order.clone(),
             quantizer: Quantizer::new(self.step, self.snapped),
-            origin,
+            origin: self.first(),
             factors: FACTORS.get(self.factors).copied().unwrap_or([1.0; 4]),
             step: self.step,
             tolerance,
         }
     }
+
+    /// Prediction of the first point.
+    fn first(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "the origin is below 2^53")]
+        let origin = self.origin as f64;
+        origin * self.step
+    }
+}
+
+/// Bits per entry of an order among `axes` axes.
+fn order_bits(axes: usize) -> u32 {
+    axes.next_power_of_two().trailing_zeros()
+}
+
+/// Entries of an order as places among the real axes, lowest bits of each byte first (SPEC 9.2.1).
+fn write_order(out: &mut Vec<u8>, order: &Order, shape: &Shape) {
+    let axes: Vec<usize> = shape.real_axes().collect();
+    let bits = order_bits(axes.len());
+    let (mut pending, mut count) = (0u32, 0u32);
+    for entry in order {
+        let place = axes.iter().position(|a| *a == usize::from(*entry)).unwrap_or(0);
+        pending |= u32::try_from(place).unwrap_or(0) << count;
+        count = count.wrapping_add(bits);
+        while count >= 8 {
+            let [low, ..] = pending.to_le_bytes();
+            out.push(low);
+            pending >>= 8;
+            count = count.wrapping_sub(8);
+        }
+    }
+    if count > 0 {
+        let [low, ..] = pending.to_le_bytes();
+        out.push(low);
+    }
+}
+
+fn read_order(c: &mut Cursor, shape: &Shape) -> Result<Order, FormatError> {
+    let bad = FormatError::Code { what: "multilevel order" };
+    let axes: Vec<usize> = shape.real_axes().collect();
+    let bits = order_bits(axes.len());
+    let mut left = shape.extents.map(halvings);
+    let total: u32 = left.iter().sum();
+    let mut order = Order::new();
+    let (mut pending, mut count) = (0u32, 0u32);
+    for _ in 0..total {
+        while count < bits {
+            pending |= u32::from(c.u8("multilevel order")?) << count;
+            count = count.wrapping_add(8);
+        }
+        let place = pending & !(u32::MAX << bits);
+        pending >>= bits;
+        count = count.wrapping_sub(bits);
+        let axis = *usize::try_from(place).ok().and_then(|p| axes.get(p)).ok_or(bad.clone())?;
+        let rest = left.get_mut(axis).ok_or(bad.clone())?;
+        *rest = rest.checked_sub(1).ok_or(bad.clone())?;
+        order.push(u8::try_from(axis).map_err(|_| bad.clone())?);
+    }
+    if pending != 0 || order == round_robin(shape) {
+        return Err(bad);
+    }
+    Ok(order)
 }
 
 /// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
@@ -154,20 +203,22 @@ pub(crate) fn encode(
     if origin.unsigned_abs() > ORIGIN_MAX {
         return None;
     }
-    let flat = Header { snapped: false, factors: 0, step, origin, plan: Plan::default() };
-    let constant = flat.setup(tolerance).origin;
+    let mut header = Header { snapped: false, factors: 0, step, origin, order: Order::new() };
+    let constant = header.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
         recon.fill(constant);
         let mut out = Vec::new();
-        flat.write_to(&mut out, &shape, true);
+        header.write_to(&mut out, &shape);
         return Some(out);
     }
-    let plan = Plan { joint: false, leads: [0; AXES], distances: [0; AXES] };
-    let header = Header { snapped: false, factors: 0, step, origin, plan };
+    if header.order.is_empty() && shape.real_axes().next().is_none() {
+        return None;
+    }
+    header.order = survey::greedy(values, grid, &shape, step);
     let mut coder = Encoder::new();
     small::run(&mut coder, Some(values), grid, &header.setup(tolerance), recon).ok()?;
     let mut out = Vec::new();
-    header.write_to(&mut out, &shape, false);
+    header.write_to(&mut out, &shape);
     out.extend(coder.finish());
     Some(out)
 }
@@ -179,9 +230,9 @@ pub(crate) fn encode(
 pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
     let mut c = Cursor::new(bytes);
-    let (header, flat) = Header::read_from(&mut c, &shape)?;
-    if flat {
-        out.fill(header.setup(0.0).origin);
+    let header = Header::read_from(&mut c, &shape)?;
+    if header.order.is_empty() {
+        out.fill(header.first());
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());

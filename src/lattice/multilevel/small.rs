@@ -11,7 +11,7 @@
     reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, quantized features are clamped"
 )]
 
-use super::pass::{AXES, Pass, Plan, Shape, passes};
+use super::pass::{AXES, Order, Pass, Shape, passes};
 use crate::codec::arithmetic::BitCoder;
 use crate::error::FormatError;
 use crate::lattice::Grid;
@@ -144,7 +144,7 @@ fn hash(salt: u32, a: u32, b: u32, c: u32) -> u32 {
 
 /// How the values of a frame are coded.
 pub(crate) struct Setup {
-    pub(crate) plan: Plan,
+    pub(crate) order: Order,
     pub(crate) quantizer: Quantizer,
     /// What the first point is predicted to be.
     pub(crate) origin: f64,
@@ -182,11 +182,8 @@ pub(crate) fn run<C: BitCoder>(
         let (_, _) = state.settle(coder, values, 0, setup.origin, &setup.quantizer, setup.tolerance, &known)?;
     }
     let mut stencils: Vec<(Vec<[i8; AXES]>, Stencil)> = Vec::new();
-    for pass in passes(&shape, &setup.plan) {
-        if (0..AXES).any(|a| pass.start[a] >= shape.extents[a]) {
-            continue;
-        }
-        let taps = pass.taps(&shape, &setup.plan, TAPS);
+    for pass in passes(&shape, &setup.order) {
+        let taps = pass.taps(&shape, 24);
         let deltas: Vec<[i8; AXES]> = taps.iter().map(|t| t.delta).collect();
         let mut stencil = match stencils.iter().position(|s| s.0 == deltas) {
             Some(i) => {
@@ -250,7 +247,7 @@ impl State<'_> {
         taps: &[super::pass::Tap],
         stencil: &mut Stencil,
     ) -> Result<(), FormatError> {
-        let factor = setup.factors[(pass.level as usize - 1).min(3)];
+        let factor = setup.factors[(pass.level as usize).min(3)];
         let step = setup.step * factor;
         let tolerance = setup.tolerance * factor;
         let quantizer = setup.quantizer.with_step(step);
@@ -271,9 +268,8 @@ impl State<'_> {
         let mut tap_links = Links::new(taps.iter().map(|t| t.delta), pass, shape);
         let mut near_links = Links::new(near.iter().map(|t| t.delta), pass, shape);
         let mut causal_links = Links::new(causal.iter().copied(), pass, shape);
-        let odd_count = pass.odd.iter().filter(|o| **o).count();
-        let level = pass.level.min(4);
-        let kind = (pass.number.min(7) as u32) * 4 + (level - 1);
+        let level = pass.level.min(3);
+        let kind = pass.axis as u32 * 4 + level;
 
         let inner = AXES - 1;
         let mut at = pass.start;
@@ -296,7 +292,7 @@ impl State<'_> {
                         *v = self.field.recon[j];
                     }
                 }
-                let (flat, cubic) = interpolate(&v, odd_count, self.fallback);
+                let (flat, cubic) = interpolate(&v, 1, self.fallback);
                 let mut features = [0f64; TAPS];
                 let (mut low, mut high) = (0f64, 0f64);
                 for (f, v) in features.iter_mut().zip(&v) {

@@ -1,0 +1,69 @@
+//! What the writer learns about an array before it plans (not part of the format).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "samples are taken inside the grid; axes index arrays of AXES"
+)]
+
+use super::pass::{AXES, Order, Shape, halvings};
+use crate::lattice::Grid;
+
+/// How many points are looked at per axis and spacing.
+const SAMPLES: usize = 4096;
+
+/// Estimated bits per point that interpolation along `axis` between points `unit` away leaves to be coded.
+fn roughness(values: &[f64], grid: &Grid, shape: &Shape, axis: usize, unit: usize, step: f64) -> f64 {
+    let n = values.len();
+    let (extent, stride) = (shape.extents[axis], shape.strides[axis]);
+    let far = unit * stride;
+    let mut random = 0x9E37_79B9_7F4A_7C15u64;
+    let (mut sum, mut count) = (0.0, 0.0);
+    for _ in 0..SAMPLES {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let i = ((u128::from(random) * n as u128) >> 64) as usize;
+        let c = i / stride % extent;
+        let known = |ok: bool, j: usize| (ok && grid.is_ordinary(j)).then(|| values[j]);
+        let left = known(c >= unit, i.wrapping_sub(far));
+        let right = known(c + unit < extent, i.wrapping_add(far));
+        let guess = match (left, right) {
+            (Some(l), Some(r)) => 0.5 * l + 0.5 * r,
+            (Some(v), None) | (None, Some(v)) => v,
+            (None, None) => continue,
+        };
+        if grid.is_ordinary(i) {
+            sum += (1.0 + (values[i] - guess).abs() / step).log2();
+            count += 1.0;
+        }
+    }
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+/// An order that always leaves to the end the axis along which interpolation is expected to be cheapest.
+pub(crate) fn greedy(values: &[f64], grid: &Grid, shape: &Shape, step: f64) -> Order {
+    let mut left = shape.extents.map(halvings);
+    let mut unit = [1usize; AXES];
+    let cost = |a: usize, u: usize| roughness(values, grid, shape, a, u, step);
+    let mut costs: [f64; AXES] = std::array::from_fn(|a| if left[a] > 0 { cost(a, 1) } else { 0.0 });
+    let mut order = Order::new();
+    while let Some(a) = (0..AXES).filter(|a| left[*a] > 0).min_by(|a, b| costs[*a].total_cmp(&costs[*b])) {
+        order.push(a as u8);
+        unit[a] *= 2;
+        left[a] -= 1;
+        if left[a] > 0 {
+            costs[a] = cost(a, unit[a]);
+        }
+    }
+    order
+}
+
+/// One halving of every axis after the other, the last axis refined last.
+pub(crate) fn round_robin(shape: &Shape) -> Order {
+    let mut order = Order::new();
+    for round in 0..usize::BITS {
+        order.extend((0..AXES as u8).rev().filter(|a| halvings(shape.extents[usize::from(*a)]) > round));
+    }
+    order
+}

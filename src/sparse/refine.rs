@@ -1,0 +1,129 @@
+//! How precisely latents are stored: coarser ones are smaller but leave more to correct.
+
+use super::{Blocks, Frame, Options};
+use crate::codec::latents::{self, Precision, Step};
+use crate::error::Result;
+use crate::model::Decoder;
+
+/// Points on which precisions are compared.
+const SAMPLE_POINTS: usize = 1 << 15;
+
+/// Bits tried for latents, coarse to fine; neighbors of the best follow.
+const BITS: [u32; 4] = [4, 7, 10, 14];
+
+/// The bytes of the latents in the precision that seems best, and what they decode to.
+pub(super) fn store(
+    frame: &Frame<'_>,
+    blocks: &Blocks,
+    phases: &[u16],
+    decoder: &dyn Decoder,
+    given: &[f32],
+    options: &Options,
+) -> Result<(Vec<u8>, Vec<f32>)> {
+    let len = decoder.latent_len();
+    let integers = given.iter().all(|z| z.fract() == 0.0 && z.abs() <= 16_777_216.0);
+    let precision = match &options.latents {
+        _ if integers => Precision::Steps(vec![Step::INTEGER]),
+        Some(precision) => precision.clone(),
+        None => choose(frame, blocks, phases, decoder, given)?,
+    };
+    let (bytes, back) = latents::encode(given, len, &precision);
+    if back.iter().all(|z| z.is_finite()) {
+        Ok((bytes, back))
+    } else {
+        Ok(latents::encode(given, len, &Precision::F32))
+    }
+}
+
+/// The precision that gives the fewest bytes on some of the blocks.
+fn choose(
+    frame: &Frame<'_>,
+    blocks: &Blocks,
+    phases: &[u16],
+    decoder: &dyn Decoder,
+    given: &[f32],
+) -> Result<Precision> {
+    let len = decoder.latent_len();
+    let sampled = SAMPLE_POINTS.checked_div(blocks.len).unwrap_or(1).clamp(1, blocks.count.max(1));
+    let stride = blocks.count.div_ceil(sampled).max(1);
+    // The sampled blocks, one after another, as a frame of their own: position of each point in block order.
+    let mut real = Vec::new();
+    let mut at = Vec::new();
+    for (nth, block) in (0..blocks.count).step_by(stride).enumerate() {
+        let first = nth.saturating_mul(blocks.len);
+        blocks.visit(block, |local, i, is_real| {
+            if is_real {
+                real.push(first.saturating_add(local));
+                at.push(i);
+            }
+        });
+    }
+    let pick = |all: &[f64]| at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
+    let values = pick(frame.values);
+    let ok = |j: usize, v: f64| at.get(j).is_some_and(|i| (frame.ok)(*i, v));
+    let part = Frame {
+        values: &values,
+        precision: frame.precision,
+        ok: &ok,
+        guard: frame.guard,
+        exponents: at.iter().filter_map(|i| frame.exponents.get(*i).copied()).collect(),
+        normalized: pick(&frame.normalized),
+    };
+    let part_phases: Vec<u16> = at.iter().filter_map(|i| phases.get(*i).copied()).collect();
+    let scale = frame.values.len() as f64 / at.len().max(1) as f64;
+    let cost = |precision: &Precision| -> Result<f64> {
+        let (bytes, back) = latents::encode(given, len, precision);
+        if !back.iter().all(|z| z.is_finite()) {
+            return Ok(f64::INFINITY);
+        }
+        let some: Vec<f32> = back.chunks(len).step_by(stride).flatten().copied().collect();
+        let count = some.len().checked_div(len).unwrap_or(0);
+        let mut decoded = vec![0.0f32; count.saturating_mul(blocks.len)];
+        decoder.decode(&some, &mut decoded)?;
+        let predicted: Vec<f32> =
+            real.iter().filter_map(|r| decoded.get(*r)).map(|v| if v.is_finite() { *v } else { 0.0 }).collect();
+        let (bitmap, deltas) = part.correct(&[at.len()], &part_phases, &predicted);
+        Ok(bytes.len() as f64 + scale * bitmap.len().saturating_add(deltas.len()) as f64)
+    };
+
+    let mut best = (cost(&Precision::F16)?, Precision::F16);
+    let mut offer = |precision: Precision| -> Result<bool> {
+        let cost = cost(&precision)?;
+        let better = cost < best.0;
+        if better {
+            best = (cost, precision);
+        }
+        Ok(better)
+    };
+    offer(Precision::F32)?;
+    let mut bits = 0;
+    for b in BITS {
+        if offer(steps(given, len, b, false))? {
+            bits = b;
+        }
+    }
+    if bits > 0 {
+        for b in [bits.saturating_sub(1), bits.saturating_add(1)] {
+            if offer(steps(given, len, b, false))? {
+                bits = b;
+            }
+        }
+        if len > 1 {
+            offer(steps(given, len, bits, true))?;
+        }
+    }
+    Ok(best.1)
+}
+
+/// Steps that divide the range of the latents, or of each latent of a block, into `2^bits - 1`.
+fn steps(given: &[f32], len: usize, bits: u32, each: bool) -> Precision {
+    let intervals = 2f64.powi(bits.cast_signed()) - 1.0;
+    let step = |first: usize, stride: usize| {
+        let range = given.iter().skip(first).step_by(stride);
+        let (low, high) = range.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
+        #[allow(clippy::cast_possible_truncation, reason = "steps are f32")]
+        let step = ((f64::from(high) - f64::from(low)) / intervals) as f32;
+        Step { offset: low, step: if step.is_normal() { step } else { 1.0 } }
+    };
+    Precision::Steps(if each { (0..len).map(|j| step(j, len)).collect() } else { vec![step(0, 1)] })
+}
