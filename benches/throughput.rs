@@ -117,7 +117,7 @@ impl Job {
         let whole = Region { start: vec![0; shape.len()], extent: shape.to_vec() };
         let mut out = vec![T::default(); values.len()];
         let ((), decode) = self.median(|| {
-            let reader = Reader::with_options(&file, reading.clone()).unwrap();
+            let reader = Reader::new_with(&file, reading.clone()).unwrap();
             reader.array("x").unwrap().read_into(&whole, &mut out).unwrap();
         });
         let size = size_of_val(values);

@@ -1,5 +1,6 @@
 """Arrays in files, the bound that is asked of them, and the check that it was met."""
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -32,13 +33,25 @@ def find(paths):
     return sorted((os.path.relpath(p, base).replace(os.sep, "/"), p) for p in found)
 
 
+def fault(path):
+    """Why the file cannot be compared, or None."""
+    if path.endswith(".npy"):
+        try:
+            a = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as e:
+            return str(e)
+        if a.dtype.str not in ("<f4", "<f8"):
+            return f"values of type {a.dtype.str}; <f4 and <f8 are compared"
+        return None if a.size else "no values"
+    shape, kind = RAW_NAME.search(os.path.basename(path)).groups()
+    needed, size = math.prod(map(int, shape.split("x"))) * (4 if kind == "f32" else 8), os.path.getsize(path)
+    return None if size == needed > 0 else f"has {size} bytes, its name needs {needed}"
+
+
 def load(path):
     """The array in C order, float32 or float64, little-endian."""
     if path.endswith(".npy"):
-        a = np.load(path, allow_pickle=False)
-        if a.dtype.str not in ("<f4", "<f8"):
-            raise ValueError(f"values of type {a.dtype.str}; <f4 and <f8 are compared")
-        return np.ascontiguousarray(a)
+        return np.ascontiguousarray(np.load(path, allow_pickle=False))
     shape, kind = RAW_NAME.search(os.path.basename(path)).groups()
     return np.fromfile(path, "<f4" if kind == "f32" else "<f8").reshape([int(n) for n in shape.split("x")])
 

@@ -85,7 +85,14 @@ def work_of(args):
     """What is to be measured: (name, path, mode, bound) and the compressors."""
     import arrays
 
-    found = [f for f in arrays.find(args.paths) if not args.files or re.search(args.files, f[0])]
+    found = []
+    for name, path in arrays.find(args.paths):
+        if args.files and not re.search(args.files, name):
+            continue
+        if why := arrays.fault(path):
+            print(f"{name} is left out: {why}", file=sys.stderr)
+        else:
+            found.append((name, path))
     found = [f for f in found if os.path.getsize(f[1]) / (4 if f[1].endswith("f32") else 8) <= args.max_values]
     if args.verb == "run":
         cases = [(*f, args.mode, b) for b in args.bounds for f in found]
@@ -155,11 +162,13 @@ def measure(args, cases):
     names += [rows.CAE + p for p in presets if "cae" in only]
     args.build = None
     if "cae" in only:
+        args.cae = os.path.abspath(args.cae)
         if not os.path.exists(args.cae):
             sys.exit(f"{args.cae}: no such file; `cargo build --release` makes it, --cae says where it is")
         args.build = command.build_of(args.cae)
         if args.in_memory and not args.throughput:
             args.throughput = command.build_throughput(ROOT)
+        args.throughput = args.throughput and os.path.abspath(args.throughput)
 
     kept = []
     if args.resume and os.path.exists(args.out):
@@ -174,6 +183,8 @@ def measure(args, cases):
         known = [r for r in rows.read(args.peers_from) if not r["peer"].startswith(rows.CAE)]
         fresh += [r for r in known if (r["file"], r["mode"], r["bound"]) in wanted]
     jobs = [(c, n) for c in cases for n in names if (c[0], c[2], c[3], n) not in have]
+    # Small arrays first: an interrupted run has covered most of them.
+    jobs.sort(key=lambda job: os.path.getsize(job[0][1]))
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["peers", "arrays"])

@@ -5,10 +5,12 @@ from rows import CAE, SZ3, geometric_mean
 
 
 def table(head, body):
-    """A Markdown table with aligned columns; numbers to the right."""
+    """A Markdown table with aligned columns, numbers to the right; nothing if there is nothing to show."""
+    if not body:
+        return ""
     body = [[cell if isinstance(cell, str) else number(cell) for cell in line] for line in body]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-    right = [bool(body) and all(not line[i] or line[i][0].isdigit() or line[i] == "-" for line in body) for i in range(len(head))]
+    right = [all(not line[i] or line[i][0].isdigit() or line[i] == "-" for line in body) for i in range(len(head))]
 
     def text(line):
         cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right)]
@@ -122,7 +124,7 @@ def losses(cases, presets):
             share = f"{r['bytes'] / best['bytes']:.3f}"
             body.append([preset, c.file, bound_text(c), r["bytes"], best["bytes"], best["peer"], share, tried or "-"])
     head = ["preset", "file", "bound", "cae bytes", "peer bytes", "peer", "cae / peer", "tried by cae (bytes)"]
-    return table(head, body) if body else "None: no peer is smaller anywhere."
+    return table(head, body) or "Nowhere." * bool(presets)
 
 
 def failures(cases):
@@ -134,7 +136,7 @@ def failures(cases):
                 body.append([peer, c.file, bound_text(c), r["error"].replace("|", "/")])
             elif r.get("worst", 0) > results.PEER_SLACK:
                 body.append([peer, c.file, bound_text(c), f"error {r['worst']} of the bound: not counted"])
-    return table(["compressor", "file", "bound", "what"], body) if body else ""
+    return table(["compressor", "file", "bound", "what"], body)
 
 
 def full(rows, with_rows):
