@@ -2,10 +2,10 @@
 //!
 //! `cargo bench --no-default-features --features internals --bench raster -- VERB FILE...`, one line a file:
 //! - `classes` on files named `NAME_d0xd1x...u8`
-//! - `raster [--bounds=B,B..] [--pointwise] [--snapped] [--inner=ROWxPLANE..] [--encode-only]` on `NAME_d0xd1x...f32`
-//!   or `.f64`; bounds are relative to the range unless point-wise.
+//! - `exact` on files named `NAME_d0xd1x...f32` or `.f64`, without loss
+//! - `raster [--bounds=B,B..] [--pointwise] [--snapped] [--inner=ROWxPLANE..] [--encode-only]` on the same; bounds are relative to the range unless point-wise.
 
-use cae::internals::{classes, raster};
+use cae::internals::{classes, exact, raster};
 use std::time::Instant;
 
 fn dims_of(path: &str) -> Vec<usize> {
@@ -92,10 +92,40 @@ fn measure_raster(path: &str, bound: f64, pointwise: bool, snapped: bool, inner:
     );
 }
 
+/// One file without loss.
+fn measure_exact(path: &str) {
+    let dims = dims_of(path);
+    let values = values_of(path);
+    let ordinary: Vec<bool> = values.iter().map(|x| x.is_finite() && x.abs() < 1e19).collect();
+    let absent: Vec<u8> = ordinary.iter().map(|o| u8::from(!*o)).collect();
+    let mask = absent.contains(&1).then_some(ordinary.as_slice());
+    let mask_bytes = classes::encode(&absent, 2, &dims).len();
+    let narrow = path.ends_with(".f32");
+    let image = |x: &f64| if narrow { exact::image32(*x as f32) } else { exact::image64(*x) };
+    let q: Vec<u64> = values.iter().map(image).collect();
+    let t = Instant::now();
+    let bytes = exact::encode(&q, &dims, mask);
+    let encode_s = t.elapsed().as_secs_f64();
+    let t = Instant::now();
+    let out = exact::decode(&bytes, &dims, mask).expect("own bytes decode");
+    let decode_s = t.elapsed().as_secs_f64();
+    assert!((0..q.len()).all(|i| q[i] == out[i] || !ordinary[i]), "round trip");
+    let m = values.len() as f64 / 1e6;
+    let total = bytes.len() + mask_bytes;
+    let ratio = (values.len() * if narrow { 4 } else { 8 }) as f64 / total as f64;
+    println!(
+        "{path} exact {total} bytes, ratio {ratio:.3}, header {:?}, {:.2} M/s in, {:.2} M/s out",
+        &bytes[..bytes.len().min(4)],
+        m / encode_s,
+        m / decode_s
+    );
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match args.split_first() {
         Some((verb, files)) if verb == "classes" => files.iter().for_each(|f| measure_classes(f)),
+        Some((verb, files)) if verb == "exact" => files.iter().for_each(|f| measure_exact(f)),
         Some((verb, rest)) if verb == "raster" => {
             let flags: Vec<&String> = rest.iter().filter(|a| a.starts_with("--")).collect();
             let has = |f: &str| flags.iter().any(|a| *a == f);
@@ -109,6 +139,6 @@ fn main() {
                 }
             }
         }
-        _ => eprintln!("usage: raster classes|raster FILE... (see the top of the source)"),
+        _ => eprintln!("usage: raster classes|exact|raster FILE... (see the top of the source)"),
     }
 }

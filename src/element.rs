@@ -30,6 +30,14 @@ impl DataType {
     }
 }
 
+/// Number of bit patterns that order below +0; for `f64` as a wrapped `i64`.
+fn lowest(data_type: DataType) -> i64 {
+    match data_type {
+        DataType::F32 => 1 << 31,
+        DataType::F64 => i64::MIN,
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -61,6 +69,15 @@ pub trait Element: sealed::Sealed + Copy + PartialEq + Debug + Default + Send + 
     fn to_ordered(self) -> i64;
     /// Inverse of [`Element::to_ordered`].
     fn from_ordered(q: i64) -> Self;
+
+    /// [`Element::to_ordered`] counted from the lowest bit pattern, so that it is never negative.
+    fn to_image(self) -> u64 {
+        self.to_ordered().wrapping_add(lowest(Self::DATA_TYPE)).cast_unsigned()
+    }
+    /// Inverse of [`Element::to_image`].
+    fn from_image(q: u64) -> Self {
+        Self::from_ordered(q.cast_signed().wrapping_sub(lowest(Self::DATA_TYPE)))
+    }
 }
 
 impl Element for f32 {

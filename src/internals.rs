@@ -90,6 +90,37 @@ pub mod raster {
     }
 }
 
+/// Whole numbers without loss (SPEC 9.5).
+pub mod exact {
+    use crate::error::FormatError;
+    use crate::lattice::{Grid, exact};
+
+    /// The ordered image of a number.
+    pub fn image64(x: f64) -> u64 {
+        exact::image64(x)
+    }
+
+    /// The ordered image of a number.
+    pub fn image32(x: f32) -> u64 {
+        exact::image32(x)
+    }
+
+    /// The bytes.
+    pub fn encode(q: &[u64], dims: &[usize], ordinary: Option<&[bool]>) -> Vec<u8> {
+        exact::encode(q, &Grid { dims, ordinary })
+    }
+
+    /// The numbers of all points.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<u64>, FormatError> {
+        let mut out = vec![0; dims.iter().product()];
+        exact::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        Ok(out)
+    }
+}
+
 /// [`crate::fast::encode`].
 pub fn fast_encode<T: Sample>(
     values: &[T],

@@ -51,3 +51,8 @@ pub use reader::{Array, BadFrame, Breakdown, ModelInfo, ReadOptions, Reader};
 pub use source::{RawFile, Source};
 pub use stats::ErrorStats;
 pub use writer::{ArrayOptions, ArrayReport, ModelId, Writer};
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctest;

@@ -5,14 +5,16 @@ use super::arithmetic::{BitCoder, Decoder, Encoder};
 use super::bitmap::Points;
 use super::bzip;
 use super::cursor::{Cursor, put_block, put_varint, unzigzag, zigzag};
+use super::exponents::is_exponent;
 use super::integers::{Integers, MAGNITUDE_MAX, bit_length};
 use super::latents::{from_planes, to_planes};
 use super::neighbors::{Neighbors, Place};
 use crate::error::FormatError;
-use crate::normalize::{END, LEAST, invert};
+use crate::normalize::invert;
 use half::f16;
 
 mod choice;
+mod compand;
 pub(crate) use choice::{Wanted, encode};
 
 const WHAT: &str = "deltas";
@@ -49,41 +51,56 @@ pub(crate) struct Lattice {
     pub(crate) step: f64,
 }
 
-/// What a lattice's step is a multiple of.
+/// What a step of a lattice is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// 1 in the normalized domain.
     One = 0,
-    /// The magnitude of the prediction, kept within 0.01..=0.1: suits point-wise bounds.
-    Prediction = 1,
+    /// 1 on the companded scale: suits point-wise bounds.
+    Companded = 1,
     /// 1 in the domain of the values: suits absolute bounds.
     Value = 2,
+    /// As `Companded`; integers are predicted across exponents as if a decade were a whole number of steps.
+    Carried = 3,
 }
 
 impl Lattice {
-    /// The delta in the normalized domain that `q` stands for.
+    /// The normalized value that `q` stands for. It never falls when `predicted` grows, up to rounding.
     #[inline(always)]
     #[allow(clippy::cast_precision_loss, reason = "|q| <= 2^53")]
-    pub(crate) fn delta(self, q: i64, predicted: f64, exponent: i16) -> f64 {
+    pub(crate) fn normalized(self, q: i64, predicted: f64, exponent: i16) -> f64 {
         let d = q as f64 * self.step;
         match self.unit {
-            Unit::One => d,
-            Unit::Prediction => d * predicted.abs().clamp(LEAST, END),
-            Unit::Value => invert(d, exponent.saturating_neg()),
+            Unit::One => predicted + d,
+            Unit::Companded | Unit::Carried => compand::expand(compand::compress(predicted) + d),
+            Unit::Value => predicted + invert(d, exponent.saturating_neg()),
         }
     }
+
+    /// Steps of a decade, for prediction; `None` if there are too many.
+    fn decade(self) -> Option<i64> {
+        if self.unit != Unit::Carried {
+            return Some(0);
+        }
+        let steps = (compand::DECADE / self.step + 0.5).floor();
+        #[allow(clippy::cast_possible_truncation, reason = "at most 2^40")]
+        (steps <= DECADE_MAX).then_some(steps as i64)
+    }
 }
+
+/// Most steps of a decade, so that those of all exponents stay far inside an i64.
+const DECADE_MAX: f64 = (1u64 << 40) as f64;
 
 impl Deltas {
     /// The value of marked point number `ordinal`, before rounding to the type of the array, unless it is patched.
     #[inline(always)]
     pub(crate) fn corrected(&self, ordinal: usize, predicted: f64, exponent: i16) -> f64 {
-        let delta = match &self.kind {
-            Kind::None => 0.0,
-            Kind::Half(h) => h.get(ordinal).map_or(0.0, |h| h.to_f64()),
-            Kind::Lattice(l, q) => l.delta(q.get(ordinal).copied().unwrap_or(0), predicted, exponent),
+        let normalized = match &self.kind {
+            Kind::None => predicted,
+            Kind::Half(h) => predicted + h.get(ordinal).map_or(0.0, |h| h.to_f64()),
+            Kind::Lattice(l, q) => l.normalized(q.get(ordinal).copied().unwrap_or(0), predicted, exponent),
         };
-        invert(predicted + delta, exponent)
+        invert(normalized, exponent)
     }
 }
 
@@ -102,7 +119,8 @@ const AXES_MAX: u8 = 3;
 fn put_lattice(out: &mut Vec<u8>, lattice: Lattice, axes: u8, q: &[i64], marks: &Marks<'_>) -> Option<()> {
     put_lattice_head(out, LATTICE, lattice, axes);
     let mut io = Encoder::new();
-    code(&mut io, axes, marks, |ordinal| q.get(ordinal).copied().unwrap_or(0))?;
+    let predictor = Predictor::new(axes, lattice.decade()?, marks);
+    code(&mut io, predictor, marks, |ordinal| q.get(ordinal).copied().unwrap_or(0))?;
     put_block(out, &io.finish());
     Some(())
 }
@@ -111,7 +129,7 @@ fn put_lattice(out: &mut Vec<u8>, lattice: Lattice, axes: u8, q: &[i64], marks: 
 fn put_lattice_packed(out: &mut Vec<u8>, lattice: Lattice, axes: u8, q: &[i64], marks: &Marks<'_>) -> Option<()> {
     put_lattice_head(out, LATTICE_BZIP2, lattice, axes);
     let mut raw = Vec::new();
-    residuals(axes, marks, q, |r| put_varint(&mut raw, zigzag(r)))?;
+    residuals(Predictor::new(axes, lattice.decade()?, marks), marks, q, |r| put_varint(&mut raw, zigzag(r)))?;
     put_varint(out, raw.len() as u64);
     put_block(out, &bzip::encode(&raw)?);
     Some(())
@@ -213,9 +231,10 @@ fn lattice(cursor: &mut Cursor<'_>, marks: &Marks<'_>, packed: bool) -> Result<K
     let damaged = FormatError::Code { what: WHAT };
     let unit = match cursor.u8("unit of deltas")? {
         0 => Unit::One,
-        1 => Unit::Prediction,
+        1 => Unit::Companded,
         2 => Unit::Value,
-        found => return Err(FormatError::Value { field: "unit of deltas", found: u64::from(found), expected: 2 }),
+        3 => Unit::Carried,
+        found => return Err(FormatError::Value { field: "unit of deltas", found: u64::from(found), expected: 3 }),
     };
     let axes = cursor.u8("axes of deltas")?;
     if axes > AXES_MAX {
@@ -226,35 +245,34 @@ fn lattice(cursor: &mut Cursor<'_>, marks: &Marks<'_>, packed: bool) -> Result<K
     if !(step.is_finite() && step > 0.0) {
         return Err(FormatError::Code { what: "step of deltas" });
     }
+    let lattice = Lattice { unit, step };
+    let decade = lattice.decade().ok_or(FormatError::Code { what: "step of deltas" })?;
+    let predictor = Predictor::new(axes, decade, marks);
     let q = if packed {
         // A residual of two integers of 2^53 takes at most 9 bytes.
         let most = (marks.at.len() as u64).saturating_mul(9);
         let len = usize::try_from(cursor.varint_max("bytes of deltas", most)?).map_err(|_| damaged.clone())?;
         let raw = bzip::decode(cursor.block(WHAT)?, len, WHAT)?;
-        unpack(&raw, axes, marks)?
+        unpack(&raw, predictor, marks)?
     } else {
         let mut io = Decoder::new(cursor.block(WHAT)?);
-        let q = code(&mut io, axes, marks, |_| 0).ok_or(damaged)?;
+        let q = code(&mut io, predictor, marks, |_| 0).ok_or(damaged)?;
         io.finish(WHAT)?;
         q
     };
-    Ok(Kind::Lattice(Lattice { unit, step }, q))
+    Ok(Kind::Lattice(lattice, q))
 }
 
-fn unpack(raw: &[u8], axes: u8, marks: &Marks<'_>) -> Result<Vec<i64>, FormatError> {
+fn unpack(raw: &[u8], mut predictor: Predictor, marks: &Marks<'_>) -> Result<Vec<i64>, FormatError> {
     let damaged = FormatError::Code { what: WHAT };
     let mut raw = Cursor::new(raw);
-    let predictor = Predictor::new(axes, marks);
-    let mut all = vec![0i64; marks.points.exponents.len()];
     let mut q = Vec::with_capacity(marks.at.len());
     for i in marks.at {
         let residual = unzigzag(raw.varint(WHAT)?);
-        let found = residual.checked_add(predictor.of(&all, *i)).filter(|q| q.unsigned_abs() <= MAGNITUDE_MAX);
+        let found = residual.checked_add(predictor.of(*i)).filter(|q| q.unsigned_abs() <= MAGNITUDE_MAX);
         let found = found.ok_or(damaged.clone())?;
         q.push(found);
-        if let Some(slot) = all.get_mut(*i) {
-            *slot = found;
-        }
+        predictor.set(*i, found);
     }
     raw.finish(WHAT)?;
     Ok(q)
@@ -305,60 +323,92 @@ fn read_patches(mut cursor: Cursor<'_>, count: usize, single: bool) -> Result<Ve
     })
 }
 
-/// Lorenzo prediction over the last `axes` wide axes; points without a delta count as 0.
-#[derive(Debug, Clone, Copy)]
+/// Lorenzo prediction over the last `axes` wide axes. Each point stands at `decade` times its exponent plus its
+/// integer; points without a delta have the integer 0, and points without an exponent that of the point before.
+#[derive(Debug, Clone)]
 struct Predictor {
     axes: u8,
     around: Neighbors,
+    /// What each point stands at with the integer 0; empty if that is 0.
+    bases: Vec<i64>,
+    /// What each point stands at.
+    levels: Vec<i64>,
 }
 
 impl Predictor {
-    fn new(axes: u8, marks: &Marks<'_>) -> Self {
-        Predictor { axes, around: Neighbors::new(marks.points.dims) }
+    fn new(axes: u8, decade: i64, marks: &Marks<'_>) -> Self {
+        let around = Neighbors::new(marks.points.dims);
+        if decade == 0 {
+            return Predictor { axes, around, bases: Vec::new(), levels: vec![0; marks.points.exponents.len()] };
+        }
+        let mut last = 0i64;
+        let mut base = |e: &i16| {
+            if is_exponent(*e) {
+                last = decade.saturating_mul(i64::from(*e));
+            }
+            last
+        };
+        let bases: Vec<i64> = marks.points.exponents.iter().map(&mut base).collect();
+        Predictor { axes, around, levels: bases.clone(), bases }
     }
 
-    /// `all` holds integers of at most 2^53, so seven of them add up in an i64.
     #[inline(always)]
-    #[allow(clippy::arithmetic_side_effects, reason = "seven integers of at most 2^53")]
-    fn of(self, all: &[i64], i: usize) -> i64 {
-        let at = |p| self.around.at(all, i, p, 0);
+    fn base(&self, i: usize) -> i64 {
+        self.bases.get(i).copied().unwrap_or(0)
+    }
+
+    /// What the integer of point `i` is expected to be.
+    #[inline(always)]
+    #[allow(clippy::arithmetic_side_effects, reason = "eight terms of at most 2^53 + 330 * 2^40")]
+    fn of(&self, i: usize) -> i64 {
+        let at = |p| self.around.at(&self.levels, i, p, 0);
         match self.axes {
             0 => 0,
-            1 => at(Place::West),
-            2 => at(Place::West) + at(Place::North) - at(Place::NorthWest),
+            1 => at(Place::West) - self.base(i),
+            2 => at(Place::West) + at(Place::North) - at(Place::NorthWest) - self.base(i),
             _ => {
                 at(Place::West) + at(Place::North) + at(Place::Below)
                     - at(Place::NorthWest)
                     - at(Place::BelowWest)
                     - at(Place::BelowNorth)
                     + at(Place::BelowNorthWest)
+                    - self.base(i)
             }
+        }
+    }
+
+    /// Notes the integer of point `i`.
+    #[inline(always)]
+    fn set(&mut self, i: usize, q: i64) {
+        let level = q.saturating_add(self.base(i));
+        if let Some(slot) = self.levels.get_mut(i) {
+            *slot = level;
         }
     }
 }
 
 /// Calls `each` with the residual of every integer. `None` if one is beyond what can be coded.
-fn residuals(axes: u8, marks: &Marks<'_>, q: &[i64], mut each: impl FnMut(i64)) -> Option<()> {
-    let predictor = Predictor::new(axes, marks);
-    let mut all = vec![0i64; marks.points.exponents.len()];
+fn residuals(mut predictor: Predictor, marks: &Marks<'_>, q: &[i64], mut each: impl FnMut(i64)) -> Option<()> {
     for (i, q) in marks.at.iter().zip(q) {
-        let residual = q.checked_sub(predictor.of(&all, *i))?;
+        let residual = q.checked_sub(predictor.of(*i))?;
         if residual.unsigned_abs() > MAGNITUDE_MAX {
             return None;
         }
         each(residual);
-        *all.get_mut(*i)? = *q;
+        predictor.set(*i, *q);
     }
     Some(())
 }
 
 /// Codes the integers of all marked points and returns them. `None` if one is beyond 2^53.
-fn code<B: BitCoder>(io: &mut B, axes: u8, marks: &Marks<'_>, given: impl Fn(usize) -> i64) -> Option<Vec<i64>> {
+fn code<B: BitCoder>(
+    io: &mut B,
+    mut predictor: Predictor,
+    marks: &Marks<'_>,
+    given: impl Fn(usize) -> i64,
+) -> Option<Vec<i64>> {
     use Place::{Below, North, West};
-    let predictor = Predictor::new(axes, marks);
-    let n = marks.points.exponents.len();
-    let mut all = vec![0i64; n];
-    let mut left = vec![0i64; n];
+    let mut left = vec![0i64; marks.points.exponents.len()];
     let mut model = Integers::new([CLASSES * SIGNS, PAIR * PAIR, PHASES]);
     let mut q = Vec::with_capacity(marks.at.len());
     let mut last = [0u64; 2];
@@ -371,12 +421,12 @@ fn code<B: BitCoder>(io: &mut B, axes: u8, marks: &Marks<'_>, given: impl Fn(usi
             bit_length(last[0], PAIR - 1).saturating_mul(PAIR).saturating_add(bit_length(last[1], PAIR - 1)),
             marks.points.phase(*i) & (PHASES - 1),
         ];
-        let predicted = predictor.of(&all, *i);
+        let predicted = predictor.of(*i);
         let residual = model.code(io, given(ordinal).checked_sub(predicted)?, contexts)?;
         let found = residual.checked_add(predicted).filter(|q| q.unsigned_abs() <= MAGNITUDE_MAX)?;
         last = [residual.unsigned_abs(), last[0]];
         *left.get_mut(*i)? = residual;
-        *all.get_mut(*i)? = found;
+        predictor.set(*i, found);
         q.push(found);
     }
     Some(q)

@@ -220,17 +220,17 @@ fn code_runs<B: BitCoder>(
     let mut codes = Integers::new([32, 16, 1]);
     let mut lengths = Integers::new([32, 64, 1]);
     let mut rules = Rules::new(ordinary);
-    let (mut code_before, mut len_before) = ([0usize; 2], [0usize; 2]);
+    let (mut code_before, mut len_before) = (0usize, [0usize; 2]);
     while let Some((exponent, len)) = next() {
         let wanted = code_of(exponent, rules.last).cast_signed();
-        let code = codes.code(io, wanted, [code_before[0], len_before[0].min(15), 0]).ok_or(damaged.clone())?;
+        let code = codes.code(io, wanted, [code_before, len_before[0], 0]).ok_or(damaged.clone())?;
         let code = u64::try_from(code).ok().filter(|c| *c <= CODE_MAX).ok_or(damaged.clone())?;
         let class = usize::try_from(code.min(31)).unwrap_or(31);
         let wanted = len.saturating_sub(1).cast_signed();
-        let around = len_before[0].saturating_mul(8).saturating_add(len_before[1].min(7)).min(63);
+        let around = len_before[0].saturating_mul(8).saturating_add(len_before[1]);
         let len = lengths.code(io, wanted, [class, around, 0]).ok_or(damaged.clone())?;
         let len = u64::try_from(len).map_err(|_| damaged.clone())?;
-        code_before = [class, code_before[0]];
+        code_before = class;
         len_before = [bit_length(len, 7), len_before[0]];
         let (exponent, len) = rules.accept(code, len)?;
         done(exponent, len);

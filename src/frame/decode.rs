@@ -87,8 +87,8 @@ fn decode_ordinary<T: Element>(
                 return Err(FormatError::Code { what: "domain of an exact frame" }.into());
             }
             let mut q = vec![0u64; out.len()];
-            exact::decode(bytes, grid, T::DATA_TYPE, &mut q)?;
-            fill(out, grid, |i| T::from_bits64(q.get(i).copied().unwrap_or_default()));
+            exact::decode(bytes, grid, &mut q)?;
+            fill(out, grid, |i| T::from_image(q.get(i).copied().unwrap_or_default()));
         }
         (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => fast::decode(bytes, grid, out)?,
         (method, Payload::One(bytes)) => {

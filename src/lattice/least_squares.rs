@@ -147,8 +147,8 @@ mod tests {
     fn learns_a_linear_rule() {
         let mut ls = LeastSquares::new(4, 1.001, 8);
         for i in 0..500u32 {
-            let f = |m: u32| f64::from(i.wrapping_mul(m) % 101);
-            let inputs = [f(7919), f(104_729), f(1_299_709), f(15_485_863)];
+            let f = |m: u32| f64::from((i * i + m * i) % 101);
+            let inputs = [f(1), f(7), f(20), f(33)];
             ls.learn(&inputs, 0.5 * inputs[0] - 2.0 * inputs[2], 1.0);
         }
         let p = ls.predict(&[1.0, 10.0, 100.0, 1000.0]);

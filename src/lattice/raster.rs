@@ -59,12 +59,36 @@ pub(crate) fn encode(
         }
     };
     let phase = if options.snapped { raster_plan::phase(filled, step) } else { 0 };
+    let out = write(filled, grid, Lattice { step, phase }, options, recon)?;
+    let within = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
+    recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x)).then_some(out)
+}
+
+/// Codes the ordinary points of `values`, all whole numbers below 2^53 in magnitude, without loss.
+pub(super) fn encode_whole(values: &[f64], grid: &Grid) -> Option<Vec<u8>> {
+    let options = Options { snapped: true, ..Options::default() };
+    let mut recon = vec![0.0; values.len()];
+    let out = write(values, grid, Lattice { step: 1.0, phase: 0 }, &options, &mut recon)?;
+    recon.iter().zip(values).enumerate().all(|(i, (r, x))| r == x || !grid.is_ordinary(i)).then_some(out)
+}
+
+/// Where the points of the lattice lie.
+#[derive(Debug, Clone, Copy)]
+struct Lattice {
+    /// Distance between them; only its upper four bytes may differ from zero.
+    step: f64,
+    /// How far they lie above multiples of the step, in sixteenths of a step.
+    phase: u8,
+}
+
+fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon: &mut [f64]) -> Option<Vec<u8>> {
+    let Lattice { step, phase } = lattice;
     let shift = f64::from(phase) / 16.0;
-    let base = (filled.first().copied().unwrap_or(0.0) / step - shift).round_ties_even();
+    let base = (values.first().copied().unwrap_or(0.0) / step - shift).round_ties_even();
     if !(base.abs() < INDEX_MAX) {
         return None;
     }
-    let wanted: Vec<f64> = filled.iter().map(|x| x / step - shift - base).collect();
+    let wanted: Vec<f64> = values.iter().map(|x| x / step - shift - base).collect();
     let inner = if options.inner.is_empty() {
         raster_plan::inner(&wanted, grid, options.snapped)
     } else {
@@ -89,10 +113,6 @@ pub(crate) fn encode(
     run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
     drop(wanted);
     finish(recon, 0.0, base + shift, step);
-    let within = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
-    if !recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x)) {
-        return None;
-    }
     out.extend(coder.finish());
     Some(out)
 }
@@ -165,5 +185,90 @@ fn shape_of(grid: &Grid, inner: &[usize]) -> Shape {
 fn finish(v: &mut [f64], origin: f64, base: f64, step: f64) {
     for x in v {
         *x = origin + (base + *x) * step;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(values: &[f64], grid: &Grid, tolerance: f64, options: &Options) -> Option<usize> {
+        let mut recon = vec![0.0; values.len()];
+        let bytes = encode(values, grid, tolerance, options, &mut recon)?;
+        let mut out = vec![7.0; values.len()];
+        assert_eq!(decode(&bytes, grid, &mut out), Ok(()));
+        for i in 0..values.len() {
+            if grid.is_ordinary(i) {
+                assert_eq!(out[i].to_bits(), recon[i].to_bits(), "{i}");
+                assert!((out[i] - values[i]).abs() <= tolerance, "{i}");
+            }
+        }
+        Some(bytes.len())
+    }
+
+    #[test]
+    fn smooth_and_repeated_fields_cost_little() {
+        let f = |i: usize| ((i % 40) as f64 * 0.2).sin() * ((i / 40) as f64 * 0.1).cos();
+        let values: Vec<f64> = (0..1600).map(f).collect();
+        for snapped in [false, true] {
+            let options = Options { snapped, ..Options::default() };
+            let plane = Grid { dims: &[40, 40], ordinary: None };
+            assert!(round_trip(&values, &plane, 1e-3, &options).is_some_and(|n| n < 700));
+            let line = Grid { dims: &[1600], ordinary: None };
+            assert!(round_trip(&values, &line, 1e-3, &options).is_some_and(|n| n < 700));
+        }
+    }
+
+    #[test]
+    fn empty_and_single_points_round_trip() {
+        for dims in [&[0usize][..], &[1], &[1, 1, 1]] {
+            let grid = Grid { dims, ordinary: None };
+            let values = vec![3.7; grid.len()];
+            assert!(round_trip(&values, &grid, 0.1, &Options::default()).is_some_and(|n| n < 10));
+        }
+    }
+
+    #[test]
+    fn values_too_large_for_the_tolerance_do_not_suit() {
+        let grid = Grid { dims: &[2], ordinary: None };
+        assert_eq!(round_trip(&[0.0, 1e30], &grid, 1e-3, &Options::default()), None);
+        assert_eq!(round_trip(&[1e30, 0.0], &grid, 1e-3, &Options::default()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_round_trip(
+            dims in prop::collection::vec(1usize..5, 1..7),
+            seed in prop::collection::vec(-1000.0f64..1000.0, 1..30),
+            tolerance in 0.001f64..100.0,
+            snapped in any::<bool>(),
+            mask in prop::collection::vec(any::<bool>(), 1..9),
+        ) {
+            let n: usize = dims.iter().product();
+            let values: Vec<f64> = seed.iter().cycle().take(n).copied().collect();
+            let ordinary: Vec<bool> = mask.iter().cycle().take(n).copied().collect();
+            let options = Options { snapped, ..Options::default() };
+            for ordinary in [None, Some(ordinary.as_slice())] {
+                let grid = Grid { dims: &dims, ordinary };
+                prop_assert!(round_trip(&values, &grid, tolerance, &options).is_some());
+            }
+        }
+
+        #[test]
+        fn any_bytes_end(
+            dims in prop::collection::vec(1usize..5, 1..7),
+            flags in 0u8..32,
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let n: usize = dims.iter().product();
+            let mut out = vec![0.0; n];
+            let mut stream = vec![flags];
+            stream.extend(&bytes);
+            let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
+            let mut stream = vec![flags & 1, 0, 0, 0xf0, 0x3f, 0];
+            stream.extend(&bytes);
+            let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
+        }
     }
 }

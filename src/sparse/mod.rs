@@ -332,32 +332,45 @@ impl<'a> Frame<'a> {
         if count == 0 { 0.0 } else { (sum / count as f64) as f32 }
     }
 
-    /// Whether point `i` is inside its bound, for all predictions within the guard of `predicted`, when `delta` of
-    /// the prediction is added.
-    fn lands(&self, i: usize, predicted: f64, delta: &dyn Fn(f64) -> f64) -> bool {
+    /// Whether point `i` is inside its bound, for all predictions within the guard of `predicted`, with the normalized
+    /// value that `corrected` makes of the prediction; that never falls when the prediction grows.
+    fn lands(&self, i: usize, predicted: f64, corrected: &dyn Fn(f64) -> f64) -> bool {
         let Some(exponent) = self.exponents.get(i) else { return false };
         let inside = |p: f64| {
-            let v = self.precision.round(normalize::invert(p + delta(p), *exponent));
+            let v = self.precision.round(normalize::invert(corrected(p), *exponent));
             v.is_finite() && (self.ok)(i, v)
         };
-        if self.guard == 0.0 {
-            return inside(predicted);
-        }
-        let (low, high) = (predicted - self.guard, predicted + self.guard);
-        // Deltas are linear in the prediction but for kinks where its magnitude leaves 0.01..=0.1.
-        let kinks = [-normalize::END, -normalize::LEAST, 0.0, normalize::LEAST, normalize::END];
-        inside(low) && inside(high) && inside(predicted) && kinks.iter().all(|k| !(low < *k && *k < high) || inside(*k))
+        inside(predicted) && (self.guard == 0.0 || inside(predicted - self.guard) && inside(predicted + self.guard))
     }
 
     /// Bitmap and deltas for these predictions.
     fn correct(&self, dims: &[usize], phases: &[u16], predicted: &[f32]) -> (Vec<u8>, Vec<u8>) {
-        let marked = self.missed(predicted);
+        let missed = self.missed(predicted);
+        let count = missed.iter().filter(|m| **m).count();
+        let total = self.exponents.iter().filter(|e| is_exponent(**e)).count();
+        // Where many points miss, it may be cheaper to tell by the deltas alone which do not.
+        let dense = || self.correct_marked(dims, phases, predicted, &vec![true; missed.len()]);
+        if count >= total.saturating_sub(total / 16) {
+            return dense();
+        }
+        let sparse = self.correct_marked(dims, phases, predicted, &missed);
+        if count < total / 4 {
+            return sparse;
+        }
+        let dense = dense();
+        let len = |s: &(Vec<u8>, Vec<u8>)| s.0.len().saturating_add(s.1.len());
+        if len(&dense) < len(&sparse) { dense } else { sparse }
+    }
+
+    /// Bitmap and deltas where these points are marked; those without an exponent do not count.
+    fn correct_marked(&self, dims: &[usize], phases: &[u16], predicted: &[f32], marked: &[bool]) -> (Vec<u8>, Vec<u8>) {
         let points = Points { dims, exponents: &self.exponents, phases };
-        let at: Vec<usize> = marked.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i).collect();
+        let marks = marked.iter().zip(&self.exponents).enumerate();
+        let at: Vec<usize> = marks.filter(|(_, (m, e))| **m && is_exponent(**e)).map(|(i, _)| i).collect();
         let pick = |all: &[f64]| at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
         let predicted: Vec<f64> = at.iter().filter_map(|i| predicted.get(*i).copied().map(f64::from)).collect();
-        let lands = |ordinal: usize, delta: &dyn Fn(f64) -> f64| match (at.get(ordinal), predicted.get(ordinal)) {
-            (Some(i), Some(p)) => self.lands(*i, *p, delta),
+        let lands = |ordinal: usize, corrected: &dyn Fn(f64) -> f64| match (at.get(ordinal), predicted.get(ordinal)) {
+            (Some(i), Some(p)) => self.lands(*i, *p, corrected),
             _ => false,
         };
         let wanted = Wanted {
@@ -367,12 +380,12 @@ impl<'a> Frame<'a> {
             lands: &lands,
             single: self.precision == Precision::F32,
         };
-        (bitmap::encode(&marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
+        (bitmap::encode(marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
     }
 
     /// Which points with an exponent the prediction alone does not bring inside their bound.
     fn missed(&self, predicted: &[f32]) -> Vec<bool> {
         let points = self.exponents.iter().zip(predicted).enumerate();
-        points.map(|(i, (e, p))| is_exponent(*e) && !self.lands(i, f64::from(*p), &|_| 0.0)).collect()
+        points.map(|(i, (e, p))| is_exponent(*e) && !self.lands(i, f64::from(*p), &|p| p)).collect()
     }
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::Decoder;
 
 /// Points on which precisions are compared.
-const SAMPLE_POINTS: usize = 1 << 15;
+const SAMPLE_POINTS: usize = 1 << 13;
 
 /// Bits tried for latents, coarse to fine; neighbors of the best follow.
 const BITS: [u32; 4] = [4, 7, 10, 14];
@@ -82,7 +82,8 @@ fn choose(
         decoder.decode(&some, &mut decoded)?;
         let predicted: Vec<f32> =
             real.iter().filter_map(|r| decoded.get(*r)).map(|v| if v.is_finite() { *v } else { 0.0 }).collect();
-        let (bitmap, deltas) = part.correct(&[at.len()], &part_phases, &predicted);
+        let missed = part.missed(&predicted);
+        let (bitmap, deltas) = part.correct_marked(&[at.len()], &part_phases, &predicted, &missed);
         Ok(bytes.len() as f64 + scale * bitmap.len().saturating_add(deltas.len()) as f64)
     };
 

@@ -188,7 +188,7 @@ fn extremes_meet_every_bound() {
     ];
     let means = Means { shape: vec![4], latent_len: 1, scale: None };
     for models in [None, Some((&means as &dyn Encoder, &means as &dyn Decoder)), Some((&Broken, &Broken))] {
-        for bound in [0.5, 1e-3, 1e-6, 1e-12, 1e-16, 0.0] {
+        for bound in [0.5, 1e-6, 1e-12, 0.0] {
             round_trip(&values, &[17], Precision::F64, Bound::PointWise(bound), models);
             round_trip(&values, &[17], Precision::F64, Bound::Absolute(bound), models);
             let single: Vec<f64> = values.iter().map(|v| f64::from(*v as f32)).collect();
@@ -262,6 +262,30 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(encode(&target(&four), None, None, &guard), Err(Error::Argument(_))));
 }
 
+fn decoded(sections: [&[u8]; 4], dims: &[usize], precision: Precision) -> Vec<f64> {
+    let [exponents, latents, bitmap, deltas] = sections;
+    let mut out = vec![0.0; dims.iter().product()];
+    let sections = Sections { exponents, latents, bitmap, deltas };
+    decode(&sections, &Grid { dims, ordinary: None }, precision, None, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn the_examples_of_spec_7_6_decode_to_their_values() {
+    let half: [&[u8]; 4] =
+        [&[0, 6, 1, 0, 0, 2, 0], &[0x0e, 0x74, 0x5a, 0xbb], &[4], &[1, 0xd4, 0x22, 0xf9, 0x25, 0xb1, 0xa8, 0]];
+    let values = [1.000_284_822_657_704_4, 1.999_735_506_251_454_4, 0.0, -3.998_494_474_217_295_6];
+    assert_eq!(decoded(half, &[4], Precision::F64), values);
+
+    let deltas = [3, 0, 2, 0x88, 0x82, 7, 0x53, 0x9d, 0x5f, 0x50, 0x3f, 4, 0x90, 0x28, 0xc2, 0x45, 0];
+    let lattice: [&[u8]; 4] = [&[0, 6, 11], &[0xf6, 0x28, 0x5c, 0x3d], &[2, 0x35], &deltas];
+    let values: [f32; 12] = [
+        4.9752564, 5.275064, 5.474936, 5.275064, 5.0751925, 5.375, 5.574872, 5.375, 5.1751285, 5.474936, 5.6748075,
+        5.474936,
+    ];
+    assert_eq!(decoded(lattice, &[3, 4], Precision::F32), values.map(f64::from));
+}
+
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         4 => 1.0f64..2.0,
@@ -281,7 +305,7 @@ fn any_bound() -> impl Strategy<Value = Bound> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_bound_is_met(

@@ -31,6 +31,8 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     let attributes = attributes_of(&args.attr)?;
 
+    let bounds = args.bounds.as_ref().map(|p| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>());
+    let bounds = bounds.transpose()?;
     let here = Failure::at(&args.output);
     let mut writer = Writer::create(&args.output).map_err(&here)?;
     let model = match args.model.as_str() {
@@ -45,19 +47,18 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
             bar.set_length(all);
             bar.set_position(done);
         };
-        let mut options = ArrayOptions::default();
-        options.bound = bound;
-        options.preset = match args.preset {
-            PresetName::Fast => Preset::Fast,
-            PresetName::Balanced => Preset::Balanced,
-            PresetName::Small => Preset::Small,
+        let options = ArrayOptions {
+            bound,
+            bounds: bounds.as_deref(),
+            preset: args.preset.into(),
+            fill: args.fill,
+            dim_names: args.dims.clone(),
+            attributes: String::new(),
+            frame_shape: args.frame.as_ref().map(|f| f.0.clone()),
+            model,
+            threads: args.threads,
+            progress: Some(&show),
         };
-        options.fill = args.fill;
-        options.dim_names.clone_from(&args.dims);
-        options.frame_shape = args.frame.as_ref().map(|f| f.0.clone());
-        options.model = model;
-        options.threads = args.threads;
-        options.progress = Some(&show);
         let report = match input.dtype {
             Dtype::F32 => add::<f32>(&mut writer, &name, input, &options)?,
             Dtype::F64 => add::<f64>(&mut writer, &name, input, &options)?,
@@ -96,6 +97,7 @@ fn bound_of(args: &Compress) -> Bound {
         args.rmse.map(Bound::Rmse),
         args.psnr.map(Bound::Psnr),
         args.ratio.map(Bound::Ratio),
+        args.bounds.as_ref().map(|_| Bound::ByPoint),
     ];
     kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
 }
@@ -206,7 +208,7 @@ fn summarize(
         "sections": sections,
         "seconds": seconds,
         "threads": if args.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { args.threads },
-        "preset": args.preset.name(),
+        "preset": Preset::from(args.preset).name(),
         "arrays": all,
     });
     if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
@@ -215,12 +217,12 @@ fn summarize(
     Ok(report)
 }
 
-impl PresetName {
-    fn name(self) -> &'static str {
-        match self {
-            PresetName::Fast => "fast",
-            PresetName::Balanced => "balanced",
-            PresetName::Small => "small",
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Preset {
+        match name {
+            PresetName::Fast => Preset::Fast,
+            PresetName::Balanced => Preset::Balanced,
+            PresetName::Small => Preset::Small,
         }
     }
 }

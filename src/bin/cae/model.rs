@@ -33,6 +33,8 @@ fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
         "operations_per_block": r.operations,
         "operations_per_output": per_value,
         "latent_range": r.latent_range,
+        "exact": r.exact,
+        "inexact": r.inexact.as_ref().map(|(node, reason)| json!({"node": node, "reason": reason})),
     });
     if as_json {
         println!("{report}");
@@ -42,6 +44,10 @@ fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     println!("  from {:?} of shape {:?} to {:?} of shape {:?}", r.input, r.input_shape, r.output, r.output_shape);
     println!("  {} nodes ({}), {} parameters", r.nodes, r.operators.join(", "), r.parameters);
     println!("  {} multiply-adds for a block, {per_value:.0} for each of its outputs", r.operations);
+    match &r.inexact {
+        None => println!("  exact: every engine gives the same bits"),
+        Some((node, reason)) => println!("  not exact: at {node:?}, {reason}"),
+    }
     Ok(())
 }
 

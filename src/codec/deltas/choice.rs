@@ -1,14 +1,15 @@
 //! The writer's side of deltas: measures what a delta may miss by, and takes the smallest form.
 
 use super::{
-    AXES_MAX, Lattice, Marks, PATCHES_ONLY, Unit, put_halves, put_lattice, put_lattice_packed, put_patches, residuals,
+    AXES_MAX, Lattice, Marks, PATCHES_ONLY, Predictor, Unit, compand, put_halves, put_lattice, put_lattice_packed,
+    put_patches, residuals,
 };
 use crate::codec::integers::MAGNITUDE_MAX;
-use crate::normalize::{END, LEAST, invert};
+use crate::normalize::invert;
 use half::f16;
 
-/// Whether the marked point of this number is inside its bound with a stored delta, given as a function of the
-/// prediction.
+/// Whether the marked point of this number is inside its bound with a normalized value, given as a function of the
+/// prediction that never falls when that grows.
 pub(crate) type Lands<'a> = dyn Fn(usize, &dyn Fn(f64) -> f64) -> bool + 'a;
 
 /// What the marked points, in flat order, need.
@@ -57,7 +58,7 @@ fn try_halves(wanted: &Wanted<'_>) -> Option<Vec<u8>> {
     let halves: Vec<f16> = points
         .map(|(ordinal, ((y, p), value))| {
             let half = f16::from_f64(y - p);
-            if half.is_finite() && (wanted.lands)(ordinal, &|_| half.to_f64()) {
+            if half.is_finite() && (wanted.lands)(ordinal, &|p| p + half.to_f64()) {
                 half
             } else {
                 patches.push((ordinal, *value));
@@ -96,7 +97,7 @@ fn wanted_delta(wanted: &Wanted<'_>, ordinal: usize) -> f64 {
 fn unit_at(unit: Unit, marks: &Marks<'_>, wanted: &Wanted<'_>, ordinal: usize) -> f64 {
     match unit {
         Unit::One => 1.0,
-        Unit::Prediction => wanted.predicted.get(ordinal).map_or(LEAST, |p| p.abs().clamp(LEAST, END)),
+        Unit::Companded | Unit::Carried => compand::slope(wanted.normalized.get(ordinal).copied().unwrap_or(0.0)),
         Unit::Value => invert(1.0, exponent_at(marks, ordinal).saturating_neg()),
     }
 }
@@ -112,8 +113,9 @@ fn tolerances(marks: &Marks<'_>, wanted: &Wanted<'_>) -> Vec<Tolerance> {
             let shift = s.wrapping_mul(2_654_435_761).checked_rem(part).unwrap_or(0);
             let ordinal = s.saturating_mul(part).saturating_add(shift).min(count.saturating_sub(1));
             let delta = wanted_delta(wanted, ordinal);
-            let lands =
-                |miss: f64| (wanted.lands)(ordinal, &|_| delta + miss) && (wanted.lands)(ordinal, &|_| delta - miss);
+            let lands = |miss: f64| {
+                (wanted.lands)(ordinal, &|p| p + delta + miss) && (wanted.lands)(ordinal, &|p| p + delta - miss)
+            };
             let (mut low, mut high) = (1e-18, 4.0);
             if !lands(low) {
                 return Tolerance { ordinal, miss: 0.0 };
@@ -135,7 +137,7 @@ fn tolerances(marks: &Marks<'_>, wanted: &Wanted<'_>) -> Vec<Tolerance> {
 fn lattices(marks: &Marks<'_>, wanted: &Wanted<'_>) -> Vec<Lattice> {
     let sample = tolerances(marks, wanted);
     let mut found: Vec<(f64, Lattice)> = Vec::new();
-    for unit in [Unit::One, Unit::Prediction, Unit::Value] {
+    for unit in [Unit::One, Unit::Companded, Unit::Value] {
         let mut misses: Vec<f64> = sample
             .iter()
             .filter(|t| t.miss > 0.0)
@@ -157,7 +159,7 @@ fn lattices(marks: &Marks<'_>, wanted: &Wanted<'_>) -> Vec<Lattice> {
     found.dedup_by(|a, b| a.1 == b.1);
     let least = found.first().map_or(0.0, |f| f.0);
     // A runner-up of another unit may be coded better than the estimate says.
-    found.into_iter().take(2).filter(|f| f.0 <= least * 1.1).map(|f| f.1).collect()
+    found.into_iter().take(2).filter(|f| f.0 <= least * 1.03).map(|f| f.1).collect()
 }
 
 /// Bits that the sample would take, roughly: magnitudes, a sign, and a patch for each point that misses.
@@ -175,7 +177,12 @@ fn estimate(lattice: Lattice, sample: &[Tolerance], marks: &Marks<'_>, wanted: &
 /// The integer nearest to the wanted delta that lands inside the bound.
 fn nearest(lattice: Lattice, ordinal: usize, marks: &Marks<'_>, wanted: &Wanted<'_>) -> Option<i64> {
     let exponent = exponent_at(marks, ordinal);
-    let exact = wanted_delta(wanted, ordinal) / (unit_at(lattice.unit, marks, wanted, ordinal) * lattice.step);
+    let exact = match (lattice.unit, wanted.normalized.get(ordinal), wanted.predicted.get(ordinal)) {
+        (Unit::Companded | Unit::Carried, Some(y), Some(p)) => {
+            (compand::compress(*y) - compand::compress(*p)) / lattice.step
+        }
+        _ => wanted_delta(wanted, ordinal) / (unit_at(lattice.unit, marks, wanted, ordinal) * lattice.step),
+    };
     // Well inside 2^53, so that predictions of integers stay inside it too.
     if exact.is_nan() || exact.abs() > (MAGNITUDE_MAX / 16) as f64 {
         return None;
@@ -183,7 +190,7 @@ fn nearest(lattice: Lattice, ordinal: usize, marks: &Marks<'_>, wanted: &Wanted<
     #[allow(clippy::cast_possible_truncation, reason = "below 2^53")]
     let q = exact.round() as i64;
     let other = if (q as f64) < exact { q.saturating_add(1) } else { q.saturating_sub(1) };
-    [q, other].into_iter().find(|q| (wanted.lands)(ordinal, &|predicted| lattice.delta(*q, predicted, exponent)))
+    [q, other].into_iter().find(|q| (wanted.lands)(ordinal, &|predicted| lattice.normalized(*q, predicted, exponent)))
 }
 
 /// The integers of all marked points, and the points that none lands for; those have 0.
@@ -211,29 +218,40 @@ fn lattice_form(
     marks: &Marks<'_>,
     wanted: &Wanted<'_>,
 ) -> Option<Vec<u8>> {
-    let cost = |axes: &u8| {
+    let cost = |lattice: Lattice, axes: u8| {
         let mut bits = 0.0;
         let each = |r: i64| bits += (1.0 + 2.0 * r.unsigned_abs() as f64).log2();
-        residuals(*axes, marks, q, each).map_or(f64::INFINITY, |()| bits)
+        let predictor = Predictor::new(axes, lattice.decade()?, marks);
+        residuals(predictor, marks, q, each).map(|()| bits)
     };
+    let plain = lattice;
+    let carried = (lattice.unit == Unit::Companded).then_some(Lattice { unit: Unit::Carried, ..lattice });
     let wide = marks.points.dims.iter().filter(|d| **d > 1).count();
-    let axes = (0..=AXES_MAX)
-        .filter(|a| usize::from(*a) <= wide.max(1))
-        .map(|a| (cost(&a), a))
-        .min_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or(0, |(_, a)| a);
+    let (_, lattice, axes) = [Some(lattice), carried]
+        .into_iter()
+        .flatten()
+        .flat_map(|l| (0..=AXES_MAX).map(move |a| (l, a)))
+        .filter(|(_, a)| usize::from(*a) <= wide.max(1))
+        .filter_map(|(l, a)| cost(l, a).map(|bits| (bits, l, a)))
+        .min_by(|a, b| a.0.total_cmp(&b.0))?;
     let head = marks.at.len().min(SAMPLE);
     let start = Marks { at: marks.at.get(..head).unwrap_or_default(), ..*marks };
-    let put = |put: Put, q: &[i64], marks: &Marks<'_>| {
+    let sample = q.get(..head).unwrap_or_default();
+    let put = |put: Put, lattice: Lattice, axes: u8, q: &[i64], marks: &Marks<'_>| {
         let mut form = Vec::new();
         put(&mut form, lattice, axes, q, marks).map(|()| form)
     };
-    let coded = put(put_lattice, q, marks);
-    // bzip2 finds what repeats, which mostly shows at the start already.
-    let sample = q.get(..head).unwrap_or_default();
-    let lens = [put_lattice, put_lattice_packed].map(|form| put(form, sample, &start).map_or(usize::MAX, |f| f.len()));
-    let packed = if lens[1] <= lens[0].saturating_mul(2) { put(put_lattice_packed, q, marks) } else { None };
-    [coded, packed].into_iter().flatten().min_by_key(Vec::len).map(|mut form| {
+    let len = |form: Option<Vec<u8>>| form.map_or(usize::MAX, |f| f.len());
+    let limit = len(put(put_lattice, lattice, axes, sample, &start)).saturating_mul(2);
+    let mut best = put(put_lattice, lattice, axes, q, marks);
+    // bzip2 finds what repeats, with prediction or without; it mostly shows at the start already.
+    for (lattice, axes) in [(lattice, axes), (plain, 0)] {
+        if len(put(put_lattice_packed, lattice, axes, sample, &start)) <= limit {
+            let form = put(put_lattice_packed, lattice, axes, q, marks);
+            best = best.into_iter().chain(form).min_by_key(Vec::len);
+        }
+    }
+    best.map(|mut form| {
         put_patches(&mut form, patches, wanted.single);
         form
     })
