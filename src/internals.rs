@@ -144,3 +144,47 @@ pub fn fast_decode<T: Sample>(
 ) -> Result<(), FormatError> {
     crate::fast::decode(bytes, &Grid { dims, ordinary }, out)
 }
+
+/// Lone frames (SPEC 6).
+pub mod frame {
+    use crate::frame::{self, Candidate, Kernel, Models};
+    use crate::lattice::multilevel::{Options, Profile};
+    use crate::lattice::raster;
+    use crate::parallel::Threads;
+    use crate::{ArgumentError, Bound, Element, Place, ResolvedBound, Result, sparse};
+
+    /// A frame coded in one way, or `None` if that way does not suit the bound, which is not relative to the range.
+    ///
+    /// # Errors
+    /// If the way is unknown, or the frame misses its bound.
+    pub fn encode<T: Element>(
+        values: &[T],
+        dims: &[usize],
+        bound: Bound,
+        fill: Option<T>,
+        kernel: &str,
+    ) -> Result<Option<Vec<u8>>> {
+        let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+        let kernel = match kernel {
+            "multilevel" => Kernel::Multilevel(Options { profile: Profile::Balanced }),
+            "multilevel small" => Kernel::Multilevel(Options { profile: Profile::Small }),
+            "raster" => raster(false),
+            "raster snapped" => raster(true),
+            "fast" => Kernel::Fast,
+            "exact" => Kernel::Exact,
+            "sparse" => Kernel::Sparse(sparse::Options::default()),
+            other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
+        };
+        let candidates = [Candidate { label: "asked", kernel, hole: false }];
+        let tolerance = ResolvedBound::new(bound.validate()?, 0.0).tolerance;
+        let (models, threads) = (Models::default(), Threads::new(1));
+        let encoded = frame::encode(values, dims, tolerance, fill, &candidates, &models, threads)?;
+        Ok((encoded.chosen == "asked").then_some(encoded.bytes))
+    }
+
+    /// # Errors
+    /// What is wrong with the frame.
+    pub fn decode<T: Element>(bytes: &[u8], dims: &[usize], out: &mut [T]) -> Result<()> {
+        frame::decode(bytes, dims, None, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
+    }
+}

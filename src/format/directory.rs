@@ -8,6 +8,7 @@ use crate::element::DataType;
 use crate::error::{Fault, FormatError, Place, Result};
 use crate::format::header::HEADER_LEN;
 use crate::grid::FrameGrid;
+use std::collections::HashSet;
 
 /// Most dimensions of an array.
 pub(crate) const MAX_DIMS: usize = 8;
@@ -91,6 +92,8 @@ impl Directory {
 
 fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault> {
     let mut d = Directory::default();
+    // Comparing each name with all before it would take hours in a directory of hostile size.
+    let mut names = HashSet::new();
     // Each part takes at least one byte here, so the count is not believed beyond what is there.
     let parts = c.varint_max("part count", c.remaining() as u64)?;
     for _ in 0..parts {
@@ -104,7 +107,7 @@ fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault>
             KIND_MODEL => return Err(FormatError::Code { what: "order of directory parts" }.into()),
             KIND_ARRAY => {
                 let a = ArrayEntry::read_from(c, end, d.models.len())?;
-                if d.arrays.iter().any(|b| b.name == a.name) {
+                if !names.insert(a.name.clone()) {
                     return Err(FormatError::Text { field: "array name" }.into());
                 }
                 d.arrays.push(a);
