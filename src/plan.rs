@@ -1,6 +1,6 @@
 //! The writer's choice among ways to code a frame, by measuring them.
 
-use crate::bound::Tolerance;
+use crate::bound::{Bound, Tolerance};
 use crate::element::DataType;
 use crate::frame::{Candidate, Kernel};
 use crate::lattice::multilevel::{self, Profile};
@@ -38,8 +38,10 @@ pub(crate) const PAPER: &str = "autoencoder";
 const SAMPLES: u64 = 3;
 
 /// Values of a frame, about. Larger frames cost less at their borders; smaller ones give threads and regions more.
-pub(crate) fn frame_values(preset: Preset) -> u64 {
+pub(crate) fn frame_values(preset: Preset, bound: Bound) -> u64 {
     match preset {
+        // A frame keeps the tightest of its bounds: small ones follow the regions of a bound.
+        _ if bound == Bound::ByPoint => 1 << 15,
         Preset::Fast | Preset::Balanced => 1 << 20,
         Preset::Small => 1 << 21,
     }

@@ -134,7 +134,7 @@ impl<const N: usize> Mixer<N> {
         self.set = set;
         let w = &self.weights[set].weights;
         let mut lanes = [0f32; 8];
-        for (x, w) in inputs.chunks_exact(8).zip(w.chunks_exact(8)) {
+        for (x, w) in inputs.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0) {
             for j in 0..8 {
                 lanes[j] += x[j] * w[j];
             }
@@ -152,7 +152,7 @@ impl<const N: usize> Mixer<N> {
         let set = &mut self.weights[self.set];
         let step = err * (self.rate + self.extra * FADE[set.uses as usize & 255]);
         set.uses = (set.uses + 1).min(255);
-        for (x, w) in inputs.chunks_exact(8).zip(set.weights.chunks_exact_mut(8)) {
+        for (x, w) in inputs.as_chunks::<8>().0.iter().zip(set.weights.as_chunks_mut::<8>().0) {
             for j in 0..8 {
                 w[j] += x[j] * step;
             }

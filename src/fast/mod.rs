@@ -30,8 +30,8 @@ pub use crate::element::Element as Sample;
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
 
-/// Values spread over more steps than this do not suit: single precision would not place them well.
-const LARGEST_SPREAD: f64 = 262_144.0;
+/// Values spread over more steps than this do not suit: codes take 16 bits.
+const LARGEST_SPREAD: f64 = 65_000.0;
 
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.

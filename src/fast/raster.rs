@@ -127,7 +127,7 @@ impl Lanes {
 /// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to [`WIDEST`].
 const ROUND: f32 = 12_582_912.0;
 /// Codes beyond this do not suit.
-const WIDEST: f32 = 1_048_576.0;
+const WIDEST: f32 = 32_767.0;
 
 /// What both directions walk through the rows with.
 struct Walk<'a> {

@@ -239,11 +239,12 @@ fn write_bound(b: &ResolvedBound, out: &mut Vec<u8>) {
         Bound::Rmse(_) => 4,
         Bound::Psnr(_) => 5,
         Bound::Ratio(_) => 6,
+        Bound::ByPoint => 7,
     });
     if let Some(v) = b.asked.parameter() {
         out.extend_from_slice(&v.to_le_bytes());
     }
-    if let Bound::Range(_) | Bound::Rmse(_) | Bound::Psnr(_) | Bound::Ratio(_) = b.asked {
+    if let Bound::Range(_) | Bound::Rmse(_) | Bound::Psnr(_) | Bound::Ratio(_) | Bound::ByPoint = b.asked {
         // Zero stands for lossless.
         let e = if let Tolerance::Absolute(e) = b.tolerance { e } else { 0.0 };
         out.extend_from_slice(&e.to_le_bytes());
@@ -265,6 +266,7 @@ fn read_bound(c: &mut Cursor) -> std::result::Result<ResolvedBound, Fault> {
             let make = kinds.get(usize::from(kind).saturating_sub(1)).ok_or(Fault::unknown("bound kind", kind))?;
             make(v)
         }
+        7 => Bound::ByPoint,
         other => return Err(Fault::unknown("bound kind", other)),
     };
     let e = match asked {

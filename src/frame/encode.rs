@@ -101,21 +101,30 @@ struct Prepared<'a, T> {
     ordinary: Option<Vec<bool>>,
 }
 
-/// Codes `values`, a block of shape `dims`, within `tolerance`; the points that hold exactly `fill`, and those that
-/// are not finite, come back bit for bit.
+/// What is to be coded: a block of an array.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) dims: &'a [usize],
+    pub(crate) tolerance: Tolerance,
+    /// Points of this very value come back bit for bit, as those do that are not finite.
+    pub(crate) fill: Option<T>,
+    /// Further points that come back bit for bit.
+    pub(crate) kept: Option<&'a [bool]>,
+}
+
+/// Codes a block in the way of the candidate that gives the fewest bytes.
 pub(crate) fn encode<T: Element>(
-    values: &[T],
-    dims: &[usize],
-    tolerance: Tolerance,
-    fill: Option<T>,
+    block: &Block<T>,
     candidates: &[Candidate],
     models: &Models,
     threads: Threads,
 ) -> Result<Encoded> {
-    let dims = kernel_dims(dims);
-    let plain = Prepared::new(values, dims, tolerance, fill, None);
+    let block = Block { dims: kernel_dims(block.dims), ..*block };
+    let values = block.values;
+    let plain = Prepared::new(block, None);
     let hole = if candidates.iter().any(|c| c.hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
-    let holed = hole.map(|h| Prepared::new(values, dims, tolerance, fill, Some(h)));
+    let holed = hole.map(|h| Prepared::new(block, Some(h)));
 
     let mut race = Race { tried: Vec::new(), best: None };
     match plain.constant() {
@@ -233,12 +242,14 @@ fn frequent_value<T: Element>(values: &[T], ordinary: Option<&[bool]>) -> Option
 }
 
 impl<'a, T: Element> Prepared<'a, T> {
-    fn new(values: &'a [T], dims: &'a [usize], tolerance: Tolerance, fill: Option<T>, hole: Option<T>) -> Self {
+    fn new(block: Block<'a, T>, hole: Option<T>) -> Self {
+        let Block { values, dims, tolerance, fill, kept } = block;
         let pointwise = matches!(tolerance, Tolerance::Pointwise(_));
         let is = |v: T, other: Option<T>| other.is_some_and(|o| o.to_bits64() == v.to_bits64());
-        let special = |v: T| {
+        let is_kept = |i: usize| kept.is_some_and(|k| k.get(i).copied().unwrap_or(false));
+        let special = |i: usize, v: T| {
             let wide = v.to_f64();
-            !wide.is_finite() || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
+            !wide.is_finite() || is_kept(i) || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
         };
         let map = classify(values, special, pointwise);
         let classes = map.as_ref().map(|m| {

@@ -39,8 +39,8 @@ const KEPT_BITS: u32 = 14;
 const UPPER_BITS: u32 = 52;
 /// Neighbors whose lower part may repeat.
 const NEIGHBORS: usize = 6;
-/// Those, and the last points with the same upper part, with and without the same upper part before it.
-const SOURCES: usize = NEIGHBORS + 2;
+/// Those, and the last points with the same upper part: after the same three, between the same four, and anywhere.
+const SOURCES: usize = NEIGHBORS + 3;
 /// Distinct numbers up to which they are not cut.
 const DICTIONARY: usize = 4096;
 
@@ -296,7 +296,7 @@ fn code_lower<C: BitCoder>(coder: &mut C, numbers: &mut [u64], cut: u32, grid: &
     let mut walk = Walk::new(shape, taps(axes, NEIGHBORS));
     let mask = (1u64 << cut) - 1;
     let bits = (usize::BITS - numbers.len().leading_zeros()).clamp(10, 20);
-    let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
+    let mut lookups = [Lookup::new(bits), Lookup::new(bits), Lookup::new(bits)];
     // By source, by whether it repeated the last three times, and by whether another was refused before it.
     let mut counters = [Counter::NEW; SOURCES * 8 * 2];
     let mut history = [0usize; SOURCES];
@@ -309,8 +309,20 @@ fn code_lower<C: BitCoder>(coder: &mut C, numbers: &mut [u64], cut: u32, grid: &
         let mut lower = numbers[i] & mask;
         let key = (upper >> cut).cast_signed();
         let near = walk.back.iter().map(|b| Some(i - b).filter(|p| *b > 0 && grid.is_ordinary(*p)));
-        let before = near.clone().next().flatten().map_or(0, |p| (numbers[p] >> cut).cast_signed());
-        let found = [lookups[0].find(&[key, before]), lookups[1].find(&[key])];
+        // Upper parts are all known, those that follow too; a mirror image has the same keys.
+        let ahead = |d: usize| Some(i + d).filter(|p| *p < numbers.len() && grid.is_ordinary(*p));
+        let behind = |d: usize| i.checked_sub(d).filter(|p| grid.is_ordinary(*p));
+        let part = |p: Option<usize>| p.map_or(0, |p| (numbers[p] >> cut).cast_signed());
+        let pair = |d: usize| {
+            let (a, b) = (part(behind(d)), part(ahead(d)));
+            (a.min(b), a.max(b))
+        };
+        let ((a, b), (c, d)) = (pair(1), pair(2));
+        let found = [
+            lookups[0].find(&[key, part(behind(1)), part(behind(2)), part(behind(3))]),
+            lookups[1].find(&[key, a, b, c, d]),
+            lookups[2].find(&[key]),
+        ];
         let mut known = false;
         let mut refused = None;
         for (j, from) in found.into_iter().chain(near).enumerate() {

@@ -24,11 +24,17 @@ pub(crate) struct Quantizer {
     step: f64,
     /// Predictions are first rounded to a whole number of steps, so that every reconstruction is one.
     snapped: bool,
+    /// What is added to whole numbers of steps then.
+    offset: f64,
 }
 
 impl Quantizer {
-    pub(crate) fn new(step: f64, snapped: bool) -> Self {
-        Quantizer { step, snapped }
+    pub(crate) fn new(step: f64) -> Self {
+        Quantizer { step, snapped: false, offset: 0.0 }
+    }
+
+    pub(crate) fn snapped(step: f64, offset: f64) -> Self {
+        Quantizer { step, snapped: true, offset }
     }
 
     /// The same kind of quantizer with another step.
@@ -40,7 +46,7 @@ impl Quantizer {
     #[inline(always)]
     pub(crate) fn reconstruct(&self, prediction: f64, k: i32) -> f64 {
         if self.snapped {
-            (self.snap(prediction) + f64::from(k)) * self.step
+            self.offset + (self.snap(prediction) + f64::from(k)) * self.step
         } else {
             prediction + f64::from(k) * self.step
         }
@@ -48,13 +54,13 @@ impl Quantizer {
 
     #[inline(always)]
     fn snap(&self, prediction: f64) -> f64 {
-        round((prediction / self.step).clamp(-1e15, 1e15))
+        round(((prediction - self.offset) / self.step).clamp(-1e15, 1e15))
     }
 
     /// The number that brings `prediction` within `tolerance` of `value`, if one does.
     #[inline(always)]
     pub(crate) fn quantize(&self, value: f64, prediction: f64, tolerance: f64) -> Option<i32> {
-        let center = if self.snapped { self.snap(prediction) * self.step } else { prediction };
+        let center = if self.snapped { self.offset + self.snap(prediction) * self.step } else { prediction };
         let q = round(((value - center) / self.step).clamp(-2e9, 2e9));
         let k = q as i32;
         if k.checked_abs()? > CODE_MAX {
@@ -82,8 +88,7 @@ mod tests {
 
     #[test]
     fn keeps_the_tolerance() {
-        for snapped in [false, true] {
-            let q = Quantizer::new(0.02, snapped);
+        for q in [Quantizer::new(0.02), Quantizer::snapped(0.02, 0.003)] {
             for i in -1000..1000 {
                 let v = f64::from(i) * 0.00317;
                 let k = q.quantize(v, 0.0123, 0.01).unwrap();

@@ -8,6 +8,7 @@
 
 use super::Grid;
 use super::causal::{MAX_AXES, Shape};
+use super::copies::{self, MAX_MAPS, Map};
 use super::raster_model::{Plan, run};
 use super::raster_plan;
 use crate::codec::arithmetic::{Decoder, Encoder};
@@ -33,6 +34,8 @@ const ORIGIN: u8 = 4;
 const INNER: u8 = 8;
 /// Flag: lattice points lie a stored number of sixteenths of a step above the multiples of the step.
 const PHASE: u8 = 16;
+/// Flag: maps to earlier points are stored.
+const COPIES: u8 = 32;
 /// Whole numbers beyond this are not told apart by binary64.
 const INDEX_MAX: f64 = 9.0e15;
 
@@ -94,12 +97,15 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     } else {
         options.inner.clone()
     };
-    let plan = Plan { shape: shape_of(grid, &inner), snapped: options.snapped };
+    let shape = shape_of(grid, &inner);
+    let maps = copies::find(&wanted, grid.ordinary, &shape);
+    let plan = Plan { shape, snapped: options.snapped, maps };
 
     let [.., b4, b5, b6, b7] = step.to_le_bytes();
     let flags = if options.snapped { SNAPPED } else { 0 }
         | if inner.is_empty() { 0 } else { INNER }
-        | if phase == 0 { 0 } else { PHASE };
+        | if phase == 0 { 0 } else { PHASE }
+        | if plan.maps.is_empty() { 0 } else { COPIES };
     let mut out = vec![flags, b4, b5, b6, b7];
     if phase != 0 {
         out.push(phase);
@@ -108,6 +114,10 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     if !inner.is_empty() {
         out.push(inner.len() as u8);
         inner.iter().for_each(|n| put_varint(&mut out, *n as u64));
+    }
+    if !plan.maps.is_empty() {
+        out.push(plan.maps.len() as u8);
+        plan.maps.iter().for_each(|m| m.write_to(&mut out));
     }
     let mut coder = Encoder::new();
     run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
@@ -134,7 +144,7 @@ fn fill(values: &[f64], grid: &Grid) -> Vec<f64> {
 pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
     let mut cursor = Cursor::new(bytes);
     let flags = cursor.u8("raster flags")?;
-    let known = SNAPPED | WIDE_STEP | ORIGIN | INNER | PHASE;
+    let known = SNAPPED | WIDE_STEP | ORIGIN | INNER | PHASE | COPIES;
     if flags & !known != 0 {
         return Err(FormatError::Value { field: "raster flags", found: flags.into(), expected: known.into() });
     }
@@ -170,7 +180,18 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
             inner.push(extent as usize);
         }
     }
-    let plan = Plan { shape: shape_of(grid, &inner), snapped: flags & SNAPPED != 0 };
+    let shape = shape_of(grid, &inner);
+    let mut maps = Vec::new();
+    if flags & COPIES != 0 {
+        let count = cursor.u8("copy count")?;
+        if count == 0 || usize::from(count) > MAX_MAPS {
+            return Err(FormatError::Value { field: "copy count", found: count.into(), expected: MAX_MAPS as u64 });
+        }
+        for _ in 0..count {
+            maps.push(Map::read_from(&mut cursor, shape.axes())?);
+        }
+    }
+    let plan = Plan { shape, snapped: flags & SNAPPED != 0, maps };
     let mut coder = Decoder::new(cursor.take_rest());
     run(&mut coder, &plan, grid.ordinary, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
     finish(out, origin, base, step);
@@ -258,7 +279,7 @@ mod tests {
         #[test]
         fn any_bytes_end(
             dims in prop::collection::vec(1usize..5, 1..7),
-            flags in 0u8..32,
+            flags in 0u8..64,
             bytes in prop::collection::vec(any::<u8>(), 0..80),
         ) {
             let n: usize = dims.iter().product();

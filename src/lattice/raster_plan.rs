@@ -64,7 +64,14 @@ pub(super) fn inner(wanted: &[f64], grid: &Grid, snapped: bool) -> Vec<usize> {
     let mut cost = |inner: &[usize]| {
         let shape = if inner.is_empty() { Shape::of_grid(&[len]) } else { Shape::of_period(len, inner) };
         let mut coder = Encoder::new();
-        run(&mut coder, &Plan { shape, snapped }, ordinary, Some(&wanted[start..start + len]), &mut out).ok()?;
+        run(
+            &mut coder,
+            &Plan { shape, snapped, maps: Vec::new() },
+            ordinary,
+            Some(&wanted[start..start + len]),
+            &mut out,
+        )
+        .ok()?;
         Some(coder.finish().len() + 2 * inner.len())
     };
     let costs = candidates.iter().map(|c| cost(c).unwrap_or(usize::MAX)).collect::<Vec<_>>();

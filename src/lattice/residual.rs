@@ -19,9 +19,16 @@ const CLASS_MAX: u32 = 30;
 /// Kinds of node, each with weights of its own (SPEC 8.2.4).
 const KINDS: usize = 16;
 
+/// How many contexts, the first ones, have a say in light decisions.
+const LIGHT: usize = 4;
+const LIGHT_INPUTS: usize = 16;
+
+/// The length of a number is decided lightly where the first expert is surer than this.
+const CERTAIN: f32 = 0.03;
+
 /// Count limits of the slow and the fast counter of a slot.
 const SLOW_LIMIT: u32 = 400;
-const FAST_LIMIT: u32 = 24;
+const FAST_LIMIT: u32 = 16;
 
 /// A logistic distribution that one predictor expects the number to follow.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +79,8 @@ pub(crate) struct ResidualCoder<
     row_bits: u32,
     mixers: [Mixer<INPUTS>; SELECTORS],
     last: Mixer<OUTPUTS>,
+    /// Mixes the few inputs of light decisions.
+    light: Mixer<LIGHT_INPUTS>,
     refiners: [Refiner; 2],
     inputs: [f32; INPUTS],
 }
@@ -82,10 +91,14 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
     /// `selector_counts`: how many weight sets each selector chooses among.
     pub(crate) fn new(row_bits: u32, selector_counts: [usize; SELECTORS], refinements: usize) -> Self {
         const { assert!(2 * CONTEXTS + EXPERTS < INPUTS && SELECTORS < OUTPUTS, "room for a constant input") };
+        const { assert!(2 * LIGHT + EXPERTS < LIGHT_INPUTS, "room for a constant input") };
         let logistic = Logistic::new();
         let mut start = [0f32; INPUTS];
         start[..2 * CONTEXTS].fill(0.6 / CONTEXTS as f32);
         start[2 * CONTEXTS..2 * CONTEXTS + EXPERTS].fill(0.25 / EXPERTS as f32);
+        let mut light_start = [0f32; LIGHT_INPUTS];
+        light_start[..2 * LIGHT].fill(0.3 / LIGHT as f32);
+        light_start[2 * LIGHT..2 * LIGHT + EXPERTS].fill(0.4 / EXPERTS as f32);
         let mut last_start = [0f32; OUTPUTS];
         last_start[..SELECTORS].fill(1.0 / SELECTORS as f32);
         let slot = Slot { slow: Counter::NEW, fast: Counter::NEW };
@@ -93,8 +106,9 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
             rows: vec![Row([slot; 8]); CONTEXTS << row_bits],
             row_bits,
             mixers: selector_counts.map(|n| Mixer::new(n * KINDS, &start, 0.002, 0.02)),
-            last: Mixer::new(KINDS, &last_start, 0.002, 0.01),
+            last: Mixer::new(KINDS, &last_start, 0.0015, 0.01),
             refiners: [Refiner::new(refinements * KINDS, &logistic), Refiner::new(1024, &logistic)],
+            light: Mixer::new(KINDS, &light_start, 0.002, 0.02),
             inputs: [0.0; INPUTS],
             tails: Tails::new(),
             logistic,
@@ -136,7 +150,13 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
             if class == 6 {
                 rows = self.rows_of(given, 64);
             }
-            if !self.decide(coder, m >> (class + 1) != 0, node as usize, kind as usize, &rows, given, &p) {
+            let longer = m >> (class + 1) != 0;
+            let one = if (CERTAIN..=1.0 - CERTAIN).contains(&p[0]) {
+                self.decide(coder, longer, node as usize, kind as usize, &rows, given, &p)
+            } else {
+                self.decide_lightly(coder, longer, node as usize, kind as usize, &rows, &p)
+            };
+            if !one {
                 // `next` is now the tail above the class.
                 let low = tail;
                 return self.mantissa(coder, m, class, given, &experts, low, next, negative);
@@ -177,7 +197,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
                 let edge = ((2 * found + 1) << bit) as f32 - 0.5;
                 let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
-                let one = self.decide(coder, m >> bit & 1 == 1, node as usize, kind, &rows, given, &p);
+                let one = self.decide_lightly(coder, m >> bit & 1 == 1, node as usize, kind, &rows, &p);
                 found = 2 * found + u32::from(one);
                 if one {
                     low = middle;
@@ -188,6 +208,46 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         }
         let k = found.cast_signed();
         if negative { -k } else { k }
+    }
+
+    /// A decision that little depends on: only the first contexts and the experts are asked.
+    #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
+    #[inline(always)]
+    fn decide_lightly<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        bit: bool,
+        node: usize,
+        kind: usize,
+        rows: &[usize; CONTEXTS],
+        expected: &[f32; EXPERTS],
+    ) -> bool {
+        let mut inputs = [0f32; LIGHT_INPUTS];
+        for (i, row) in rows.iter().take(LIGHT).enumerate() {
+            let slot = &self.rows[*row].0[node];
+            inputs[2 * i] = self.logistic.stretch(slot.slow.p());
+            inputs[2 * i + 1] = self.logistic.stretch(slot.fast.p());
+        }
+        for (e, p) in expected.iter().enumerate() {
+            inputs[2 * LIGHT + e] = self.stretch_expected(*p);
+        }
+        inputs[2 * LIGHT + EXPERTS] = 0.25;
+        let x = self.light.mix(&inputs, kind, &self.logistic);
+        let p = self.logistic.squash(x);
+        let bit = coder.code(bit, p.clamp(1, 65535));
+        for row in rows.iter().take(LIGHT) {
+            let slot = &mut self.rows[*row].0[node];
+            slot.slow.update(bit, SLOW_LIMIT);
+            slot.fast.update(bit, FAST_LIMIT);
+        }
+        self.light.update(&inputs, bit);
+        bit
+    }
+
+    /// A ratio of vanishing tails may be NaN, which the cast takes to zero.
+    #[inline(always)]
+    fn stretch_expected(&self, p: f32) -> f32 {
+        self.logistic.stretch(((p * 65536.0) as u32).clamp(64, 65535 - 64))
     }
 
     /// Index of each context's row for the nodes of `part`.
@@ -218,8 +278,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
             self.inputs[2 * i + 1] = self.logistic.stretch(slot.fast.p());
         }
         for (e, p) in expected.iter().enumerate() {
-            // A ratio of vanishing tails may be NaN, which the cast takes to zero.
-            self.inputs[2 * CONTEXTS + e] = self.logistic.stretch(((p * 65536.0) as u32).clamp(64, 65535 - 64));
+            self.inputs[2 * CONTEXTS + e] = self.stretch_expected(*p);
         }
         self.inputs[2 * CONTEXTS + EXPERTS] = 0.25;
 

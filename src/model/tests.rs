@@ -69,6 +69,30 @@ fn engine_agrees_on_functions_of_one_value() {
     agrees(&pow, "Pow");
 }
 
+/// The error that SPEC 5.5 grants an engine, on a dense grid.
+#[test]
+fn functions_stay_within_their_error() {
+    let functions =
+        ["Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Gelu", "Erf", "Exp"];
+    let mut worst = Vec::new();
+    for op in functions {
+        let bytes = Builder::new(&[4096]).node(node(op, &["x"], "y")).build();
+        let decoder = super::load_decoder(&bytes, &Limits::default()).unwrap();
+        let program = vet::vet(&bytes, &Limits::default()).unwrap().program;
+        let super::program::Op::Unary(f) = program.steps[0].op else { panic!("{op}") };
+        let input: Vec<f32> = (0..16 * 4096).map(|i| (i as f32 - 32_768.0) / 1638.4).collect();
+        let mut output = vec![0.0; input.len()];
+        decoder.decode(&input, &mut output).unwrap();
+        let error = input.iter().zip(&output).map(|(&x, &y)| {
+            let real = reference::real(f, f64::from(x));
+            (f64::from(y) - real).abs() / real.abs().max(1.0)
+        });
+        worst.push((op, error.fold(0.0, f64::max)));
+    }
+    println!("{worst:?}");
+    assert!(worst.iter().all(|(_, e)| *e <= super::guard::FUNCTION_ERROR), "{worst:?}");
+}
+
 #[test]
 fn engine_agrees_on_functions_of_two_values() {
     for op in ["Add", "Sub", "Mul", "Min", "Max", "PRelu"] {

@@ -345,9 +345,28 @@ impl<'a> Frame<'a> {
 
     /// Bitmap and deltas for these predictions.
     fn correct(&self, dims: &[usize], phases: &[u16], predicted: &[f32]) -> (Vec<u8>, Vec<u8>) {
-        let marked = self.missed(predicted);
+        let missed = self.missed(predicted);
+        let count = missed.iter().filter(|m| **m).count();
+        let total = self.exponents.iter().filter(|e| is_exponent(**e)).count();
+        // Where many points miss, it may be cheaper to tell by the deltas alone which do not.
+        let dense = || self.correct_marked(dims, phases, predicted, &vec![true; missed.len()]);
+        if count >= total.saturating_sub(total / 16) {
+            return dense();
+        }
+        let sparse = self.correct_marked(dims, phases, predicted, &missed);
+        if count < total / 4 {
+            return sparse;
+        }
+        let dense = dense();
+        let len = |s: &(Vec<u8>, Vec<u8>)| s.0.len().saturating_add(s.1.len());
+        if len(&dense) < len(&sparse) { dense } else { sparse }
+    }
+
+    /// Bitmap and deltas where these points are marked; those without an exponent do not count.
+    fn correct_marked(&self, dims: &[usize], phases: &[u16], predicted: &[f32], marked: &[bool]) -> (Vec<u8>, Vec<u8>) {
         let points = Points { dims, exponents: &self.exponents, phases };
-        let at: Vec<usize> = marked.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i).collect();
+        let marks = marked.iter().zip(&self.exponents).enumerate();
+        let at: Vec<usize> = marks.filter(|(_, (m, e))| **m && is_exponent(**e)).map(|(i, _)| i).collect();
         let pick = |all: &[f64]| at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
         let predicted: Vec<f64> = at.iter().filter_map(|i| predicted.get(*i).copied().map(f64::from)).collect();
         let lands = |ordinal: usize, corrected: &dyn Fn(f64) -> f64| match (at.get(ordinal), predicted.get(ordinal)) {
@@ -361,7 +380,7 @@ impl<'a> Frame<'a> {
             lands: &lands,
             single: self.precision == Precision::F32,
         };
-        (bitmap::encode(&marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
+        (bitmap::encode(marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
     }
 
     /// Which points with an exponent the prediction alone does not bring inside their bound.

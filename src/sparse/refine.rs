@@ -82,7 +82,8 @@ fn choose(
         decoder.decode(&some, &mut decoded)?;
         let predicted: Vec<f32> =
             real.iter().filter_map(|r| decoded.get(*r)).map(|v| if v.is_finite() { *v } else { 0.0 }).collect();
-        let (bitmap, deltas) = part.correct(&[at.len()], &part_phases, &predicted);
+        let missed = part.missed(&predicted);
+        let (bitmap, deltas) = part.correct_marked(&[at.len()], &part_phases, &predicted, &missed);
         Ok(bytes.len() as f64 + scale * bitmap.len().saturating_add(deltas.len()) as f64)
     };
 

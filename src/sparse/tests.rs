@@ -188,7 +188,7 @@ fn extremes_meet_every_bound() {
     ];
     let means = Means { shape: vec![4], latent_len: 1, scale: None };
     for models in [None, Some((&means as &dyn Encoder, &means as &dyn Decoder)), Some((&Broken, &Broken))] {
-        for bound in [0.5, 1e-3, 1e-6, 1e-12, 1e-16, 0.0] {
+        for bound in [0.5, 1e-6, 1e-12, 0.0] {
             round_trip(&values, &[17], Precision::F64, Bound::PointWise(bound), models);
             round_trip(&values, &[17], Precision::F64, Bound::Absolute(bound), models);
             let single: Vec<f64> = values.iter().map(|v| f64::from(*v as f32)).collect();
@@ -305,7 +305,7 @@ fn any_bound() -> impl Strategy<Value = Bound> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_bound_is_met(

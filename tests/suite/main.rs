@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::field_reassign_with_default,
     reason = "tests"
 )]
 
@@ -21,6 +22,7 @@ mod golden;
 mod invalid;
 mod io;
 mod limits;
+mod model;
 mod open;
 mod region;
 mod regressions;

@@ -31,6 +31,8 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     let attributes = attributes_of(&args.attr)?;
 
+    let bounds = args.bounds.as_ref().map(|p| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>());
+    let bounds = bounds.transpose()?;
     let here = Failure::at(&args.output);
     let mut writer = Writer::create(&args.output).map_err(&here)?;
     let model = match args.model.as_str() {
@@ -47,6 +49,7 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
         };
         let options = ArrayOptions {
             bound,
+            bounds: bounds.as_deref(),
             preset: args.preset.into(),
             fill: args.fill,
             dim_names: args.dims.clone(),
@@ -94,6 +97,7 @@ fn bound_of(args: &Compress) -> Bound {
         args.rmse.map(Bound::Rmse),
         args.psnr.map(Bound::Psnr),
         args.ratio.map(Bound::Ratio),
+        args.bounds.as_ref().map(|_| Bound::ByPoint),
     ];
     kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
 }

@@ -66,6 +66,7 @@ pub fn bound_of(bound: Bound) -> (&'static str, Option<f64>) {
         Bound::Rmse(_) => "rmse",
         Bound::Psnr(_) => "psnr",
         Bound::Ratio(_) => "ratio",
+        Bound::ByPoint => "by_point",
         _ => "lossless",
     };
     (mode, bound.parameter())

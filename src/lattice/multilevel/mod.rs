@@ -37,8 +37,10 @@ const FLAG_LONG_STEP: u8 = 4;
 const FLAG_FLAT: u8 = 8;
 /// Level factors: two bits.
 const FACTORS_SHIFT: u8 = 4;
+/// The offset of a snapped lattice follows; otherwise it is 0.
+const FLAG_OFFSET: u8 = 0x40;
 /// Bits that must be zero.
-const FLAGS_RESERVED: u8 = 0xc0;
+const FLAGS_RESERVED: u8 = 0x80;
 
 /// Step sizes of levels 0, 1, 2 and 3 up, as factors of the finest.
 const FACTORS: [[f64; 4]; 4] =
@@ -49,6 +51,7 @@ struct Header {
     snapped: bool,
     factors: usize,
     step: f64,
+    offset: f64,
     /// Whole number of steps from zero to the prediction of the first point.
     origin: i64,
     /// Empty for a flat frame.
@@ -65,9 +68,13 @@ impl Header {
         let flat = self.order.is_empty();
         let ordered = !flat && self.order != round_robin(shape);
         let mut flags = u8::try_from(self.factors & 3).unwrap_or(0) << FACTORS_SHIFT;
-        for (set, flag) in
-            [(self.snapped, FLAG_SNAPPED), (ordered, FLAG_ORDER), (long, FLAG_LONG_STEP), (flat, FLAG_FLAT)]
-        {
+        for (set, flag) in [
+            (self.snapped, FLAG_SNAPPED),
+            (ordered, FLAG_ORDER),
+            (long, FLAG_LONG_STEP),
+            (flat, FLAG_FLAT),
+            (self.offset != 0.0, FLAG_OFFSET),
+        ] {
             flags |= if set { flag } else { 0 };
         }
         out.push(flags);
@@ -76,6 +83,9 @@ impl Header {
             out.extend([b0, b1, b2, b3]);
         }
         out.extend([b4, b5, b6, b7]);
+        if self.offset != 0.0 {
+            out.extend(self.offset.to_le_bytes());
+        }
         put_varint(out, zigzag(self.origin));
         if ordered {
             write_order(out, &self.order, shape);
@@ -96,6 +106,10 @@ impl Header {
         if !(step > 0.0 && step < f64::INFINITY) {
             return Err(FormatError::Code { what: "multilevel step" });
         }
+        let offset = if is(FLAG_OFFSET) { c.f64("multilevel offset")? } else { 0.0 };
+        if !offset.is_finite() || is(FLAG_OFFSET) && !(is(FLAG_SNAPPED) && offset != 0.0) {
+            return Err(FormatError::Code { what: "multilevel offset" });
+        }
         let origin = unzigzag(c.varint("multilevel origin")?);
         if origin.unsigned_abs() > ORIGIN_MAX {
             return Err(FormatError::Code { what: "multilevel origin" });
@@ -107,13 +121,24 @@ impl Header {
         } else {
             round_robin(shape)
         };
-        Ok(Header { snapped: is(FLAG_SNAPPED), factors: usize::from(flags >> FACTORS_SHIFT & 3), step, origin, order })
+        Ok(Header {
+            snapped: is(FLAG_SNAPPED),
+            factors: usize::from(flags >> FACTORS_SHIFT & 3),
+            step,
+            offset,
+            origin,
+            order,
+        })
     }
 
     fn setup(&self, tolerance: f64) -> Setup {
         Setup {
             order: self.order.clone(),
-            quantizer: Quantizer::new(self.step, self.snapped),
+            quantizer: if self.snapped {
+                Quantizer::snapped(self.step, self.offset)
+            } else {
+                Quantizer::new(self.step)
+            },
             origin: self.first(),
             factors: FACTORS.get(self.factors).copied().unwrap_or([1.0; 4]),
             step: self.step,
@@ -125,7 +150,7 @@ impl Header {
     fn first(&self) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "the origin is below 2^53")]
         let origin = self.origin as f64;
-        origin * self.step
+        self.offset + origin * self.step
     }
 }
 
@@ -193,34 +218,103 @@ pub(crate) fn encode(
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
     let shape = Shape::new(grid.dims);
-    let step = f64::from_bits((2.0 * tolerance).to_bits() & !0xffff_ffff);
-    if !(step > 0.0 && step < f64::INFINITY) {
-        return None;
-    }
-    let first = values.iter().enumerate().find(|(i, _)| grid.is_ordinary(*i)).map_or(0.0, |(_, v)| *v);
-    #[allow(clippy::cast_possible_truncation, reason = "checked against the largest origin")]
-    let origin = (first / step).round_ties_even() as i64;
-    if origin.unsigned_abs() > ORIGIN_MAX {
-        return None;
-    }
-    let mut header = Header { snapped: false, factors: 0, step, origin, order: Order::new() };
-    let constant = header.first();
+    let plain = Header::plain(values, grid, tolerance)?;
+    let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
         recon.fill(constant);
         let mut out = Vec::new();
-        header.write_to(&mut out, &shape);
+        plain.write_to(&mut out, &shape);
         return Some(out);
     }
-    if header.order.is_empty() && shape.real_axes().next().is_none() {
+    let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), ..plain };
+    if plain.order.is_empty() {
         return None;
     }
-    header.order = survey::greedy(values, grid, &shape, step);
-    let mut coder = Encoder::new();
-    small::run(&mut coder, Some(values), grid, &header.setup(tolerance), recon).ok()?;
-    let mut out = Vec::new();
-    header.write_to(&mut out, &shape);
-    out.extend(coder.finish());
-    Some(out)
+    let candidates = plain.candidates(values, grid, tolerance);
+    let whole = grid.len() <= SAMPLE;
+    let (extents, corner) = survey::block(grid, SAMPLE);
+    let sample: Vec<f64> = survey::pick(grid.dims, &extents, &corner).filter_map(|i| values.get(i).copied()).collect();
+    let mask: Vec<bool> = survey::pick(grid.dims, &extents, &corner).map(|i| grid.is_ordinary(i)).collect();
+    let block = Grid { dims: &extents, ordinary: grid.ordinary.map(|_| &mask[..]) };
+    let mut best: Option<(usize, &Header)> = None;
+    let mut scratch = vec![0.0; sample.len()];
+    for header in &candidates {
+        let tried = if whole { header.clone() } else { header.restricted(&sample, &block) };
+        let Some(bytes) = tried.encode(&sample, &block, tolerance, &mut scratch) else { continue };
+        if best.is_none_or(|(n, _)| bytes.len() < n) {
+            best = Some((bytes.len(), header));
+        }
+    }
+    best?.1.encode(values, grid, tolerance, recon)
+}
+
+/// How many points candidates are tried on.
+const SAMPLE: usize = 49_152;
+
+impl Header {
+    /// As many steps as the tolerance allows around a plain prediction; no order yet.
+    fn plain(values: &[f64], grid: &Grid, tolerance: f64) -> Option<Self> {
+        let step = f64::from_bits((2.0 * tolerance).to_bits() & !0xffff_ffff);
+        if !(step > 0.0 && step < f64::INFINITY) {
+            return None;
+        }
+        let header = Header { snapped: false, factors: 0, step, offset: 0.0, origin: 0, order: Order::new() };
+        let header = header.placed(values, grid);
+        (header.origin.unsigned_abs() <= ORIGIN_MAX).then_some(header)
+    }
+
+    /// With the origin at the first ordinary value.
+    fn placed(mut self, values: &[f64], grid: &Grid) -> Self {
+        let first = values.iter().enumerate().find(|(i, _)| grid.is_ordinary(*i)).map_or(self.offset, |(_, v)| *v);
+        #[allow(clippy::cast_possible_truncation, reason = "saturates, and is checked against the largest origin")]
+        let origin = ((first - self.offset) / self.step).round_ties_even() as i64;
+        self.origin = origin;
+        self
+    }
+
+    /// This header for a block of the array.
+    fn restricted(&self, values: &[f64], grid: &Grid) -> Self {
+        let mut left = Shape::new(grid.dims).extents.map(halvings);
+        let mut order = Order::new();
+        for axis in &self.order {
+            if let Some(n) = left.get_mut(usize::from(*axis)).filter(|n| **n > 0) {
+                *n = n.saturating_sub(1);
+                order.push(*axis);
+            }
+        }
+        for (axis, n) in (0u8..).zip(left) {
+            order.extend((0..n).map(|_| axis));
+        }
+        Header { order, ..self.clone() }.placed(values, grid)
+    }
+
+    /// What may be smaller than this plain header.
+    fn candidates(&self, values: &[f64], grid: &Grid, tolerance: f64) -> Vec<Self> {
+        let mut all: Vec<Self> = (0..3).map(|factors| Header { factors, ..self.clone() }).collect();
+        let mut snapped = Header { snapped: true, ..self.clone() };
+        if let Some((spacing, low)) = survey::native(values, grid) {
+            let largest = values.iter().enumerate().filter(|(i, _)| grid.is_ordinary(*i)).map(|(_, v)| v.abs());
+            let slack = largest.fold(0.0, f64::max) / 4_194_304.0;
+            let many = ((2.0 * (tolerance - slack)).max(0.0) / spacing).floor() + 1.0;
+            if many <= 256.0 {
+                snapped.step = many * spacing;
+                // Each cell covers `many` lattice values, its center is that of the lattice values.
+                snapped.offset = low + (many - 1.0) * 0.5 * spacing;
+                snapped = snapped.placed(values, grid);
+            }
+        }
+        all.push(snapped);
+        all
+    }
+
+    fn encode(&self, values: &[f64], grid: &Grid, tolerance: f64, recon: &mut [f64]) -> Option<Vec<u8>> {
+        let mut coder = Encoder::new();
+        small::run(&mut coder, Some(values), grid, &self.setup(tolerance), recon).ok()?;
+        let mut out = Vec::new();
+        self.write_to(&mut out, &Shape::new(grid.dims));
+        out.extend(coder.finish());
+        Some(out)
+    }
 }
 
 /// Decodes what [`encode`] made for the same grid.

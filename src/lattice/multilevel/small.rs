@@ -19,10 +19,10 @@ use crate::lattice::quantizer::Quantizer;
 use crate::lattice::residual::{Expert, Given, ResidualCoder};
 use crate::lattice::stencil::{Stencil, TAPS};
 
-const CONTEXTS: usize = 18;
-const SELECTORS: usize = 6;
+const CONTEXTS: usize = 14;
+const SELECTORS: usize = 3;
 const EXPERTS: usize = 3;
-type Residuals = ResidualCoder<CONTEXTS, SELECTORS, EXPERTS, 40, 8>;
+type Residuals = ResidualCoder<CONTEXTS, SELECTORS, EXPERTS, 32, 8>;
 type Known = Given<CONTEXTS, SELECTORS, EXPERTS>;
 
 /// How many neighbors' corrections are summed.
@@ -168,7 +168,7 @@ pub(crate) fn run<C: BitCoder>(
     recon.fill(f64::NAN);
     let mut state = State {
         field: Field { recon, codes: vec![0; n], misses: vec![[0.0; 2]; n] },
-        residuals: Residuals::new(row_bits, [64, 64, 64, 64, 64, 1], 64),
+        residuals: Residuals::new(row_bits, [32, 40, 27], 64),
         scales: vec![Mean { value: 1.0, count: 1.0 }; 32 * 40 * 12],
         fallback: setup.origin,
     };
@@ -183,12 +183,12 @@ pub(crate) fn run<C: BitCoder>(
     }
     let mut stencils: Vec<(Vec<[i8; AXES]>, Stencil)> = Vec::new();
     for pass in passes(&shape, &setup.order) {
-        let taps = pass.taps(&shape, 24);
+        let taps = pass.taps(&shape, TAPS);
         let deltas: Vec<[i8; AXES]> = taps.iter().map(|t| t.delta).collect();
         let mut stencil = match stencils.iter().position(|s| s.0 == deltas) {
             Some(i) => {
                 let mut s = stencils.swap_remove(i).1;
-                s.descend(100.0);
+                s.descend(30.0);
                 s
             }
             None => Stencil::new(deltas.len(), 1.0 + 1.0 / 4096.0),
@@ -262,9 +262,7 @@ impl State<'_> {
             d
         };
         let real: Vec<usize> = shape.real_axes().collect();
-        let mut causal: Vec<[i8; AXES]> = real.iter().rev().take(3).map(|a| before(*a)).collect();
-        let causal_count = causal.len();
-        causal.extend(real.iter().rev().take(1).map(|a| before(*a).map(|d| 2 * d)));
+        let causal: Vec<[i8; AXES]> = real.iter().rev().take(3).map(|a| before(*a)).collect();
         let mut tap_links = Links::new(taps.iter().map(|t| t.delta), pass, shape);
         let mut near_links = Links::new(near.iter().map(|t| t.delta), pass, shape);
         let mut causal_links = Links::new(causal.iter().copied(), pass, shape);
@@ -318,16 +316,14 @@ impl State<'_> {
                         weight += w;
                     }
                 }
-                let mut past = [0i16; 4];
+                let mut past = [0i16; 3];
                 for (n, c) in past.iter_mut().enumerate().take(causal.len()) {
                     if let Some(j) = causal_links.index(n, i, x) {
                         *c = self.field.codes[j];
-                        if n < causal_count {
-                            let m = self.field.misses[j];
-                            miss[0] += 3.0 * m[0];
-                            miss[1] += 3.0 * m[1];
-                            weight += 3.0;
-                        }
+                        let m = self.field.misses[j];
+                        miss[0] += 3.0 * m[0];
+                        miss[1] += 3.0 * m[1];
+                        weight += 3.0;
                     }
                 }
                 let miss = miss.map(|m| m / weight);
@@ -341,11 +337,8 @@ impl State<'_> {
                 }
 
                 let near_sum: u32 = codes[..NEAR].iter().map(|c| u32::from(c.unsigned_abs())).sum();
-                let far_sum: u32 = codes[NEAR..].iter().map(|c| u32::from(c.unsigned_abs())).sum();
-                let past_sum: u32 = past[..3].iter().map(|c| u32::from(c.unsigned_abs())).sum();
-                let sign_sum: i32 = codes[..NEAR].iter().chain(&past[..3]).map(|c| i32::from(*c)).sum();
+                let past_sum: u32 = past.iter().map(|c| u32::from(c.unsigned_abs())).sum();
                 let near_bin = bin(near_sum as f32 / 32.0, 1, 24);
-                let far_bin = bin(far_sum as f32 / 64.0, 1, 24);
                 let past_bin = bin(past_sum as f32 / 32.0, 1, 24);
                 let miss_bin = bin(miss[0], 0, 40);
                 let bend = ((flat - cubic) * inverse) as f32;
@@ -353,41 +346,44 @@ impl State<'_> {
                 let back = (-shift) as f32;
                 let spread = ((high - low) as f32) * 0.25;
                 let slope = ((v[1] - v[0]) * inverse) as f32;
-                let [w, north, up, ww] = past;
-                let (l, r) = (codes[0], codes[1]);
+                let [w, north, up] = past;
+                let l = codes[0];
                 let scale_at = (kind as usize * 40 + miss_bin as usize) * 12 + bin(spread, 2, 12) as usize;
                 let mean = self.scales[scale_at].value;
                 let mean_bin = bin(mean, 0, 40);
+                let toward = |j: Option<usize>| {
+                    j.map_or(40, |j| {
+                        let d = (self.field.recon[j] - prediction) * inverse;
+                        crate::lattice::quantizer::round(d.clamp(-20.0, 20.0)) as i32 as u32
+                    })
+                };
+                let kl = toward(tap_links.index(0, i, x));
+                let kr = toward(tap_links.index(1, i, x));
+                let kw = toward(causal_links.index(0, i, x));
+                let kn = if causal.len() > 1 { toward(causal_links.index(1, i, x)) } else { 41 };
                 let contexts = [
-                    hash(0, near_bin, past_bin, kind),
-                    hash(1, near_bin, far_bin, past_bin),
-                    hash(2, capped(l, 2), capped(r, 2), capped(w, 3)),
+                    hash(11, mean_bin, capped(w, 2), capped(north, 2)),
+                    hash(8, bin(spread, 0, 60), past_bin, 0),
+                    hash(0, kl, kr, 0),
                     hash(3, capped(w, 4), capped(north, 4), capped(up, 2)),
-                    hash(4, far_bin, kind, capped(w, 1)),
+                    hash(2, kw, kn, 0),
                     hash(5, signed_bin(bend, 1, 20), near_bin, 0),
                     hash(6, signed_bin(learned_f, 1, 20), signed_bin(back, 1, 20), 0),
                     hash(7, bin(slope.abs(), 1, 24), near_bin, past_bin),
-                    hash(8, bin(spread, 0, 60), past_bin, 0),
-                    hash(9, mean_bin, kind, 0),
-                    hash(10, mean_bin, near_bin, 0),
-                    hash(11, mean_bin, capped(w, 2), capped(north, 2)),
-                    hash(12, (sign_sum.clamp(-12, 12) + 12) as u32, mean_bin >> 1, 0),
-                    hash(13, capped(l, 1) * 3 + capped(r, 1), capped(w, 1) * 3 + capped(north, 1), capped(up, 1)),
+                    hash(12, kl, kw, 0),
+                    hash(13, kr, kw, capped(l, 1)),
                     hash(14, ((prediction * inverse * 0.125).clamp(-1e6, 1e6)) as i32 as u32, 0, 0),
-                    hash(15, capped(w, 5), capped(ww, 5), 0),
                     hash(16, miss_bin, bin(miss[1], 1, 20), level),
                     hash(17, codes[..NEAR].iter().fold(0, |h, c| h * 3 + capped(*c, 1)), 0, 0),
+                    hash(18, kl.wrapping_mul(64).wrapping_add(kr), kw, 0),
                 ];
                 let steep = 1.386 / (mean + 0.02);
                 let known = Known {
                     contexts,
                     selectors: [
                         kind as usize,
-                        near_bin as usize,
                         mean_bin as usize,
-                        past_bin as usize,
                         (capped(w, 1) * 9 + capped(north, 1) * 3 + capped(l, 1)) as usize,
-                        0,
                     ],
                     experts: [
                         Expert { center: 0.0, inverse_scale: steep },

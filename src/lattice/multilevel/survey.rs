@@ -59,6 +59,66 @@ pub(crate) fn greedy(values: &[f64], grid: &Grid, shape: &Shape, step: f64) -> O
     order
 }
 
+/// Spacing and offset of the lattice on which all values lie but for rounding to binary32, if there is one.
+pub(crate) fn native(values: &[f64], grid: &Grid) -> Option<(f64, f64)> {
+    let ordinary = || values.iter().enumerate().filter(|(i, _)| grid.is_ordinary(*i)).map(|(_, v)| *v);
+    let (low, high) = ordinary().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let noise = low.abs().max(high.abs()) / 8_388_608.0;
+    if !(high - low > 64.0 * noise && high - low < f64::INFINITY) {
+        return None;
+    }
+    let count = ordinary().count();
+    let mut some: Vec<f64> = ordinary().step_by((count / SAMPLES).max(1)).map(|v| v - low).collect();
+    some.sort_by(f64::total_cmp);
+    let mut spacing = some.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > 2.0 * noise).fold(f64::INFINITY, f64::min);
+    // The smallest gap may be a multiple, and is rounded: remainders refine it, larger distances sharpen it.
+    let mut reach = 1.0;
+    for v in &some {
+        let n = (v / spacing).round();
+        let rest = (v - n * spacing).abs();
+        if rest > (2.0 * noise).max(0.2 * spacing) {
+            return None;
+        }
+        if n >= 1.5 * reach {
+            spacing = v / n;
+            reach = n;
+        }
+    }
+    let fits = |v: f64| {
+        let n = ((v - low) / spacing).round();
+        (low + n * spacing - v).abs() <= noise
+    };
+    (spacing > 8.0 * noise && spacing < f64::INFINITY && ordinary().all(fits)).then_some((spacing, low))
+}
+
+/// Extents and corner of a block of at most about `count` points with as many ordinary ones as any of three.
+pub(crate) fn block(grid: &Grid, count: usize) -> (Vec<usize>, Vec<usize>) {
+    let mut extents = grid.dims.to_vec();
+    while extents.iter().product::<usize>() > count {
+        let Some(a) = (0..extents.len()).filter(|a| extents[*a] > 2).max_by_key(|a| extents[*a]) else { break };
+        extents[a] = extents[a].div_ceil(2);
+    }
+    let corner = |q: usize| -> Vec<usize> { grid.dims.iter().zip(&extents).map(|(n, e)| (n - e) * q / 4).collect() };
+    let good = |q: &usize| pick(grid.dims, &extents, &corner(*q)).filter(|i| grid.is_ordinary(*i)).count();
+    let best = if grid.ordinary.is_some() { [2, 1, 3].into_iter().max_by_key(good).unwrap_or(2) } else { 2 };
+    let corner = corner(best);
+    (extents, corner)
+}
+
+/// Indices of the points of a block in a grid of extents `dims`, in C order.
+pub(crate) fn pick(dims: &[usize], extents: &[usize], corner: &[usize]) -> impl Iterator<Item = usize> {
+    let total: usize = extents.iter().product();
+    (0..total).map(move |mut at| {
+        let (mut index, mut stride) = (0, 1);
+        for a in (0..dims.len()).rev() {
+            index += (corner[a] + at % extents[a]) * stride;
+            at /= extents[a];
+            stride *= dims[a];
+        }
+        index
+    })
+}
+
 /// One halving of every axis after the other, the last axis refined last.
 pub(crate) fn round_robin(shape: &Shape) -> Order {
     let mut order = Order::new();
