@@ -147,7 +147,7 @@ pub fn fast_decode<T: Sample>(
 
 /// Lone frames (SPEC 6).
 pub mod frame {
-    use crate::frame::{self, Candidate, Kernel, Models};
+    use crate::frame::{self, Block, Candidate, Kernel, Models};
     use crate::lattice::multilevel::{Options, Profile};
     use crate::lattice::raster;
     use crate::parallel::Threads;
@@ -176,9 +176,10 @@ pub mod frame {
             other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
         };
         let candidates = [Candidate { label: "asked", kernel, hole: false }];
-        let tolerance = ResolvedBound::new(bound.validate()?, 0.0).tolerance;
+        let tolerance = ResolvedBound::new(bound.validate()?, bound.parameter().unwrap_or(0.0)).tolerance;
         let (models, threads) = (Models::default(), Threads::new(1));
-        let encoded = frame::encode(values, dims, tolerance, fill, &candidates, &models, threads)?;
+        let block = Block { values, dims, tolerance, fill, kept: None };
+        let encoded = frame::encode(&block, &candidates, &models, threads)?;
         Ok((encoded.chosen == "asked").then_some(encoded.bytes))
     }
 
