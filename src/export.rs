@@ -74,7 +74,7 @@ impl Array<'_> {
         let mut bytes = Vec::new();
         let mut done = 0u64;
         for piece in pieces(region, self.frame_shape(), most) {
-            let mut values = vec![T::default(); piece.len()];
+            let mut values = self.allocate::<T>(&piece)?;
             match damage {
                 Damage::Fail => self.read_into(&piece, &mut values)?,
                 Damage::Salvage => bad.extend(self.salvage_into(&piece, &mut values)?),

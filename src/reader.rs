@@ -541,7 +541,8 @@ impl<'r> Array<'r> {
         Ok(Threads::new(self.reader.options.threads).at_most(fit))
     }
 
-    fn allocate<T: Element>(&self, region: &Region) -> Result<Vec<T>> {
+    /// Room for the values of `region`, if the limits allow them and what decoding them takes.
+    pub(crate) fn allocate<T: Element>(&self, region: &Region) -> Result<Vec<T>> {
         self.threads::<T>()?;
         self.entry.grid.check(region)?;
         let wanted = (region.len() as u64).saturating_mul(size_of::<T>() as u64);

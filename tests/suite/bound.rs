@@ -1,5 +1,6 @@
 //! Every value that comes back is within its bound, whatever the values and whatever the bound.
 
+use crate::fields::{Random, masked, smooth};
 use crate::open::in_time;
 use cae::{ArrayOptions, Bound, Element, Preset, Reader, Tolerance, Writer};
 use ndarray::{ArrayD, IxDyn};
@@ -169,7 +170,9 @@ fn zeros_of_both_signs_stay_as_they_are_within_a_pointwise_bound() {
 fn bounds_that_are_no_positive_number_are_refused() {
     let values = ArrayD::<f32>::zeros(IxDyn(&[3]));
     for e in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        for bound in [Bound::Absolute(e), Bound::Range(e), Bound::Pointwise(e)] {
+        for bound in
+            [Bound::Absolute(e), Bound::Range(e), Bound::Pointwise(e), Bound::Rmse(e), Bound::Psnr(e), Bound::Ratio(e)]
+        {
             let options = ArrayOptions { bound, ..ArrayOptions::default() };
             assert!(Writer::new(Vec::new()).unwrap().add_array("a", &values.view(), &options).is_err(), "{bound:?}");
         }
@@ -177,9 +180,75 @@ fn bounds_that_are_no_positive_number_are_refused() {
 }
 
 #[test]
+fn bounds_on_the_whole_array_hold_for_the_whole_array() {
+    let values = smooth::<f32>(&[20, 33], 3);
+    for preset in PRESETS {
+        for bound in [
+            Bound::Rmse(0.01),
+            Bound::Rmse(1e-9),
+            Bound::Psnr(45.0),
+            Bound::Psnr(400.0),
+            Bound::Ratio(4.0),
+            Bound::Ratio(30.0),
+        ] {
+            let mut w = Writer::new(Vec::new()).unwrap();
+            let options = ArrayOptions { bound, preset, frame_shape: Some(vec![10, 20]), ..ArrayOptions::default() };
+            let report = w.add_array("a", &values.view(), &options).unwrap();
+            let file = w.finish().unwrap();
+            let reader = Reader::new(&file).unwrap();
+            let array = reader.array("a").unwrap();
+            assert_eq!(array.bound(), bound);
+            let (stats, met) = array.compare::<f32>(&values.view()).unwrap();
+            assert!(met, "{bound:?}");
+            match bound {
+                Bound::Rmse(e) => assert!(stats.rmse() <= e, "{} {e}", stats.rmse()),
+                Bound::Psnr(p) => assert!(stats.psnr() >= p, "{} {p}", stats.psnr()),
+                Bound::Ratio(q) => assert!(report.stored_bytes as f64 * q <= report.input_bytes as f64, "{report:?}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bound_of_each_point_holds_at_each_point() {
+    let values = masked::<f32>(&[24, 30], 3, -99.0);
+    let mut random = Random(5);
+    let bounds = ArrayD::from_shape_fn(IxDyn(&[24, 30]), |_| {
+        [0.0, 1e-3, 0.1, 5.0, f64::NAN, -1.0, f64::INFINITY][random.below(7)]
+    });
+    for preset in PRESETS {
+        for frame in [vec![24, 30], vec![5, 6], vec![1, 2]] {
+            let mut w = Writer::new(Vec::new()).unwrap();
+            let options = ArrayOptions {
+                bound: Bound::ByPoint,
+                bounds: Some(&bounds.view()),
+                preset,
+                frame_shape: Some(frame),
+                ..ArrayOptions::default()
+            };
+            w.add_array("a", &values.view(), &options).unwrap();
+            let file = w.finish().unwrap();
+            let back = Reader::new(&file).unwrap().array("a").unwrap().read::<f32>().unwrap();
+            for ((x, y), e) in values.iter().zip(&back).zip(&bounds) {
+                let near = x.is_finite() && *e > 0.0 && (f64::from(*x) - f64::from(*y)).abs() <= *e;
+                assert!(near || x.to_bits() == y.to_bits(), "{x} {y} {e}");
+            }
+        }
+    }
+}
+
+#[test]
 fn arrays_without_values_and_with_one_come_back() {
     for preset in PRESETS {
-        for bound in [Bound::Lossless, Bound::Absolute(0.1), Bound::Range(0.1), Bound::Pointwise(0.1)] {
+        for bound in [
+            Bound::Lossless,
+            Bound::Absolute(0.1),
+            Bound::Range(0.1),
+            Bound::Pointwise(0.1),
+            Bound::Rmse(0.1),
+            Bound::Psnr(60.0),
+        ] {
             let options = ArrayOptions { bound, preset, ..ArrayOptions::default() };
             for shape in [&[0][..], &[3, 0, 2], &[], &[1, 1, 1, 1, 1, 1, 1, 1]] {
                 holds(&ArrayD::from_elem(IxDyn(shape), -2.5f32), &options).unwrap();

@@ -154,3 +154,34 @@ pub fn varint(mut v: u64) -> Vec<u8> {
 pub fn block(bytes: &[u8]) -> Vec<u8> {
     [varint(bytes.len() as u64), bytes.to_vec()].concat()
 }
+
+/// ONNX, as far as invalid files need it: protocol buffers written field by field.
+pub mod onnx {
+    use super::varint;
+
+    pub fn number(field: u64, v: u64) -> Vec<u8> {
+        [varint(field << 3), varint(v)].concat()
+    }
+
+    pub fn bytes(field: u64, v: &[u8]) -> Vec<u8> {
+        [varint(field << 3 | 2), super::block(v)].concat()
+    }
+
+    /// A float tensor of shape [N, `len`].
+    fn value(name: &str, len: u64) -> Vec<u8> {
+        let dims = [bytes(1, &bytes(2, b"N")), bytes(1, &number(1, len))].concat();
+        let tensor = [number(1, 1), bytes(2, &dims)].concat();
+        [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+    }
+
+    /// A chain of `nodes` operators `op` from [N, `len`] to [N, `len`].
+    pub fn chain(op: &str, nodes: usize, len: u64) -> Vec<u8> {
+        let name = |i: usize| format!("t{i}").into_bytes();
+        let node = |i: usize| [bytes(1, &name(i)), bytes(2, &name(i + 1)), bytes(4, op.as_bytes())].concat();
+        let mut graph: Vec<u8> = (0..nodes).flat_map(|i| bytes(1, &node(i))).collect();
+        graph.extend(bytes(2, b"g"));
+        graph.extend(bytes(11, &value("t0", len)));
+        graph.extend(bytes(12, &value(&format!("t{nodes}"), len)));
+        [number(1, 8), bytes(8, &number(2, 17)), bytes(7, &graph)].concat()
+    }
+}

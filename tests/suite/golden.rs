@@ -21,12 +21,17 @@ fn describe(file: &str, reader: &Reader) -> String {
             _ => values_of(&a.read::<f32>().unwrap()),
         };
         let shape: Vec<String> = a.shape().iter().map(u64::to_string).collect();
-        let bound = match a.bound() {
-            Bound::Absolute(e) => format!("abs={e:e}"),
-            Bound::Range(e) => format!("rel={e:e}"),
-            Bound::Pointwise(e) => format!("pw={e:e}"),
-            _ => "lossless".into(),
+        let kind = match a.bound() {
+            Bound::Lossless => "lossless",
+            Bound::Absolute(_) => "abs",
+            Bound::Range(_) => "rel",
+            Bound::Pointwise(_) => "pw",
+            Bound::Rmse(_) => "rmse",
+            Bound::Psnr(_) => "psnr",
+            Bound::Ratio(_) => "ratio",
+            _ => "by_point",
         };
+        let bound = a.bound().parameter().map_or(kind.to_owned(), |e| format!("{kind}={e:e}"));
         let fields = [
             file,
             a.name(),
@@ -83,7 +88,7 @@ fn goldens_cover_every_method_bound_type_and_number_of_dimensions() {
         assert!(methods.contains(m), "{m}");
     }
     let bounds: BTreeSet<&str> = column(4).filter_map(|b| b.split('=').next()).collect();
-    assert_eq!(bounds, ["abs", "lossless", "pw", "rel"].into());
+    assert_eq!(bounds, ["abs", "by_point", "lossless", "psnr", "pw", "ratio", "rel", "rmse"].into());
     assert_eq!(column(2).collect::<BTreeSet<_>>(), ["f32", "f64"].into());
     let dims: BTreeSet<usize> = column(3).map(|s| s.split('x').filter(|n| !n.is_empty()).count()).collect();
     assert_eq!(dims, (0..=8).collect());
@@ -221,6 +226,9 @@ pub mod update {
                     );
                 }),
             ),
+            ("bounds", file(bounds)),
+            ("model_exact512", predicted("exact512", &[3, 700])),
+            ("model_conv16", predicted("conv16", &[2, 24, 40])),
             (
                 "metadata",
                 file(|w| {
@@ -234,6 +242,33 @@ pub mod update {
                 }),
             ),
         ]
+    }
+
+    /// Bounds that a writer resolves by trial, and one that changes from point to point.
+    fn bounds(w: &mut Writer<Vec<u8>>) {
+        let values = smooth::<f32>(&[12, 30], 11);
+        for (name, bound) in [("rmse", Bound::Rmse(0.02)), ("psnr", Bound::Psnr(50.0)), ("ratio", Bound::Ratio(6.0))] {
+            add(w, name, &values, &with(bound, Preset::Balanced));
+        }
+        let tight = ArrayD::from_shape_fn(IxDyn(&[12, 30]), |at| [0.0, 0.01, 0.1][(at[0] / 4 + at[1] / 10) % 3]);
+        let options = ArrayOptions {
+            bounds: Some(&tight.view()),
+            frame_shape: Some(vec![4, 10]),
+            ..with(Bound::ByPoint, Preset::Balanced)
+        };
+        add(w, "by point", &values, &options);
+    }
+
+    /// Smooth data in [0.01, 0.1), which the networks of `models/` were made for.
+    fn predicted(pair: &str, shape: &[usize]) -> Vec<u8> {
+        file(|w| {
+            let read = |half| std::fs::read(testdata("models").join(format!("{pair}-{half}.onnx"))).unwrap();
+            let model = Some(w.add_model(&read("decoder"), Some(&read("encoder")), true).unwrap());
+            let values = smooth::<f32>(shape, 12).mapv(|v| 0.055 + v * 0.002);
+            for (name, bound) in [("pointwise", Bound::Pointwise(0.01)), ("absolute", Bound::Absolute(1e-4))] {
+                add(w, name, &values, &ArrayOptions { model, ..with(bound, Preset::Balanced) });
+            }
+        })
     }
 
     fn masks() -> [(&'static str, Bound, Preset); 6] {

@@ -3,7 +3,8 @@
 use crate::fields::smooth;
 use crate::forge::{Array, File, assemble, block, frame, raw_frame, varint};
 use crate::open::{in_time, read_all, small, variant};
-use cae::{ArrayOptions, Bound, Error, FormatError, Limits, ReadOptions, Reader, Resource, Writer};
+use cae::{ArrayOptions, Bound, Damage, Error, FormatError, Limits, ReadOptions, Reader, Region, Resource, Writer};
+use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 fn sample() -> Vec<u8> {
@@ -68,8 +69,29 @@ fn a_claim_of_two_to_the_sixty_values_costs_nothing() {
     assert!(matches!(array.read::<f32>(), Err(Error::Limit { .. })));
     assert!(matches!(array.verify(), Err(Error::Limit { .. })));
     assert!(matches!(array.read_region::<f32>(&[0..1, 0..1]), Err(Error::Limit { .. })));
+    let region = Region { start: vec![0, 0], extent: vec![1 << 30, 1 << 30] };
+    let written = array.write_values::<f32>(&region, Damage::Fail, &mut Cursor::new(Vec::new()), &|_| ());
+    assert!(matches!(written, Err(Error::Limit { .. })));
+    assert!(matches!(
+        array.stream_values::<f32>(&region, Damage::Salvage, &mut Vec::new(), &|_| ()),
+        Err(Error::Limit { .. })
+    ));
     array.breakdown().unwrap();
     assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+/// One frame is small here, but a slab of them is not, which is what a pipe is given at a time.
+#[test]
+fn a_claim_of_a_huge_slab_of_small_frames_costs_nothing() {
+    let mut array = Array::new(&[1, 1 << 40], vec![]);
+    (array.flags, array.optional) = (8, [varint(1), varint(1 << 24)].concat());
+    array.frames = vec![vec![]; 1 << 16];
+    let bytes = File::of(array).bytes();
+    let reader = Reader::new(&bytes).unwrap();
+    let array = reader.arrays().next().unwrap();
+    let region = Region { start: vec![0, 0], extent: vec![1, 1 << 40] };
+    let streamed = array.stream_values::<f32>(&region, Damage::Fail, &mut Vec::new(), &|_| ());
+    assert!(matches!(streamed, Err(Error::Limit { resource: Resource::ArrayBytes, .. })));
 }
 
 #[test]

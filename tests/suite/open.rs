@@ -13,6 +13,9 @@ pub fn small_limits() -> Limits {
     limits.directory_bytes = 8 << 10;
     limits.frame_values = 1 << 16;
     limits.model_bytes = 64 << 10;
+    limits.model_nodes = 64;
+    limits.model_elements = 1 << 16;
+    limits.model_operations = 1 << 18;
     limits
 }
 
