@@ -260,3 +260,15 @@ fn quantised_weights_are_folded() {
     let y = reference::evaluate(&vetted.program, &[1.0, 10.0]).unwrap();
     assert_eq!(y, [1.0 * 0.5 + 40.0 * 0.5 + 1.0, (1.0 + 40.0) * 0.25 - 2.0, (-2.0 + -50.0) * 2.0 + 0.5]);
 }
+
+#[test]
+fn constants_may_be_nodes() {
+    let model = Builder::new(&[4])
+        .node(node("Constant", &[], "c").tensor_attr("value", &noisy("", &[4])))
+        .node(node("Constant", &[], "h").float_attr("value_float", 0.5))
+        .node(node("Constant", &[], "s").ints_attr("value_ints", &[0, 2, 2]))
+        .node(node("Mul", &["c", "h"], "ch"))
+        .node(node("Sub", &["x", "ch"], "d"))
+        .node(node("Reshape", &["d", "s"], "y"));
+    agrees(&model, "Constant");
+}
