@@ -10,8 +10,7 @@
 )]
 
 /// Largest number of taps.
-pub(crate) const TAPS: usize = 24;
-
+pub(crate) const TAPS: usize = 32;
 /// Weighted normal equations and their solution.
 #[derive(Debug, Clone)]
 pub(crate) struct Stencil {

@@ -106,7 +106,7 @@ pub(crate) fn run<C: BitCoder>(
         fallback: setup.origin,
     };
     for pass in std::iter::once(Pass::first(&shape)).chain(passes(&shape, &setup.order)) {
-        let deltas: Vec<[i8; AXES]> = pass.taps(&shape, REACH).iter().map(|t| t.delta).collect();
+        let deltas: Vec<[i8; AXES]> = pass.taps(&shape, &setup.weights, REACH).iter().map(|t| t.delta).collect();
         let factor = setup.factors[(pass.level as usize).min(3)];
         let before = |a: usize| {
             let mut d = [0i8; AXES];

@@ -11,7 +11,7 @@ use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::quantizer::Quantizer;
-use pass::{Order, Shape, halvings};
+use pass::{AXES, Order, Shape, halvings};
 use small::Setup;
 use survey::round_robin;
 
@@ -48,6 +48,9 @@ const FLAG_BALANCED: u8 = 0x80;
 const FACTORS: [[f64; 4]; 4] =
     [[1.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.64, 0.5], [1.0, 0.75, 0.5, 0.375], [1.0, 0.625, 0.375, 0.25]];
 
+/// 4 * 2^(i / 2) rounded: weights of a squared distance.
+const WEIGHTS: [u32; 16] = [4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724];
+
 #[derive(Debug, Clone)]
 struct Header {
     profile: Profile,
@@ -59,6 +62,8 @@ struct Header {
     origin: i64,
     /// Empty for a flat frame.
     order: Order,
+    /// How much farther than along the smoothest neighbors count as being along each axis, in half octaves.
+    weights: [u8; AXES],
 }
 
 /// Bound on the origin, so that it is exact in a binary64.
@@ -69,7 +74,7 @@ impl Header {
         let bits = self.step.to_bits();
         let long = bits & 0xffff_ffff != 0;
         let flat = self.order.is_empty();
-        let ordered = !flat && self.order != round_robin(shape);
+        let ordered = !flat && (self.order != round_robin(shape) || self.weights != [0; AXES]);
         let mut flags = u8::try_from(self.factors & 3).unwrap_or(0) << FACTORS_SHIFT;
         for (set, flag) in [
             (self.snapped, FLAG_SNAPPED),
@@ -92,7 +97,7 @@ impl Header {
         }
         put_varint(out, zigzag(self.origin));
         if ordered {
-            write_order(out, &self.order, shape);
+            write_order(out, &self.order, &self.weights, shape);
         }
     }
 
@@ -118,12 +123,12 @@ impl Header {
         if origin.unsigned_abs() > ORIGIN_MAX {
             return Err(FormatError::Code { what: "multilevel origin" });
         }
-        let order = if is(FLAG_FLAT) {
-            Order::new()
+        let (order, weights) = if is(FLAG_FLAT) {
+            (Order::new(), [0; AXES])
         } else if is(FLAG_ORDER) {
             read_order(c, shape)?
         } else {
-            round_robin(shape)
+            (round_robin(shape), [0; AXES])
         };
         let profile = if is(FLAG_BALANCED) { Profile::Balanced } else { Profile::Small };
         Ok(Header {
@@ -134,12 +139,14 @@ impl Header {
             offset,
             origin,
             order,
+            weights,
         })
     }
 
     fn setup(&self, tolerance: f64) -> Setup {
         Setup {
             order: self.order.clone(),
+            weights: self.weights.map(|w| WEIGHTS.get(usize::from(w)).copied().unwrap_or(1)),
             quantizer: if self.snapped {
                 Quantizer::snapped(self.step, self.offset)
             } else {
@@ -180,14 +187,19 @@ fn order_bits(axes: usize) -> u32 {
     axes.next_power_of_two().trailing_zeros()
 }
 
-/// Entries of an order as places among the real axes, lowest bits of each byte first (SPEC 9.2.1).
-fn write_order(out: &mut Vec<u8>, order: &Order, shape: &Shape) {
+/// Entries of an order as places among the real axes, then four bits of weight for each of these, lowest bits of
+/// each byte first (SPEC 9.2.1).
+fn write_order(out: &mut Vec<u8>, order: &Order, weights: &[u8; AXES], shape: &Shape) {
     let axes: Vec<usize> = shape.real_axes().collect();
     let bits = order_bits(axes.len());
-    let (mut pending, mut count) = (0u32, 0u32);
-    for entry in order {
+    let places = order.iter().map(|entry| {
         let place = axes.iter().position(|a| *a == usize::from(*entry)).unwrap_or(0);
-        pending |= u32::try_from(place).unwrap_or(0) << count;
+        (u32::try_from(place).unwrap_or(0), bits)
+    });
+    let weights = axes.iter().map(|a| (weights.get(*a).copied().unwrap_or(0).into(), WEIGHT_BITS));
+    let (mut pending, mut count) = (0u32, 0u32);
+    for (value, bits) in places.chain(weights) {
+        pending |= value << count;
         count = count.wrapping_add(bits);
         while count >= 8 {
             let [low, ..] = pending.to_le_bytes();
@@ -202,31 +214,45 @@ fn write_order(out: &mut Vec<u8>, order: &Order, shape: &Shape) {
     }
 }
 
-fn read_order(c: &mut Cursor, shape: &Shape) -> Result<Order, FormatError> {
-    let bad = FormatError::Code { what: "multilevel order" };
+/// Bits of an index into [`WEIGHTS`].
+const WEIGHT_BITS: u32 = 4;
+
+fn read_order(c: &mut Cursor, shape: &Shape) -> Result<(Order, [u8; AXES]), FormatError> {
+    let bad = || FormatError::Code { what: "multilevel order" };
     let axes: Vec<usize> = shape.real_axes().collect();
-    let bits = order_bits(axes.len());
     let mut left = shape.extents.map(halvings);
-    let total: u32 = left.iter().sum();
-    let mut order = Order::new();
     let (mut pending, mut count) = (0u32, 0u32);
-    for _ in 0..total {
+    let mut read = |bits: u32| {
         while count < bits {
             pending |= u32::from(c.u8("multilevel order")?) << count;
             count = count.wrapping_add(8);
         }
-        let place = pending & !(u32::MAX << bits);
+        let value = pending & !(u32::MAX << bits);
         pending >>= bits;
         count = count.wrapping_sub(bits);
-        let axis = *usize::try_from(place).ok().and_then(|p| axes.get(p)).ok_or(bad.clone())?;
-        let rest = left.get_mut(axis).ok_or(bad.clone())?;
-        *rest = rest.checked_sub(1).ok_or(bad.clone())?;
-        order.push(u8::try_from(axis).map_err(|_| bad.clone())?);
+        Ok::<_, FormatError>((value, pending))
+    };
+    let mut order = Order::new();
+    for _ in 0..left.iter().sum() {
+        let (place, _) = read(order_bits(axes.len()))?;
+        let axis = *usize::try_from(place).ok().and_then(|p| axes.get(p)).ok_or_else(bad)?;
+        let rest = left.get_mut(axis).ok_or_else(bad)?;
+        *rest = rest.checked_sub(1).ok_or_else(bad)?;
+        order.push(u8::try_from(axis).map_err(|_| bad())?);
     }
-    if pending != 0 || order == round_robin(shape) {
-        return Err(bad);
+    let mut weights = [0; AXES];
+    let mut unused = 0;
+    for a in &axes {
+        let (weight, rest) = read(WEIGHT_BITS)?;
+        unused = rest;
+        if let Some(w) = weights.get_mut(*a) {
+            *w = u8::try_from(weight).map_err(|_| bad())?;
+        }
     }
-    Ok(order)
+    if unused != 0 || order == round_robin(shape) && weights == [0; AXES] {
+        return Err(bad());
+    }
+    Ok((order, weights))
 }
 
 /// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
@@ -247,7 +273,8 @@ pub(crate) fn encode(
         plain.write_to(&mut out, &shape);
         return Some(out);
     }
-    let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), ..plain };
+    let weights = survey::distances(values, grid, &shape, plain.step);
+    let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), weights, ..plain };
     if plain.order.is_empty() {
         return None;
     }
@@ -279,7 +306,16 @@ impl Header {
         if !(step > 0.0 && step < f64::INFINITY) {
             return None;
         }
-        let header = Header { profile, snapped: false, factors: 0, step, offset: 0.0, origin: 0, order: Order::new() };
+        let header = Header {
+            profile,
+            snapped: false,
+            factors: 0,
+            step,
+            offset: 0.0,
+            origin: 0,
+            order: Order::new(),
+            weights: [0; AXES],
+        };
         let header = header.placed(values, grid);
         (header.origin.unsigned_abs() <= ORIGIN_MAX).then_some(header)
     }

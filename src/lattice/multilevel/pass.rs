@@ -103,8 +103,9 @@ impl Pass {
     }
 
     /// The known neighbors, at most `count`: those at distances 1 and 3 along the axis, then the nearest.
-    pub(crate) fn taps(&self, shape: &Shape, count: usize) -> Vec<Tap> {
-        let distance = |d: &[i8; AXES]| d.iter().map(|d| u32::from(d.unsigned_abs()).pow(2)).sum::<u32>();
+    pub(crate) fn taps(&self, shape: &Shape, weights: &[u32; AXES], count: usize) -> Vec<Tap> {
+        let distance =
+            |d: &[i8; AXES]| d.iter().zip(weights).map(|(d, w)| w * u32::from(d.unsigned_abs()).pow(2)).sum::<u32>();
         let mut taps = Vec::new();
         for d in [-1, 1, -3, 3] {
             let mut delta = [0; AXES];
@@ -151,7 +152,7 @@ mod tests {
                 let mut seen = vec![false; dims.iter().product()];
                 seen[0] = true;
                 for p in passes(&shape, &order) {
-                    let taps = p.taps(&shape, 24);
+                    let taps = p.taps(&shape, &[1; AXES], 24);
                     let mut c = p.start;
                     loop {
                         let at = |c: &[usize; AXES]| (0..AXES).map(|a| c[a] * shape.strides[a]).sum::<usize>();

@@ -85,6 +85,8 @@ fn hash(salt: u32, a: u32, b: u32, c: u32) -> u32 {
 /// How the values of a frame are coded.
 pub(crate) struct Setup {
     pub(crate) order: Order,
+    /// Weights of squared distances along the axes when taps are chosen.
+    pub(crate) weights: [u32; AXES],
     pub(crate) quantizer: Quantizer,
     /// What the first point is predicted to be.
     pub(crate) origin: f64,
@@ -123,7 +125,7 @@ pub(crate) fn run<C: BitCoder>(
     }
     let mut stencils: Vec<(Vec<[i8; AXES]>, Stencil)> = Vec::new();
     for pass in passes(&shape, &setup.order) {
-        let taps = pass.taps(&shape, TAPS);
+        let taps = pass.taps(&shape, &setup.weights, TAPS);
         let deltas: Vec<[i8; AXES]> = taps.iter().map(|t| t.delta).collect();
         let mut stencil = match stencils.iter().position(|s| s.0 == deltas) {
             Some(i) => {
