@@ -72,6 +72,20 @@ fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64
     Some((low.to_f64(), high.to_f64()))
 }
 
+/// The value that many of the ordinary points share exactly, if there is one: as the base of the lattice it makes rows
+/// without anything else in them free.
+fn background<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<f64> {
+    const SAMPLES: usize = 32;
+    let mut found: Vec<f64> = (0..SAMPLES)
+        .map(|k| (k * 0x9e37_79b9 & 0xffff_ffff) * values.len() >> 32)
+        .filter(|i| ordinary.is_none_or(|o| o[*i]))
+        .map(|i| values[i].to_f64())
+        .collect();
+    found.sort_by(f64::total_cmp);
+    let equal = found.chunk_by(|a, b| a == b).max_by_key(|c| c.len())?;
+    (equal.len() * 4 > SAMPLES).then(|| equal[0])
+}
+
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
 pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon: &mut [T]) -> Option<Vec<u8>> {
@@ -88,7 +102,8 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, recon
         recon.fill(T::from_f64(middle));
         return Some(out);
     }
-    let scale = Scale::fit::<T>(low, high, tolerance);
+    let base = background(values, grid.ordinary).unwrap_or(middle);
+    let scale = Scale::fit::<T>(base, low, high, tolerance);
     if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }

@@ -158,18 +158,28 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Prepares lane `k` for row `r`.
-    fn sum(&mut self, k: usize, r: usize) {
-        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return };
+    /// Prepares lane `k` for row `r`; gives the level of its taps, which becomes that of the row if all its codes are 0.
+    fn sum(&mut self, k: usize, r: usize, zero: bool) -> Option<f32> {
+        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return None };
         p.layout.rows(&self.shape, r, &mut self.rows);
+        let level = self.history.level(&self.rows);
+        if zero && level.is_some() {
+            return level;
+        }
         self.history.sum(&p.taps, &self.rows, &mut self.lanes.values[k]);
         self.lanes.before[k] = p.before;
         self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.history.first(*r));
+        level
     }
 
-    /// Keeps what lane `k` holds as row `r`, and gives its values.
-    fn keep<T: Sample>(&mut self, k: usize, r: usize, scale: &Scale, out: &mut [T]) {
+    /// Keeps what lane `k` holds, or the `level` if there is one, as row `r`, and gives its values.
+    fn keep<T: Sample>(&mut self, k: usize, r: usize, level: Option<f32>, scale: &Scale, out: &mut [T]) {
         let n = self.shape.row;
+        if let Some(v) = level {
+            self.history.fill(r, v);
+            out[r * n..(r + 1) * n].fill(T::from_f64(scale.value(f64::from(v))));
+            return;
+        }
         self.history.set(r, &self.lanes.values[k]);
         for (to, v) in out[r * n..(r + 1) * n].iter_mut().zip(&self.lanes.values[k]) {
             *to = T::from_f64(scale.value(f64::from(*v)));
@@ -200,8 +210,9 @@ pub(super) fn encode<T: Sample>(
     let mut group = Vec::new();
     while front.next(&mut group) {
         let mut masked = false;
+        let mut levels = [None; ABREAST];
         for (k, r) in group.iter().enumerate() {
-            walk.sum(k, *r);
+            levels[k] = walk.sum(k, *r, false);
             masked |= walk.mask(*r).is_some();
             for (t, v) in targets[k].iter_mut().zip(&values[r * n..(r + 1) * n]) {
                 *t = scale.place(v.to_f64());
@@ -224,10 +235,10 @@ pub(super) fn encode<T: Sample>(
             return None;
         }
         for (k, r) in group.iter().enumerate() {
-            writer.row(
-                walk.lanes.codes[k].iter().map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()),
-            );
-            walk.keep(k, *r, scale, recon);
+            let codes = walk.lanes.codes[k].iter();
+            writer.row(codes.map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()));
+            let level = levels[k].filter(|_| walk.lanes.codes[k].iter().fold(true, |all, c| all & (*c == 0.0)));
+            walk.keep(k, *r, level, scale, recon);
         }
     }
     writer.finish(&shape, grid.ordinary, out);
@@ -253,11 +264,18 @@ pub(super) fn decode<T: Sample>(
     let mut group = Vec::new();
     while front.next(&mut group) {
         let mut masked = false;
+        let mut levels = [None; ABREAST];
         for (k, r) in group.iter().enumerate() {
             let mask = walk.mask(*r);
-            reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
-            walk.sum(k, *r);
+            let zero = reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
+            levels[k] = walk.sum(k, *r, zero).filter(|_| zero);
             masked |= mask.is_some();
+        }
+        if levels[..group.len()].iter().all(Option::is_some) {
+            for (r, level) in group.iter().zip(levels) {
+                walk.keep(0, *r, level, scale, out);
+            }
+            continue;
         }
         let masks = walk.masks(&group, masked);
         let lanes = &mut walk.lanes;
@@ -273,7 +291,7 @@ pub(super) fn decode<T: Sample>(
             (_, true) => lanes.reconstruct::<4, true>(masks),
         }
         for (k, r) in group.iter().enumerate() {
-            walk.keep(k, *r, scale, out);
+            walk.keep(k, *r, levels[k], scale, out);
         }
     }
     reader.finish()
