@@ -232,7 +232,6 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     vec![
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, 4))),
-        ("model_without_nodes", "Model(Refused)", with(onnx::chain("Relu", 0, 4))),
         ("model_blocks_mostly_pad", "Model(Mismatch)", with(onnx::chain("Relu", 1, 400))),
         ("model_latents_missing", "Format(Truncated)", with(onnx::chain("Relu", 1, 4))),
         ("over_model_nodes", "Limit(ModelNodes)", with(onnx::chain("Relu", 100, 4))),
