@@ -1,9 +1,9 @@
 //! Writing a decoded array somewhere, in parts that fit memory.
 
+use crate::array::{Array, BadFrame};
 use crate::element::Element;
 use crate::error::{ArgumentError, Result};
 use crate::grid::{Region, for_each_shared_run};
-use crate::reader::{Array, BadFrame};
 use std::io::{Seek, SeekFrom, Write};
 
 /// Values that a part may hold: with what decoding needs beside them, some 100 MiB.
