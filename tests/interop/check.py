@@ -1,0 +1,98 @@
+"""Decodes every golden file and compares it with the manifest.
+
+    python3 tests/interop/check.py [part of a file's name ..]
+"""
+
+import json
+import math
+import pathlib
+import sys
+import time
+import traceback
+import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import reader  # noqa: E402
+
+GOLDEN = pathlib.Path(__file__).parents[2] / "testdata" / "golden"
+
+
+def wrong(array, row, values):
+    """What of an array differs from its line of the manifest."""
+    _, _, dtype, shape, bound, methods, dims, attributes, crc, points = row
+    flat = values.reshape(-1)
+    if {"<f4": "f32", "<f8": "f64"}[array.dtype.str] != dtype:
+        yield "type"
+    if "x".join(map(str, array.shape)) != shape:
+        yield "shape"
+    kind, _, number = bound.partition("=")
+    if array.bound.kind != kind or (number and array.bound.fields[0] != float(number)):
+        yield f"bound {array.bound.kind} {array.bound.fields}"
+    if ",".join(sorted(array.methods())) != methods:
+        yield f"methods {sorted(array.methods())}"
+    if ",".join(array.dims or []) != dims:
+        yield "names of dimensions"
+    if (array.attributes or "") != attributes:
+        yield "attributes"
+    if array.attributes is not None:
+        json.loads(array.attributes)
+    if f"{zlib.crc32(flat.tobytes()):08x}" != crc:
+        yield "values"
+    words = flat.view(f"<u{array.dtype.itemsize}")
+    for point in points.split():
+        index, bits = point.split(":")
+        if int(words[int(index)]) != int(bits, 16):
+            yield f"value {index}"
+
+
+def regions(array, values):
+    """Whether two boxes, read alone, hold what the whole array holds there."""
+    for low, high in ((0.0, 0.5), (0.4, 0.9)):
+        box = tuple(slice(math.floor(n * low), math.ceil(n * high)) for n in array.shape)
+        if array.read(box).tobytes() != values[box].tobytes():
+            yield f"region {low}"
+
+
+def check(path, rows):
+    """Prints a line for each array; True if all is well."""
+    file = reader.File(path)
+    well = sorted(a.name for a in file.arrays) == sorted(row[1] for row in rows)
+    if not well:
+        print(f"WRONG  {path.name}: names of arrays")
+    for row in rows:
+        name = row[1]
+        start = time.monotonic()
+        try:
+            array = file.array(name)
+            values = array.read()
+            found = list(wrong(array, row, values))
+            if len(array.frame_lens) > 1:
+                found += regions(array, values)
+        except ModuleNotFoundError as error:
+            if error.name != "onnxruntime":
+                raise
+            print(f"skip   {path.name}: {name}: needs onnxruntime")
+            continue
+        except Exception:  # a reader's failure is a finding, whatever it is
+            found = [traceback.format_exc()]
+        label = "WRONG " if found else "ok    "
+        took = time.monotonic() - start
+        print(f"{label} {path.name}: {name}: {row[5]} {took:.1f}s {'; '.join(found)}", flush=True)
+        well &= not found
+    return well
+
+
+def main():
+    lines = (GOLDEN / "manifest.tsv").read_text(encoding="utf-8").split("\n")[1:]
+    table = [line.split("\t") for line in lines if line]
+    well = True
+    for path in sorted(GOLDEN.glob("*.cae")):
+        if sys.argv[1:] and not any(part in path.name for part in sys.argv[1:]):
+            continue
+        well &= check(path, [row for row in table if row[0] == path.name])
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

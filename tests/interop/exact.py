@@ -1,0 +1,171 @@
+"""SPEC 9.5: method exact."""
+
+import math
+import struct
+
+import raster
+from entropy import Arithmetic, Counters
+from primitives import CaeError, Cursor
+
+M64 = (1 << 64) - 1
+HALF = 1 << 63
+
+
+def image64(x):
+    b = struct.unpack("<Q", struct.pack("<d", x))[0]
+    return b ^ M64 if b >> 63 else b ^ HALF
+
+
+def image32(x):
+    b = to_bits32(x)
+    return b ^ 0xFFFFFFFF if b >> 31 else b ^ (1 << 31)
+
+
+def to_bits32(x):
+    try:
+        return struct.unpack("<I", struct.pack("<f", x))[0]
+    except OverflowError:
+        return 0xFF800000 if x < 0 else 0x7F800000
+
+
+def to_single(x):
+    return struct.unpack("<f", struct.pack("<I", to_bits32(x)))[0]
+
+
+def from_image(v, width):
+    """Bits of the number that has the image."""
+    bits = 8 * width
+    v &= (1 << bits) - 1
+    half = 1 << (bits - 1)
+    return v ^ half if v & half else v ^ ((1 << bits) - 1)
+
+
+def significant(number, digits):
+    """x of the forms 8 to 10 (SPEC 9.5.2)."""
+    r = abs(number - HALF)
+    if r == 0:
+        return 0.0
+    m = 10 ** (digits - 1)
+    d = 9 * m
+    q = float(m + (r - 1) % d)
+    p = min((r - 1) // d, 44)
+    x = q / float(10 ** (22 - p)) if p <= 22 else q * float(10 ** (p - 22))
+    return -x if number < HALF else x
+
+
+def image(number, form, digits):
+    """What N stands for (SPEC 9.5.2)."""
+    if form == 0:
+        return number
+    if form == 1:
+        bits = from_image(number & 0xFFFFFFFF, 4)
+        return image64(struct.unpack("<f", struct.pack("<I", bits))[0])
+    if form >= 8:
+        x = significant(number, digits)
+        kind = form - 8
+    else:
+        n = float(number - HALF)
+        x = n / float(10**digits) if form % 2 == 0 else n * float("1e-%d" % digits)
+        kind = (form - 2) // 2
+    return (image64, image32, lambda v: image64(to_single(v)))[kind](x)
+
+
+def decode(payload, dims, ordinary, width):
+    """Bits of the value of every point."""
+    cursor = Cursor(payload)
+    form = cursor.u8()
+    if form > 10:
+        raise CaeError(f"form {form}")
+    digits = cursor.u8() if form >= 2 else 0
+    if form >= 2 and not (digits <= 22 if form < 8 else 1 <= digits <= 15):
+        raise CaeError(f"{digits} digits")
+    zeros = cursor.u8()
+    if zeros > 63:
+        raise CaeError(f"{zeros} zeros")
+    c = cursor.u8()
+    if c > 63 - zeros:
+        raise CaeError(f"{c} lower bits")
+    base = cursor.varint()
+    gap_count = cursor.u8()
+    if gap_count > 2:
+        raise CaeError(f"{gap_count} gaps")
+    gaps = [(cursor.varint(), cursor.varint()) for _ in range(gap_count)]
+    if c:
+        upper_bytes, lower_bytes = cursor.block(), cursor.rest()
+    else:
+        upper_bytes, lower_bytes = cursor.rest(), b""
+    upper = []
+    for y in raster.decode(upper_bytes, dims, ordinary):
+        y = min(max(math.floor(y), 0), M64)
+        upper.append((y << c) & M64)
+    if c:
+        u = decode_lower(lower_bytes, dims, ordinary, upper, c)
+    else:
+        u = upper
+    out = []
+    for v, there in zip(u, ordinary):
+        if not there:
+            out.append(0)
+            continue
+        for g, length in gaps:
+            if v > g:
+                v = (v + length) & M64
+        number = (base + (v << zeros)) & M64
+        out.append(from_image(image(number, form, digits), width))
+    return out
+
+
+def signed(v):
+    return v - (1 << 64) if v >> 63 else v
+
+
+def decode_lower(data, dims, ordinary, u, c):
+    """SPEC 9.5.3."""
+    n = len(u)
+    coder = Arithmetic(data)
+    axes = raster.Axes(dims)
+    b = min(max(n.bit_length(), 10), 20)
+    tables = [{}, {}, {}]
+    up = [signed(v >> c) if there else 0 for v, there in zip(u, ordinary)]
+    counters = Counters(9 * 8 * 2)
+    history = [0] * 9
+    lower = [0] * n
+
+    def at(j):
+        return up[j] if 0 <= j < n else 0
+
+    for i in range(n):
+        if not ordinary[i]:
+            continue
+        pairs = [(at(i - d), at(i + d)) for d in (1, 2)]
+        keys = [
+            [up[i], at(i - 1), at(i - 2), at(i - 3)],
+            [up[i], min(pairs[0]), max(pairs[0]), min(pairs[1]), max(pairs[1])],
+            [up[i]],
+        ]
+        slots = [raster.slot_of(key, b) for key in keys]
+        sources = [table.get(slot) for table, slot in zip(tables, slots)]
+        sources += [i - back if back else None for back in axes.backs(i)[:6]]
+        refused = None
+        for j, source in enumerate(sources):
+            if source is None or not ordinary[source] or up[source] != up[i]:
+                continue
+            if refused is not None and lower[source] == refused:
+                continue
+            k = (j * 8 + history[j]) * 2 + (refused is not None)
+            bit = coder.bit(min(max(counters.p16(k), 1), 65535))
+            counters.update(k, bit, 255)
+            history[j] = (2 * history[j] + bit) % 8
+            if bit:
+                lower[i] = lower[source]
+                break
+            refused = lower[source]
+        else:
+            v = 0
+            for _ in range(c):
+                v = 2 * v + coder.bit(32768)
+            lower[i] = v
+        for table, slot in zip(tables, slots):
+            table[slot] = i
+    coder.end()
+    return [a | b for a, b in zip(u, lower)]
