@@ -176,10 +176,10 @@ pub mod frame {
             other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
         };
         let candidates = [Candidate { label: "asked", kernel, hole: false }];
-        let tolerance = ResolvedBound::new(bound.validate()?, bound.parameter().unwrap_or(0.0)).tolerance;
-        let (models, threads) = (Models::default(), Threads::new(1));
+        let e = if let Bound::Absolute(e) = bound { e } else { 0.0 };
+        let tolerance = ResolvedBound::new(bound.validate()?, e).tolerance;
         let block = Block { values, dims, tolerance, fill, kept: None };
-        let encoded = frame::encode(&block, &candidates, &models, threads)?;
+        let encoded = frame::encode(&block, &candidates, &Models::default(), Threads::new(1))?;
         Ok((encoded.chosen == "asked").then_some(encoded.bytes))
     }
 

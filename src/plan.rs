@@ -63,7 +63,9 @@ impl Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
         let candidates = if has_model {
-            vec![of(PAPER, Kernel::Sparse(sparse::Options::default()), false)]
+            // A guard that is not finite: the model is refused unless its rounding errors are proved.
+            let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
+            vec![of(PAPER, Kernel::Sparse(options), false)]
         } else if tolerance == Tolerance::Lossless && data_type == DataType::F64 {
             vec![of("exact", Kernel::Exact, false)]
         } else {

@@ -91,7 +91,6 @@ pub struct ArrayReport {
 struct LoadedModel {
     decoder: Box<dyn Decoder>,
     encoder: Option<Box<dyn Encoder>>,
-    exact: bool,
 }
 
 /// Writes a `.cae` file to any [`Write`]; [`Writer::create`] writes one that gets its name only when it is complete.
@@ -157,11 +156,9 @@ impl<W: Write> Writer<W> {
         if !self.directory.arrays.is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
-        let exact = model::check(decoder, &self.limits)?.exact;
         let loaded = LoadedModel {
             decoder: model::load_decoder(decoder, &self.limits)?,
             encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
-            exact,
         };
         let digest = model::digest(decoder);
         let id = self.models.len();
@@ -332,7 +329,7 @@ fn models_of(models: &[LoadedModel], id: Option<ModelId>) -> Result<Models<'_>> 
     let Some(ModelId(index)) = id else { return Ok(Models::default()) };
     let missing = || ArgumentError::Other("the model was not added to this file".into());
     let m = models.get(index as usize).ok_or_else(missing)?;
-    Ok(Models { encoder: m.encoder.as_deref(), decoder: Some(m.decoder.as_ref()), exact: m.exact })
+    Ok(Models { encoder: m.encoder.as_deref(), decoder: Some(m.decoder.as_ref()) })
 }
 
 impl ArrayReport {

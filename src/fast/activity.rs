@@ -54,29 +54,27 @@ impl Activity {
 }
 
 fn sum<const K: usize>(out: &mut [[i16; GROUP]], data: &[u8], starts: [usize; K], weight: i16) {
-    let rows = starts.map(|s| &data[s..s + (out.len() + 1) * GROUP]);
-    for (k, out) in out.iter_mut().enumerate() {
-        let mut total = [0i16; GROUP];
+    let out = out.as_flattened_mut();
+    let n = out.len();
+    let rows = starts.map(|s| &data[s..s + n + 2]);
+    for x in 0..n {
+        let mut total = 0;
         for row in rows {
-            let at = |x: usize| row[k * GROUP + x..].first_chunk::<GROUP>();
-            let (Some(a), Some(b), Some(c)) = (at(0), at(1), at(2)) else { return };
-            for x in 0..GROUP {
-                total[x] += i16::from(a[x]) + 2 * i16::from(b[x]) + i16::from(c[x]);
-            }
+            total += i16::from(row[x]) + 2 * i16::from(row[x + 1]) + i16::from(row[x + 2]);
         }
-        *out = total.map(|t| t * weight);
+        out[x] = total * weight;
     }
 }
 
 /// How many of `thresholds` each activity reaches.
-pub(super) fn classify<const K: usize>(activities: &[i16; GROUP], thresholds: &[i16; K]) -> [Class; GROUP] {
-    let mut count = [0i16; GROUP];
-    for t in thresholds {
-        for (c, a) in count.iter_mut().zip(activities) {
-            *c += i16::from(a >= t);
+pub(super) fn classify<const K: usize>(activities: &[[i16; GROUP]], thresholds: &[i16; K], out: &mut [[Class; GROUP]]) {
+    for (o, a) in out.as_flattened_mut().iter_mut().zip(activities.as_flattened()) {
+        let mut reached = 0i16;
+        for t in thresholds {
+            reached += i16::from(a >= t);
         }
+        *o = reached as u8;
     }
-    count.map(|c| c as u8)
 }
 
 /// Makes the class of tokens whose codes are all known to be 0 free.

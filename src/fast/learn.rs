@@ -8,11 +8,11 @@ use super::stencil::{Layout, MOST_TAPS, ONE, PAD, Weights};
 /// Most weights to learn at once.
 const MOST: usize = MOST_TAPS + 1;
 /// Kinds of rows with fewer points take the default weights.
-const FEWEST_POINTS: usize = 256;
+const FEWEST_POINTS: usize = 512;
 /// Points per sample.
-const SPACING: usize = 48;
+const SPACING: usize = 64;
 /// Bounds on the samples of one kind.
-const SAMPLES: (usize, usize) = (192, 3072);
+const SAMPLES: (usize, usize) = (128, 2560);
 /// Samples from one row.
 const PER_ROW: usize = 4;
 /// Rounds of reweighting, and how many of them look at a quarter of the samples only.

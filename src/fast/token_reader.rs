@@ -81,28 +81,29 @@ impl TokenReader {
         })
     }
 
-    /// Reads the codes of row `r`; `ordinary` is given where they are not all.
+    /// Reads the codes of row `r` and says whether all are 0; `ordinary` is given where not all points are.
     pub(super) fn row(
         &mut self,
         shape: &Shape,
         r: usize,
         ordinary: Option<&[bool]>,
         codes: &mut [f32],
-    ) -> Result<(), FormatError> {
-        self.activity.look(shape, r);
-        for (c, a) in self.classes.iter_mut().zip(&self.activity.row) {
-            *c = classify(a, &self.thresholds);
-        }
+    ) -> Result<bool, FormatError> {
         let n = self.packing.tokens(shape.row);
+        if self.sparse && !self.row_flag(ordinary)? {
+            codes.fill(0.0);
+            self.activity.magnitudes(r).fill([0; GROUP]);
+            return Ok(true);
+        }
+        self.activity.look(shape, r);
+        classify(&self.activity.row, &self.thresholds, &mut self.classes);
         if let Some(o) = ordinary {
             exempt(&mut self.classes.as_flattened_mut()[..n], o, self.packing);
         }
-        if !self.sparse {
+        if self.sparse {
+            self.sparse_row(n)?;
+        } else {
             self.decoder.get(&self.classes.as_flattened()[..n], &mut self.tokens[..n])?;
-        } else if !self.sparse_row(n)? {
-            codes.fill(0.0);
-            self.activity.magnitudes(r).fill([0; GROUP]);
-            return Ok(());
         }
         let magnitudes = self.activity.magnitudes(r).as_flattened_mut();
         let mut widest = 0;
@@ -134,7 +135,10 @@ impl TokenReader {
                 }
             }
         }
-        if u16::from(widest) >= self.packing.escape() { self.escapes(r, codes) } else { Ok(()) }
+        if u16::from(widest) >= self.packing.escape() {
+            self.escapes(r, codes)?;
+        }
+        Ok(widest == 0)
     }
 
     /// Completes the codes of row `r` that are escapes.
@@ -174,18 +178,20 @@ impl TokenReader {
         Ok(())
     }
 
-    /// Reads the tokens of a row of a sparse stream; false if they are all 0.
-    fn sparse_row(&mut self, n: usize) -> Result<bool, FormatError> {
-        let (classes, tokens) = (&self.classes.as_flattened()[..n], &mut self.tokens[..n]);
-        let free = classes.iter().fold(true, |all, c| all & (*c == FREE));
+    /// Whether a row of a sparse stream has codes other than 0.
+    fn row_flag(&mut self, ordinary: Option<&[bool]>) -> Result<bool, FormatError> {
+        let free = ordinary.is_some_and(|o| !o.iter().fold(false, |any, o| any | o));
         let mut flag = [0u8];
         self.decoder.get(&[if free { FREE } else { self.active + self.before }], &mut flag)?;
         if !free {
             self.before = flag[0] & 1;
         }
-        if flag[0] == 0 {
-            return Ok(false);
-        }
+        Ok(flag[0] != 0)
+    }
+
+    /// Reads the tokens of a row of a sparse stream that is not zero.
+    fn sparse_row(&mut self, n: usize) -> Result<(), FormatError> {
+        let (classes, tokens) = (&self.classes.as_flattened()[..n], &mut self.tokens[..n]);
         self.packed_classes.clear();
         self.packed_classes.extend(self.activity.row.iter().zip(classes.chunks(GROUP)).map(|(a, c)| {
             let class = group_class(a, c);
@@ -210,7 +216,7 @@ impl TokenReader {
                 t.fill(0);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Checks that everything was read.

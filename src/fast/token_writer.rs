@@ -28,8 +28,8 @@ impl TokenWriter {
     pub(super) fn finish(self, shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
         let zero: usize = self.images.chunks_exact(2 * GROUP).map(|g| usize::from(is_zero(g))).sum();
         let sparse = zero * GROUP * 4 > self.images.len();
-        let wide: usize = self.images.chunks(1 << 15).map(|c| count_wide(c)).sum();
-        let packing = if wide * 64 < self.images.len() { Packing::Paired } else { Packing::Single };
+        let wide: usize = self.images.chunks(1 << 15).map(count_wide).sum();
+        let packing = if wide * 24 < self.images.len() { Packing::Paired } else { Packing::Single };
         let (mut symbols, excess) = self.symbols(shape, ordinary, packing, sparse);
         let mut counts = [[0u32; 256]; 64];
         for (s, c) in symbols.symbols.iter().zip(&symbols.classes) {
@@ -94,9 +94,7 @@ impl TokenWriter {
             for r in &group {
                 let Some(images) = rows.next() else { continue };
                 neighbors.look(shape, *r);
-                for (b, a) in buckets.iter_mut().zip(&neighbors.row) {
-                    *b = classify(a, &THRESHOLDS);
-                }
+                classify(&neighbors.row, &THRESHOLDS, &mut buckets);
                 let buckets = &mut buckets.as_flattened_mut()[..n];
                 if let Some(o) = ordinary {
                     exempt(buckets, &o[r * shape.row..(r + 1) * shape.row], packing);

@@ -14,10 +14,6 @@ use crate::parallel::{self, Threads};
 use crate::sparse;
 use crate::stats::ErrorStats;
 
-/// How far the outputs of two conforming engines may lie apart for a model that is not exact, in the normalized domain
-/// (SPEC 5). The kernels of one engine differ by up to 5e-7 of the output range, which is 0.2.
-const ENGINE_GUARD: f64 = 1e-6;
-
 /// One way to code the ordinary values of a frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
@@ -43,8 +39,6 @@ pub(crate) enum Kernel {
 pub(crate) struct Models<'a> {
     pub(crate) encoder: Option<&'a dyn Encoder>,
     pub(crate) decoder: Option<&'a dyn Decoder>,
-    /// Whether every conforming engine gives the decoder's outputs to the bit.
-    pub(crate) exact: bool,
 }
 
 /// A coded frame.
@@ -148,7 +142,7 @@ pub(crate) fn encode<T: Element>(
     let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }) } = race else {
         return Err(ArgumentError::Other("no way to code a frame suits it".into()).into());
     };
-    let informative = trial.method == Method::Sparse && models.decoder.is_some() && !models.exact;
+    let informative = trial.method == Method::Sparse && models.decoder.is_some_and(|d| !d.is_exact());
     let parts = Parts {
         method: trial.method,
         domain: trial.domain,
@@ -387,9 +381,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         let grid = self.grid();
         let ok = |i: usize, candidate: f64| self.tolerance.allows(self.value(i), T::from_f64(candidate));
         let target = sparse::Target { values: &values, grid: &grid, precision: precision::<T>(), ok: &ok };
-        let mut options = options.clone();
-        options.guard = if models.decoder.is_some() && !models.exact { ENGINE_GUARD } else { 0.0 };
-        let sections = sparse::encode(&target, models.encoder, models.decoder, &options)?;
+        let sections = sparse::encode(&target, models.encoder, models.decoder, options)?;
         let mut recon = vec![0.0; values.len()];
         sparse::decode(&sections.as_slices(), &grid, precision::<T>(), models.decoder, &mut recon)?;
         let value = |i: usize| T::from_f64(recon.get(i).copied().unwrap_or_default());

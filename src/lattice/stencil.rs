@@ -10,8 +10,7 @@
 )]
 
 /// Largest number of taps.
-pub(crate) const TAPS: usize = 24;
-
+pub(crate) const TAPS: usize = 32;
 /// Weighted normal equations and their solution.
 #[derive(Debug, Clone)]
 pub(crate) struct Stencil {
@@ -91,15 +90,7 @@ impl Stencil {
     /// Learns that `taps` were followed by `target`; `weight` is the trust in it.
     #[inline(always)]
     pub(crate) fn learn(&mut self, taps: &[f64; TAPS], target: f64, weight: f64) {
-        let g = weight * self.gain;
-        for (i, row) in self.moments.iter_mut().enumerate().take(self.len) {
-            let x = taps[i] * g;
-            // Whole groups of four up to the diagonal; what lies above it is never read.
-            for (m, y) in row.iter_mut().zip(taps).take((i & !3) + 4) {
-                *m += x * y;
-            }
-            self.targets[i] += x * target;
-        }
+        self.add(taps, target, weight * self.gain);
         self.gain *= self.growth;
         self.samples += 1;
         if self.samples >= self.next_solution {
@@ -109,6 +100,37 @@ impl Stencil {
                 self.gain = 1.0;
             }
             self.solve();
+        }
+    }
+
+    /// Adds a sample without ever solving.
+    pub(crate) fn gather(&mut self, taps: &[f64; TAPS], target: f64) {
+        self.samples += 1;
+        self.add(taps, target, 1.0);
+    }
+
+    /// Solves for taps that have noise of this variance on top of what was gathered.
+    pub(crate) fn solve_with_noise(&mut self, variance: f64) {
+        for i in 0..self.len {
+            self.moments[i][i] += variance * f64::from(self.samples);
+        }
+        self.solve();
+    }
+
+    /// The weight of tap `t`.
+    pub(crate) fn weight(&self, t: usize) -> f64 {
+        self.weights[t]
+    }
+
+    #[inline(always)]
+    fn add(&mut self, taps: &[f64; TAPS], target: f64, gain: f64) {
+        for (i, row) in self.moments.iter_mut().enumerate().take(self.len) {
+            let x = taps[i] * gain;
+            // Whole groups of four up to the diagonal; what lies above it is never read.
+            for (m, y) in row.iter_mut().zip(taps).take((i & !3) + 4) {
+                *m += x * y;
+            }
+            self.targets[i] += x * target;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Everything between an ONNX model's bytes and numbers (SPEC 5).
 //!
-//! [`vet`] reads the bytes with a reader of our own, refuses whatever SPEC 5 does not allow, and turns the rest into
-//! a [`Program`](program::Program); the engine gets that program re-encoded, never the bytes of the file.
+//! `vet` reads the bytes with a reader of our own, refuses whatever SPEC 5 does not allow, and turns the rest into
+//! a `Program`; the engine gets that program re-encoded, never the bytes of the file.
 
 mod constant;
 mod emit;

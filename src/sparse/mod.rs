@@ -60,8 +60,8 @@ pub(crate) struct Options {
     /// How latents are stored; `None` chooses what seems to give the fewest bytes. Latents that are all integers are
     /// always stored exactly.
     pub(crate) latents: Option<latents::Precision>,
-    /// By how much, in the normalized domain, another reader's network may differ from this one. Every point that
-    /// is not patched stays inside its bound for all predictions that near.
+    /// By how much, in the normalized domain, another reader's network may differ from this one, where that is not
+    /// proved of the decoder. Every point that is not patched stays inside its bound for all predictions that near.
     pub(crate) guard: f64,
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn encode(
     decoder: Option<&dyn Decoder>,
     options: &Options,
 ) -> Result<Sections<Vec<u8>>> {
-    let frame = Frame::new(target, options.guard)?;
+    let mut frame = Frame::new(target)?;
     let mut sections = Sections { exponents: exponents::encode(&frame.exponents, target.grid), ..Sections::default() };
     if !frame.exponents.iter().any(|e| is_exponent(*e)) {
         return Ok(sections);
@@ -118,6 +118,7 @@ pub(crate) fn encode(
                 return Err(mismatch("the encoder's blocks or latents are not the decoder's"));
             }
             let latents = encode_blocks(encoder, &blocks, &frame.filled(target.grid))?;
+            frame.guard = guard(decoder, &latents, options.guard)?;
             let phases = blocks.phases(target.values.len());
             let (bytes, latents) = refine::store(&frame, &blocks, &phases, decoder, &latents, options)?;
             let mut predicted = vec![0.0; target.values.len()];
@@ -157,6 +158,9 @@ pub(crate) fn decode(
         let blocks = Blocks::new(grid.dims, decoder.block_shape())?;
         let len = decoder.latent_len();
         let latents = latents::decode(sections.latents, latent_count(&blocks, len)?, len).map_err(damaged)?;
+        if decoder.is_exact() && !suits_exact(decoder, &latents) {
+            return Err(damaged(FormatError::Code { what: "latents of an exact model" }));
+        }
         phases = blocks.phases(points);
         predict(decoder, &blocks, &latents, &mut predicted)?;
     } else {
@@ -187,6 +191,37 @@ pub(crate) fn decode(
         }
     }
     Ok(())
+}
+
+/// By how much another engine's predictions may differ from this one's for these latents: not at all for an exact
+/// decoder, twice the proved distance from the real result for another, and `unproved` where nothing is proved.
+fn guard(decoder: &dyn Decoder, latents: &[f32], unproved: f64) -> Result<f64> {
+    if decoder.is_exact() {
+        return if suits_exact(decoder, latents) {
+            Ok(0.0)
+        } else {
+            Err(mismatch("the encoder's latents are not integers in the range that the exact decoder declares"))
+        };
+    }
+    let (low, high) = latents.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
+    // Latents that are stored in fewer bits may leave the range a little; `refine` keeps them in this one.
+    let room = (high - low) * LATENT_ROOM;
+    let guard = decoder.error_bound(low - room, high + room).map_or(unproved, |e| 2.0 * e);
+    if guard >= 0.0 && guard.is_finite() {
+        Ok(guard)
+    } else {
+        Err(ArgumentError::Bound("no bound on the rounding errors of other engines is proved for this model".into())
+            .into())
+    }
+}
+
+/// How far stored latents may leave the range of the encoder's, as a part of that range.
+pub(super) const LATENT_ROOM: f32 = 0.25;
+
+/// Whether an exact decoder is exact for these latents: integers in its declared range.
+fn suits_exact(decoder: &dyn Decoder, latents: &[f32]) -> bool {
+    let Some((low, high)) = decoder.latent_range() else { return true };
+    latents.iter().all(|z| z.fract() == 0.0 && *z >= low as f32 && *z <= high as f32)
 }
 
 /// The constant prediction of a frame without a network (SPEC 7.3.3).
@@ -279,14 +314,11 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(target: &Target<'a>, guard: f64) -> Result<Self> {
+    fn new(target: &Target<'a>) -> Result<Self> {
         let points = target.grid.len();
         let found = target.values.len();
         if found != points {
             return Err(ArgumentError::Shape(format!("{found} values for a frame of {points}")).into());
-        }
-        if !(guard >= 0.0 && guard.is_finite()) {
-            return Err(ArgumentError::Bound(format!("the guard {guard} is not a finite number of 0 or more")).into());
         }
         let mut exponents = Vec::with_capacity(points);
         let mut normalized = Vec::with_capacity(points);
@@ -303,7 +335,14 @@ impl<'a> Frame<'a> {
             exponents.push(k);
             normalized.push(y);
         }
-        Ok(Frame { values: target.values, precision: target.precision, ok: target.ok, guard, exponents, normalized })
+        Ok(Frame {
+            values: target.values,
+            precision: target.precision,
+            ok: target.ok,
+            guard: 0.0,
+            exponents,
+            normalized,
+        })
     }
 
     /// What the encoder sees: points that are not ordinary are filled from the one before them, or after them at the

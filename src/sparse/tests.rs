@@ -228,7 +228,7 @@ fn integer_latents_pass_exactly() {
     assert!(got.iter().all(|z| z.fract() == 0.0));
     let grid = Grid { dims: &dims, ordinary: None };
     let target = Target { values: &values, grid: &grid, precision: Precision::F32, ok: &|_, _| true };
-    let y = Frame::new(&target, 0.0).unwrap().filled(&grid);
+    let y = Frame::new(&target).unwrap().filled(&grid);
     assert_eq!(got, encode_blocks(&means, &blocks, &y).unwrap());
 }
 
@@ -259,7 +259,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(encode(&target(&four), Some(&wide), Some(&wide), &options), Err(Error::Model(_))));
     assert!(matches!(encode(&target(&four), Some(&means), Some(&wide), &options), Err(Error::Model(_))));
     let guard = Options { guard: f64::NAN, ..Options::default() };
-    assert!(matches!(encode(&target(&four), None, None, &guard), Err(Error::Argument(_))));
+    assert!(matches!(encode(&target(&four), Some(&means), Some(&means), &guard), Err(Error::Argument(_))));
 }
 
 fn decoded(sections: [&[u8]; 4], dims: &[usize], precision: Precision) -> Vec<f64> {

@@ -1,15 +1,17 @@
 //! Multilevel kernel (SPEC 9.2): points are refined level by level, each predicted from known ones on both sides.
 
+mod balanced;
+mod links;
 mod pass;
 mod small;
 mod survey;
 
-use crate::codec::arithmetic::{Decoder, Encoder};
+use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::quantizer::Quantizer;
-use pass::{Order, Shape, halvings};
+use pass::{AXES, Order, Shape, halvings};
 use small::Setup;
 use survey::round_robin;
 
@@ -39,15 +41,19 @@ const FLAG_FLAT: u8 = 8;
 const FACTORS_SHIFT: u8 = 4;
 /// The offset of a snapped lattice follows; otherwise it is 0.
 const FLAG_OFFSET: u8 = 0x40;
-/// Bits that must be zero.
-const FLAGS_RESERVED: u8 = 0x80;
+/// The corrections are coded by the balanced profile.
+const FLAG_BALANCED: u8 = 0x80;
 
 /// Step sizes of levels 0, 1, 2 and 3 up, as factors of the finest.
 const FACTORS: [[f64; 4]; 4] =
     [[1.0, 1.0, 1.0, 1.0], [1.0, 0.8, 0.64, 0.5], [1.0, 0.75, 0.5, 0.375], [1.0, 0.625, 0.375, 0.25]];
 
+/// 4 * 2^(i / 2) rounded: weights of a squared distance.
+const WEIGHTS: [u32; 16] = [4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724];
+
 #[derive(Debug, Clone)]
 struct Header {
+    profile: Profile,
     snapped: bool,
     factors: usize,
     step: f64,
@@ -56,6 +62,8 @@ struct Header {
     origin: i64,
     /// Empty for a flat frame.
     order: Order,
+    /// How much farther than along the smoothest neighbors count as being along each axis, in half octaves.
+    weights: [u8; AXES],
 }
 
 /// Bound on the origin, so that it is exact in a binary64.
@@ -66,7 +74,7 @@ impl Header {
         let bits = self.step.to_bits();
         let long = bits & 0xffff_ffff != 0;
         let flat = self.order.is_empty();
-        let ordered = !flat && self.order != round_robin(shape);
+        let ordered = !flat && (self.order != round_robin(shape) || self.weights != [0; AXES]);
         let mut flags = u8::try_from(self.factors & 3).unwrap_or(0) << FACTORS_SHIFT;
         for (set, flag) in [
             (self.snapped, FLAG_SNAPPED),
@@ -74,6 +82,7 @@ impl Header {
             (long, FLAG_LONG_STEP),
             (flat, FLAG_FLAT),
             (self.offset != 0.0, FLAG_OFFSET),
+            (self.profile == Profile::Balanced, FLAG_BALANCED),
         ] {
             flags |= if set { flag } else { 0 };
         }
@@ -88,14 +97,14 @@ impl Header {
         }
         put_varint(out, zigzag(self.origin));
         if ordered {
-            write_order(out, &self.order, shape);
+            write_order(out, &self.order, &self.weights, shape);
         }
     }
 
     fn read_from(c: &mut Cursor, shape: &Shape) -> Result<Self, FormatError> {
         let flags = c.u8("multilevel flags")?;
         let is = |flag: u8| flags & flag != 0;
-        if flags & FLAGS_RESERVED != 0 || is(FLAG_FLAT) && is(FLAG_ORDER) {
+        if is(FLAG_FLAT) && is(FLAG_ORDER) {
             return Err(FormatError::Code { what: "multilevel flags" });
         }
         let step = if is(FLAG_LONG_STEP) {
@@ -114,26 +123,30 @@ impl Header {
         if origin.unsigned_abs() > ORIGIN_MAX {
             return Err(FormatError::Code { what: "multilevel origin" });
         }
-        let order = if is(FLAG_FLAT) {
-            Order::new()
+        let (order, weights) = if is(FLAG_FLAT) {
+            (Order::new(), [0; AXES])
         } else if is(FLAG_ORDER) {
             read_order(c, shape)?
         } else {
-            round_robin(shape)
+            (round_robin(shape), [0; AXES])
         };
+        let profile = if is(FLAG_BALANCED) { Profile::Balanced } else { Profile::Small };
         Ok(Header {
+            profile,
             snapped: is(FLAG_SNAPPED),
             factors: usize::from(flags >> FACTORS_SHIFT & 3),
             step,
             offset,
             origin,
             order,
+            weights,
         })
     }
 
     fn setup(&self, tolerance: f64) -> Setup {
         Setup {
             order: self.order.clone(),
+            weights: self.weights.map(|w| WEIGHTS.get(usize::from(w)).copied().unwrap_or(1)),
             quantizer: if self.snapped {
                 Quantizer::snapped(self.step, self.offset)
             } else {
@@ -143,6 +156,21 @@ impl Header {
             factors: FACTORS.get(self.factors).copied().unwrap_or([1.0; 4]),
             step: self.step,
             tolerance,
+        }
+    }
+
+    fn run<C: BitCoder>(
+        &self,
+        coder: &mut C,
+        values: Option<&[f64]>,
+        grid: &Grid,
+        tolerance: f64,
+        recon: &mut [f64],
+    ) -> Result<(), FormatError> {
+        let setup = self.setup(tolerance);
+        match self.profile {
+            Profile::Small => small::run(coder, values, grid, &setup, recon),
+            Profile::Balanced => balanced::run(coder, values, grid, &setup, recon),
         }
     }
 
@@ -159,14 +187,19 @@ fn order_bits(axes: usize) -> u32 {
     axes.next_power_of_two().trailing_zeros()
 }
 
-/// Entries of an order as places among the real axes, lowest bits of each byte first (SPEC 9.2.1).
-fn write_order(out: &mut Vec<u8>, order: &Order, shape: &Shape) {
+/// Entries of an order as places among the real axes, then four bits of weight for each of these, lowest bits of
+/// each byte first (SPEC 9.2.1).
+fn write_order(out: &mut Vec<u8>, order: &Order, weights: &[u8; AXES], shape: &Shape) {
     let axes: Vec<usize> = shape.real_axes().collect();
     let bits = order_bits(axes.len());
-    let (mut pending, mut count) = (0u32, 0u32);
-    for entry in order {
+    let places = order.iter().map(|entry| {
         let place = axes.iter().position(|a| *a == usize::from(*entry)).unwrap_or(0);
-        pending |= u32::try_from(place).unwrap_or(0) << count;
+        (u32::try_from(place).unwrap_or(0), bits)
+    });
+    let weights = axes.iter().map(|a| (weights.get(*a).copied().unwrap_or(0).into(), WEIGHT_BITS));
+    let (mut pending, mut count) = (0u32, 0u32);
+    for (value, bits) in places.chain(weights) {
+        pending |= value << count;
         count = count.wrapping_add(bits);
         while count >= 8 {
             let [low, ..] = pending.to_le_bytes();
@@ -181,31 +214,45 @@ fn write_order(out: &mut Vec<u8>, order: &Order, shape: &Shape) {
     }
 }
 
-fn read_order(c: &mut Cursor, shape: &Shape) -> Result<Order, FormatError> {
-    let bad = FormatError::Code { what: "multilevel order" };
+/// Bits of an index into [`WEIGHTS`].
+const WEIGHT_BITS: u32 = 4;
+
+fn read_order(c: &mut Cursor, shape: &Shape) -> Result<(Order, [u8; AXES]), FormatError> {
+    let bad = || FormatError::Code { what: "multilevel order" };
     let axes: Vec<usize> = shape.real_axes().collect();
-    let bits = order_bits(axes.len());
     let mut left = shape.extents.map(halvings);
-    let total: u32 = left.iter().sum();
-    let mut order = Order::new();
     let (mut pending, mut count) = (0u32, 0u32);
-    for _ in 0..total {
+    let mut read = |bits: u32| {
         while count < bits {
             pending |= u32::from(c.u8("multilevel order")?) << count;
             count = count.wrapping_add(8);
         }
-        let place = pending & !(u32::MAX << bits);
+        let value = pending & !(u32::MAX << bits);
         pending >>= bits;
         count = count.wrapping_sub(bits);
-        let axis = *usize::try_from(place).ok().and_then(|p| axes.get(p)).ok_or(bad.clone())?;
-        let rest = left.get_mut(axis).ok_or(bad.clone())?;
-        *rest = rest.checked_sub(1).ok_or(bad.clone())?;
-        order.push(u8::try_from(axis).map_err(|_| bad.clone())?);
+        Ok::<_, FormatError>((value, pending))
+    };
+    let mut order = Order::new();
+    for _ in 0..left.iter().sum() {
+        let (place, _) = read(order_bits(axes.len()))?;
+        let axis = *usize::try_from(place).ok().and_then(|p| axes.get(p)).ok_or_else(bad)?;
+        let rest = left.get_mut(axis).ok_or_else(bad)?;
+        *rest = rest.checked_sub(1).ok_or_else(bad)?;
+        order.push(u8::try_from(axis).map_err(|_| bad())?);
     }
-    if pending != 0 || order == round_robin(shape) {
-        return Err(bad);
+    let mut weights = [0; AXES];
+    let mut unused = 0;
+    for a in &axes {
+        let (weight, rest) = read(WEIGHT_BITS)?;
+        unused = rest;
+        if let Some(w) = weights.get_mut(*a) {
+            *w = u8::try_from(weight).map_err(|_| bad())?;
+        }
     }
-    Ok(order)
+    if unused != 0 || order == round_robin(shape) && weights == [0; AXES] {
+        return Err(bad());
+    }
+    Ok((order, weights))
 }
 
 /// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
@@ -214,11 +261,11 @@ pub(crate) fn encode(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
-    _options: &Options,
+    options: &Options,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
     let shape = Shape::new(grid.dims);
-    let plain = Header::plain(values, grid, tolerance)?;
+    let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
         recon.fill(constant);
@@ -226,7 +273,8 @@ pub(crate) fn encode(
         plain.write_to(&mut out, &shape);
         return Some(out);
     }
-    let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), ..plain };
+    let weights = survey::distances(values, grid, &shape, plain.step);
+    let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), weights, ..plain };
     if plain.order.is_empty() {
         return None;
     }
@@ -253,12 +301,21 @@ const SAMPLE: usize = 49_152;
 
 impl Header {
     /// As many steps as the tolerance allows around a plain prediction; no order yet.
-    fn plain(values: &[f64], grid: &Grid, tolerance: f64) -> Option<Self> {
+    fn plain(values: &[f64], grid: &Grid, tolerance: f64, profile: Profile) -> Option<Self> {
         let step = f64::from_bits((2.0 * tolerance).to_bits() & !0xffff_ffff);
         if !(step > 0.0 && step < f64::INFINITY) {
             return None;
         }
-        let header = Header { snapped: false, factors: 0, step, offset: 0.0, origin: 0, order: Order::new() };
+        let header = Header {
+            profile,
+            snapped: false,
+            factors: 0,
+            step,
+            offset: 0.0,
+            origin: 0,
+            order: Order::new(),
+            weights: [0; AXES],
+        };
         let header = header.placed(values, grid);
         (header.origin.unsigned_abs() <= ORIGIN_MAX).then_some(header)
     }
@@ -309,7 +366,7 @@ impl Header {
 
     fn encode(&self, values: &[f64], grid: &Grid, tolerance: f64, recon: &mut [f64]) -> Option<Vec<u8>> {
         let mut coder = Encoder::new();
-        small::run(&mut coder, Some(values), grid, &self.setup(tolerance), recon).ok()?;
+        self.run(&mut coder, Some(values), grid, tolerance, recon).ok()?;
         let mut out = Vec::new();
         self.write_to(&mut out, &Shape::new(grid.dims));
         out.extend(coder.finish());
@@ -330,7 +387,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());
-    small::run(&mut coder, None, grid, &header.setup(0.0), out)?;
+    header.run(&mut coder, None, grid, 0.0, out)?;
     coder.finish("multilevel payload")
 }
 
@@ -340,38 +397,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> Option<Vec<u8>> {
+    /// The bytes of the small and of the balanced profile.
+    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 2] {
         let grid = Grid { dims, ordinary };
-        let mut recon = vec![0.0; values.len()];
-        let bytes = encode(values, &grid, tolerance, &Options { profile: Profile::Small }, &mut recon)?;
-        let mut out = vec![0.0; values.len()];
-        decode(&bytes, &grid, &mut out).unwrap();
-        for i in 0..values.len() {
-            if grid.is_ordinary(i) {
-                assert_eq!(out[i].to_bits(), recon[i].to_bits());
-                assert!((values[i] - out[i]).abs() <= tolerance);
+        [Profile::Small, Profile::Balanced].map(|profile| {
+            let mut recon = vec![0.0; values.len()];
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, &mut recon).unwrap();
+            let mut out = vec![0.0; values.len()];
+            decode(&bytes, &grid, &mut out).unwrap();
+            for i in 0..values.len() {
+                if grid.is_ordinary(i) {
+                    assert_eq!(out[i].to_bits(), recon[i].to_bits());
+                    assert!((values[i] - out[i]).abs() <= tolerance);
+                }
             }
-        }
-        Some(bytes)
+            bytes
+        })
     }
 
     #[test]
     fn a_constant_costs_a_few_bytes() {
-        let bytes = round_trip(&[273.15; 10000], &[10, 10, 100], None, 0.01).unwrap();
-        assert!(bytes.len() <= 8, "{}", bytes.len());
+        for bytes in round_trip(&[273.15; 10000], &[10, 10, 100], None, 0.01) {
+            assert!(bytes.len() <= 8, "{}", bytes.len());
+        }
     }
 
     #[test]
     fn a_smooth_field_is_small() {
         let values: Vec<f64> = (0..40_000i32).map(|i| f64::from(i % 200).sqrt() + f64::from(i / 200) * 0.02).collect();
-        let bytes = round_trip(&values, &[200, 200], None, 0.01).unwrap();
-        assert!(bytes.len() < 600, "{}", bytes.len());
+        for bytes in round_trip(&values, &[200, 200], None, 0.01) {
+            assert!(bytes.len() < 800, "{}", bytes.len());
+        }
     }
 
     #[test]
     fn an_empty_frame_and_a_frame_without_ordinary_points() {
-        assert!(round_trip(&[], &[0], None, 1.0).is_some());
-        assert!(round_trip(&[1.0, 2.0], &[2], Some(&[false, false]), 1.0).is_some());
+        round_trip(&[], &[0], None, 1.0);
+        round_trip(&[1.0, 2.0], &[2], Some(&[false, false]), 1.0);
     }
 
     proptest! {
@@ -387,14 +449,18 @@ mod tests {
             let n: usize = dims.iter().product();
             let values: Vec<f64> = (0..n).map(|i| seed[i % seed.len()].0 * (i / seed.len() + 1) as f64).collect();
             let ordinary: Vec<bool> = (0..n).map(|i| seed[(i * 7) % seed.len()].1).collect();
-            round_trip(&values, &dims, masked.then_some(&ordinary[..]), tolerance).unwrap();
+            round_trip(&values, &dims, masked.then_some(&ordinary[..]), tolerance);
         }
 
         #[test]
         fn damage_never_panics(
-            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            mut bytes in prop::collection::vec(any::<u8>(), 8..120),
+            plain_header in any::<bool>(),
             dims in prop::collection::vec(1usize..9, 1..5),
         ) {
+            if plain_header {
+                bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
+            }
             let mut out = vec![0.0; dims.iter().product()];
             let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, &mut out);
         }

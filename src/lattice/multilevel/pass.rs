@@ -86,14 +86,26 @@ pub(crate) fn passes(shape: &Shape, order: &Order) -> Vec<Pass> {
 }
 
 impl Pass {
+    /// The pass of the point at the origin alone, which knows nothing.
+    pub(crate) fn first(shape: &Shape) -> Self {
+        let unit = shape.extents.map(usize::next_power_of_two);
+        Pass { axis: 0, start: [0; AXES], step: unit, unit, level: 3 }
+    }
+
+    /// How many points it has.
+    pub(crate) fn points(&self, shape: &Shape) -> usize {
+        (0..AXES).map(|a| shape.extents[a].saturating_sub(self.start[a]).div_ceil(self.step[a])).product()
+    }
+
     /// Whether the neighbor at `delta` is decoded before the points of this pass.
     fn knows(&self, delta: &[i8; AXES]) -> bool {
         delta[self.axis] % 2 != 0 || delta.iter().find(|d| **d != 0).is_some_and(|d| *d < 0)
     }
 
     /// The known neighbors, at most `count`: those at distances 1 and 3 along the axis, then the nearest.
-    pub(crate) fn taps(&self, shape: &Shape, count: usize) -> Vec<Tap> {
-        let distance = |d: &[i8; AXES]| d.iter().map(|d| u32::from(d.unsigned_abs()).pow(2)).sum::<u32>();
+    pub(crate) fn taps(&self, shape: &Shape, weights: &[u32; AXES], count: usize) -> Vec<Tap> {
+        let distance =
+            |d: &[i8; AXES]| d.iter().zip(weights).map(|(d, w)| w * u32::from(d.unsigned_abs()).pow(2)).sum::<u32>();
         let mut taps = Vec::new();
         for d in [-1, 1, -3, 3] {
             let mut delta = [0; AXES];
@@ -140,7 +152,7 @@ mod tests {
                 let mut seen = vec![false; dims.iter().product()];
                 seen[0] = true;
                 for p in passes(&shape, &order) {
-                    let taps = p.taps(&shape, 24);
+                    let taps = p.taps(&shape, &[1; AXES], 24);
                     let mut c = p.start;
                     loop {
                         let at = |c: &[usize; AXES]| (0..AXES).map(|a| c[a] * shape.strides[a]).sum::<usize>();

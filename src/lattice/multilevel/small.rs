@@ -11,6 +11,7 @@
     reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, quantized features are clamped"
 )]
 
+use super::links::Links;
 use super::pass::{AXES, Order, Pass, Shape, passes};
 use crate::codec::arithmetic::BitCoder;
 use crate::error::FormatError;
@@ -36,67 +37,6 @@ struct Field<'a> {
     codes: Vec<i16>,
     /// How far the stencil and the interpolation were off, in steps.
     misses: Vec<[f32; 2]>,
-}
-
-/// A neighbor as an offset, with the range of inner coordinates in which it is inside the grid.
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    delta: [i8; AXES],
-    offset: isize,
-    low: usize,
-    high: usize,
-    /// Whether the outer coordinates of the line allow it.
-    open: bool,
-}
-
-/// The neighbors of one pass.
-struct Links {
-    all: Vec<Link>,
-    /// Inner coordinates in which all are inside the grid.
-    low: usize,
-    high: usize,
-    inside: bool,
-}
-
-impl Links {
-    fn new(deltas: impl Iterator<Item = [i8; AXES]>, pass: &Pass, shape: &Shape) -> Self {
-        let inner = AXES - 1;
-        let extent = shape.extents[inner];
-        let all = deltas
-            .map(|delta| {
-                let offset =
-                    (0..AXES).map(|a| isize::from(delta[a]) * (pass.unit[a] * shape.strides[a]) as isize).sum();
-                let reach = isize::from(delta[inner]) * pass.unit[inner] as isize;
-                let low = (-reach).max(0) as usize;
-                let high = extent.saturating_sub(1 + reach.max(0) as usize);
-                // An empty range keeps low above high.
-                let low = if reach.unsigned_abs() >= extent { usize::MAX } else { low };
-                Link { delta, offset, low, high, open: false }
-            })
-            .collect();
-        Links { all, low: 0, high: 0, inside: false }
-    }
-
-    /// Prepares for a line with outer coordinates `at`.
-    fn enter(&mut self, at: &[usize; AXES], pass: &Pass, shape: &Shape) {
-        self.inside = true;
-        (self.low, self.high) = (0, usize::MAX);
-        for l in &mut self.all {
-            l.open = (0..AXES - 1)
-                .all(|a| at[a].wrapping_add_signed(isize::from(l.delta[a]) * pass.unit[a] as isize) < shape.extents[a]);
-            self.inside &= l.open;
-            self.low = self.low.max(l.low);
-            self.high = self.high.min(l.high);
-        }
-    }
-
-    /// Index of neighbor `n` of the point `i` with inner coordinate `x`.
-    #[inline(always)]
-    fn index(&self, n: usize, i: usize, x: usize) -> Option<usize> {
-        let l = &self.all[n];
-        let ok = (self.inside && x >= self.low && x <= self.high) || (l.open && x >= l.low && x <= l.high);
-        ok.then(|| i.wrapping_add_signed(l.offset))
-    }
 }
 
 /// Running mean of magnitudes, by context.
@@ -145,6 +85,8 @@ fn hash(salt: u32, a: u32, b: u32, c: u32) -> u32 {
 /// How the values of a frame are coded.
 pub(crate) struct Setup {
     pub(crate) order: Order,
+    /// Weights of squared distances along the axes when taps are chosen.
+    pub(crate) weights: [u32; AXES],
     pub(crate) quantizer: Quantizer,
     /// What the first point is predicted to be.
     pub(crate) origin: f64,
@@ -183,7 +125,7 @@ pub(crate) fn run<C: BitCoder>(
     }
     let mut stencils: Vec<(Vec<[i8; AXES]>, Stencil)> = Vec::new();
     for pass in passes(&shape, &setup.order) {
-        let taps = pass.taps(&shape, TAPS);
+        let taps = pass.taps(&shape, &setup.weights, TAPS);
         let deltas: Vec<[i8; AXES]> = taps.iter().map(|t| t.delta).collect();
         let mut stencil = match stencils.iter().position(|s| s.0 == deltas) {
             Some(i) => {
@@ -412,7 +354,7 @@ impl State<'_> {
 /// Linear and cubic interpolation along the odd axes, each with neighbors at -1, 1, -3, 3; mean over the axes that
 /// lie between two known points, else over those that are known on one side, else `fallback`.
 #[inline(always)]
-fn interpolate(v: &[f64; TAPS], axes: usize, fallback: f64) -> (f64, f64) {
+pub(crate) fn interpolate(v: &[f64; TAPS], axes: usize, fallback: f64) -> (f64, f64) {
     let (mut flat, mut cubic, mut count) = (0.0, 0.0, 0.0);
     let (mut edge, mut edges) = (0.0, 0.0);
     for a in v.chunks_exact(4).take(axes) {

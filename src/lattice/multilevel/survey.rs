@@ -41,6 +41,27 @@ fn roughness(values: &[f64], grid: &Grid, shape: &Shape, axis: usize, unit: usiz
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
+/// Exponents of [`WEIGHTS`](super::WEIGHTS): axes that are rougher than the smoothest have farther neighbors.
+pub(crate) fn distances(values: &[f64], grid: &Grid, shape: &Shape, step: f64) -> [u8; AXES] {
+    let mut rough = [f64::INFINITY; AXES];
+    for a in shape.real_axes() {
+        let (extent, stride) = (shape.extents[a], shape.strides[a]);
+        let mut random = 0x9E37_79B9_7F4A_7C15u64;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for _ in 0..SAMPLES {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let i = ((u128::from(random) * values.len() as u128) >> 64) as usize;
+            if i / stride % extent + 1 < extent && grid.is_ordinary(i) && grid.is_ordinary(i + stride) {
+                sum += (values[i + stride] - values[i]).abs().min(1e6 * step);
+                count += 1.0;
+            }
+        }
+        rough[a] = (sum + 0.25 * step) / (count + 1.0);
+    }
+    let least = rough.iter().copied().fold(f64::INFINITY, f64::min);
+    rough.map(|r| if r < f64::INFINITY { (3.0 * (r / least).log2()).round().clamp(0.0, 15.0) as u8 } else { 0 })
+}
+
 /// An order that always leaves to the end the axis along which interpolation is expected to be cheapest.
 pub(crate) fn greedy(values: &[f64], grid: &Grid, shape: &Shape, step: f64) -> Order {
     let mut left = shape.extents.map(halvings);
