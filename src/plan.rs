@@ -37,13 +37,15 @@ pub(crate) const PAPER: &str = "autoencoder";
 /// Frames that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
 
-/// Values of a frame, about. Larger frames cost less at their borders; smaller ones give threads and regions more.
-pub(crate) fn frame_values(preset: Preset, bound: Bound) -> u64 {
+/// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
+/// and regions more, and take less memory.
+pub(crate) fn frame_values(preset: Preset, bound: Bound, values: u64) -> u64 {
     match preset {
         // A frame keeps the tightest of its bounds: small ones follow the regions of a bound.
         _ if bound == Bound::ByPoint => 1 << 15,
-        Preset::Fast | Preset::Balanced => 1 << 20,
-        Preset::Small => 1 << 21,
+        Preset::Small if values < 1 << 23 => 1 << 21,
+        Preset::Small => 1 << 20,
+        Preset::Fast | Preset::Balanced => 1 << 19,
     }
 }
 

@@ -204,7 +204,8 @@ impl<W: Write> Writer<W> {
     ) -> Result<ArrayReport> {
         let shape = source.shape();
         self.check_arguments(name, &shape, options)?;
-        let target = plan::frame_values(options.preset, options.bound);
+        let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
+        let target = plan::frame_values(options.preset, options.bound, values);
         let frames = options.frame_shape.clone().unwrap_or_else(|| frame_shape(&shape, target));
         let grid = FrameGrid::new(shape, &frames)?;
         crate::limits::within(crate::Resource::FrameValues, grid.frame_values(), self.limits.frame_values)?;

@@ -197,7 +197,7 @@ fn solve(system: &mut System, prune: bool) -> Option<[f32; MOST]> {
     const WORTH: f64 = 0.001;
     let n = system.n;
     let trace: f64 = (0..n).map(|i| system.cells[i][i]).sum();
-    let ridge = trace / n as f64 * 1e-4 + 1e-6;
+    let ridge = trace / n as f64 * 1e-6 + 1e-6;
     for i in 0..n {
         system.cells[i][i] += ridge;
     }

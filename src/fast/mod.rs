@@ -77,7 +77,7 @@ fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64
 fn background<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<f64> {
     const SAMPLES: usize = 32;
     let mut found: Vec<f64> = (0..SAMPLES)
-        .map(|k| (k * 0x9e37_79b9 & 0xffff_ffff) * values.len() >> 32)
+        .map(|k| (((k * 0x9e37_79b9) & 0xffff_ffff) * values.len()) >> 32)
         .filter(|i| ordinary.is_none_or(|o| o[*i]))
         .map(|i| values[i].to_f64())
         .collect();

@@ -21,8 +21,12 @@ const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
 const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
 /// Numbers that must repeat for a match, for each match model.
 const MATCH_LENS: [usize; 3] = [6, 20, 100];
-/// Predictors that are blended: slow, fast, a fixed one, and a copy if the plan has maps.
-const PREDICTORS: usize = 4;
+/// Taps of the quick predictor, a multiple of four.
+const QUICK_TAPS: [usize; 6] = [0, 4, 4, 8, 8, 12];
+/// By how much each sample outweighs the one before, for the slow, the fast and the quick predictor.
+const GROWTH: [f64; 3] = [1.000_5, 1.015, 1.05];
+/// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
+const PREDICTORS: usize = 5;
 /// Guesses that only a hit of this bit counts for.
 type Hits = u16;
 
@@ -87,10 +91,12 @@ pub(super) fn run<C: BitCoder>(
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
     // A copy is one more input, which the fast predictor gets in place of its last tap.
     let copying = !plan.maps.is_empty();
-    let predictors = if copying { 4 } else { 3 };
+    let predictors = if copying { 5 } else { 4 };
     let fast_count = FAST_TAPS[axes];
-    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, 1.000_1, 32);
-    let mut fast = LeastSquares::new(fast_count, 1.003, 8);
+    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, GROWTH[0], 32);
+    let mut fast = LeastSquares::new(fast_count, GROWTH[1], 8);
+    let quick_count = QUICK_TAPS[axes];
+    let mut quick = LeastSquares::new(quick_count, GROWTH[2], 4);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
     let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
@@ -132,6 +138,7 @@ pub(super) fn run<C: BitCoder>(
             (base + slow.predict(&x)).clamp(low, high),
             (base + fast.predict(&fast_x)).clamp(low, high),
             fixed,
+            (base + quick.predict(&fast_x[..quick_count])).clamp(low, high),
             copy.unwrap_or(fixed),
         ];
         let mut p = 0.0;
@@ -139,7 +146,7 @@ pub(super) fn run<C: BitCoder>(
         let mut means = [0.0; PREDICTORS];
         for e in 0..predictors {
             means[e] = tracks[e].mean(at);
-            let m = means[e] * means[e] + 0.02;
+            let m = means[e] * means[e] + 0.005;
             let weight = 1.0 / (m * m);
             p += weight * predictions[e];
             weights += weight;
@@ -292,9 +299,10 @@ pub(super) fn run<C: BitCoder>(
         for (track, prediction) in tracks.iter_mut().zip(predictions) {
             track.put(at, value - prediction);
         }
-        let trust = 1.0 / (spread + 0.3);
+        let trust = 1.0 / ((spread + 0.3) * (spread + 0.3));
         slow.learn(&x, value - base, trust);
         fast.learn(&fast_x, value - base, trust);
+        quick.learn(&fast_x, value - base, trust);
         lookups.iter_mut().for_each(|l| l.put(i));
         sequence.push(if plan.snapped { value as i64 } else { k });
         for m in &mut matches {

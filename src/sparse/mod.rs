@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "used once the frame layer calls the kernel")]
 
-pub(crate) mod account;
 mod blocks;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;

@@ -2,6 +2,7 @@
 //! them and stay as they are; `CAE_UPDATE_GOLDENS=1 cargo test --features internals golden` writes those of a draft anew.
 
 use crate::fields::{crc, masked, smooth};
+#[cfg(feature = "internals")]
 use crate::forge;
 use crate::open::{cae_files, small, testdata};
 use cae::{ArrayOptions, Bound, DataType, Element, Preset, Reader, Writer};
@@ -106,6 +107,7 @@ pub mod update {
     }
 
     fn write_all() {
+        assert!(cfg!(feature = "internals"), "the goldens of single kernels need --features internals");
         let (major, minor) = cae::VERSION;
         let folder = testdata("golden");
         let own = format!("{major}.{minor}_");

@@ -112,11 +112,11 @@ fn regions_outside_the_array_and_wrong_buffers_are_refused() {
     let file = write(&smooth::<f32>(&[4, 5], 1), &[2, 2]);
     let reader = Reader::new(&file).unwrap();
     let array = reader.array("a").unwrap();
-    let backwards = Range { start: 3, end: 2 };
-    for ranges in
-        [vec![0..5, 0..5], vec![0..4], vec![0..4, 0..5, 0..1], vec![backwards, 0..5], vec![u64::MAX..u64::MAX, 0..1]]
-    {
-        assert!(matches!(array.read_region::<f32>(&ranges), Err(Error::Argument(_))), "{ranges:?}");
+    let range = |start, end| Range { start, end };
+    let wrong: [&[Range<u64>]; 5] =
+        [&[0..5, 0..5], &[range(0, 4)], &[0..4, 0..5, 0..1], &[range(3, 2), 0..5], &[u64::MAX..u64::MAX, 0..1]];
+    for ranges in wrong {
+        assert!(matches!(array.read_region::<f32>(ranges), Err(Error::Argument(_))), "{ranges:?}");
     }
     let region = Region { start: vec![0, 0], extent: vec![2, 2] };
     assert!(matches!(array.read_into(&region, &mut [0f32; 3]), Err(Error::Argument(_))));

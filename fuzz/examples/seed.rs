@@ -1,4 +1,4 @@
-//! Writes a first corpus for every target, from testdata and from small waves: `cargo run --bin seed`, in this folder.
+//! Writes a first corpus for every target, from testdata and from small waves: `cargo run --example seed`, in this folder.
 
 use cae::Bound;
 use cae::internals as kernels;
