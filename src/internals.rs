@@ -190,6 +190,7 @@ pub mod frame {
     pub fn decode<T: Element>(bytes: &[u8], dims: &[usize], out: &mut [T]) -> Result<()> {
         frame::decode(bytes, dims, None, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
     }
+}
 
 /// One batch through [`crate::codec::rans`]: the models' bytes and the stream's. Classes are below `classes_used`.
 pub fn rans_encode(symbols: &[u8], classes: &[u8], classes_used: usize) -> (Vec<u8>, Vec<u8>) {
