@@ -2,6 +2,16 @@
 //!
 //! `cargo bench --features internals --bench lattice -- 1e-2,1e-3 FILE..`: bounds are relative to the range of
 //! each file's finite values. One line per file, bound and profile. With `--no-decode` only sizes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "a benchmark may end where it stands"
+)]
 
 use cae::internals::multilevel;
 use std::path::Path;

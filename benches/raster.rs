@@ -4,6 +4,16 @@
 //! - `classes` on files named `NAME_d0xd1x...u8`
 //! - `exact` on files named `NAME_d0xd1x...f32` or `.f64`, without loss
 //! - `raster [--bounds=B,B..] [--pointwise] [--snapped] [--inner=ROWxPLANE..] [--encode-only]` on the same; bounds are relative to the range unless point-wise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "a benchmark may end where it stands"
+)]
 
 use cae::internals::{classes, exact, raster};
 use std::time::Instant;

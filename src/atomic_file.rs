@@ -17,9 +17,14 @@ impl AtomicFile {
     /// Creates the temporary file next to `path`.
     ///
     /// # Errors
-    /// Whatever the operating system says of the folder.
+    /// Whatever the operating system says of the folder; [`io::ErrorKind::InvalidInput`] if `path` names a folder, a
+    /// device or a socket.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().to_owned();
+        // Renaming over a device would replace it: whoever writes to /dev/null as root would do without it afterwards.
+        if path.metadata().is_ok_and(|m| !m.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?);
         name.push(format!(".{}.part", std::process::id()));

@@ -21,6 +21,8 @@ pub enum Bound {
     Psnr(f64),
     /// The frames take at most the input's bytes divided by this, with the smallest absolute bound that fits.
     Ratio(f64),
+    /// |x - y| <= the bound that [`ArrayOptions::bounds`](crate::ArrayOptions::bounds) gives for the point.
+    ByPoint,
 }
 
 impl Bound {
@@ -40,7 +42,7 @@ impl Bound {
     /// The number that was asked for, if the bound has one.
     pub fn parameter(self) -> Option<f64> {
         match self {
-            Bound::Lossless => None,
+            Bound::Lossless | Bound::ByPoint => None,
             Bound::Absolute(v)
             | Bound::Range(v)
             | Bound::Pointwise(v)

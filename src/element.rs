@@ -45,7 +45,7 @@ mod sealed {
 }
 
 /// A value of an array: `f32` or `f64`.
-pub trait Element: sealed::Sealed + Copy + PartialEq + Debug + Default + Send + Sync + 'static {
+pub trait Element: sealed::Sealed + Copy + PartialOrd + Debug + Default + Send + Sync + 'static {
     /// The type in the file.
     const DATA_TYPE: DataType;
     /// Not a number, used to fill what a damaged frame held.

@@ -1,9 +1,9 @@
 //! Writing a decoded array somewhere, in parts that fit memory.
 
+use crate::array::{Array, BadFrame};
 use crate::element::Element;
 use crate::error::{ArgumentError, Result};
 use crate::grid::{Region, for_each_shared_run};
-use crate::reader::{Array, BadFrame};
 use std::io::{Seek, SeekFrom, Write};
 
 /// Values that a part may hold: with what decoding needs beside them, some 100 MiB.
@@ -74,7 +74,7 @@ impl Array<'_> {
         let mut bytes = Vec::new();
         let mut done = 0u64;
         for piece in pieces(region, self.frame_shape(), most) {
-            let mut values = vec![T::default(); piece.len()];
+            let mut values = self.allocate::<T>(&piece)?;
             match damage {
                 Damage::Fail => self.read_into(&piece, &mut values)?,
                 Damage::Salvage => bad.extend(self.salvage_into(&piece, &mut values)?),

@@ -289,7 +289,8 @@ mod tests {
     #[test]
     fn frame_shapes_are_near_cubes_within_the_target() {
         assert_eq!(frame_shape(&[100, 100, 100], 1 << 20), [100, 100, 100]);
-        assert_eq!(frame_shape(&[1024, 1024, 1024], 1 << 20), [103, 114, 114]);
+        assert_eq!(frame_shape(&[1024, 1024, 1024], 1 << 20), [114, 114, 114]);
+        assert_eq!(frame_shape(&[10, 2000, 2000], 1 << 20), [10, 334, 400]);
         assert_eq!(frame_shape(&[1 << 24], 1 << 20).len(), 1);
         assert_eq!(frame_shape(&[], 1 << 20), [0u64; 0]);
     }

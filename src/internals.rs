@@ -3,6 +3,8 @@
 pub use crate::fast::Sample;
 pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
 
+use crate::codec::cursor::Cursor;
+use crate::codec::rans;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
@@ -143,4 +145,77 @@ pub fn fast_decode<T: Sample>(
     out: &mut [T],
 ) -> Result<(), FormatError> {
     crate::fast::decode(bytes, &Grid { dims, ordinary }, out)
+}
+
+/// Lone frames (SPEC 6).
+pub mod frame {
+    use crate::frame::{self, Block, Candidate, Kernel, Models};
+    use crate::lattice::multilevel::{Options, Profile};
+    use crate::lattice::raster;
+    use crate::parallel::Threads;
+    use crate::{ArgumentError, Bound, Element, Place, ResolvedBound, Result, sparse};
+
+    /// A frame coded in one way, or `None` if that way does not suit the bound, which is not relative to the range.
+    ///
+    /// # Errors
+    /// If the way is unknown, or the frame misses its bound.
+    pub fn encode<T: Element>(
+        values: &[T],
+        dims: &[usize],
+        bound: Bound,
+        fill: Option<T>,
+        kernel: &str,
+    ) -> Result<Option<Vec<u8>>> {
+        let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+        let kernel = match kernel {
+            "multilevel" => Kernel::Multilevel(Options { profile: Profile::Balanced }),
+            "multilevel small" => Kernel::Multilevel(Options { profile: Profile::Small }),
+            "raster" => raster(false),
+            "raster snapped" => raster(true),
+            "fast" => Kernel::Fast,
+            "exact" => Kernel::Exact,
+            "sparse" => Kernel::Sparse(sparse::Options::default()),
+            other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
+        };
+        let candidates = [Candidate { label: "asked", kernel, hole: false }];
+        let e = if let Bound::Absolute(e) = bound { e } else { 0.0 };
+        let tolerance = ResolvedBound::new(bound.validate()?, e).tolerance;
+        let block = Block { values, dims, tolerance, fill, kept: None };
+        let encoded = frame::encode(&block, &candidates, &Models::default(), Threads::new(1))?;
+        Ok((encoded.chosen == "asked").then_some(encoded.bytes))
+    }
+
+    /// # Errors
+    /// What is wrong with the frame.
+    pub fn decode<T: Element>(bytes: &[u8], dims: &[usize], out: &mut [T]) -> Result<()> {
+        frame::decode(bytes, dims, None, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
+    }
+}
+
+/// One batch through [`crate::codec::rans`]: the models' bytes and the stream's. Classes are below `classes_used`.
+pub fn rans_encode(symbols: &[u8], classes: &[u8], classes_used: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut counts = vec![[0u32; 256]; classes_used];
+    for (s, c) in symbols.iter().zip(classes) {
+        if let Some(n) = counts.get_mut(usize::from(*c)).and_then(|c| c.get_mut(usize::from(*s))) {
+            *n = n.saturating_add(1);
+        }
+    }
+    let models: Vec<rans::Model> = counts.iter().map(rans::Model::from_counts).collect();
+    let mut encoder = rans::Encoder::new(&models, rans::MAX_LANES);
+    encoder.put(symbols, classes);
+    let mut stream = Vec::new();
+    encoder.finish(&mut stream);
+    (rans::write_models(&models), stream)
+}
+
+/// Inverts [`rans_encode`].
+///
+/// # Errors
+/// What breaks the specification.
+pub fn rans_decode(models: &[u8], stream: &[u8], classes: &[u8], symbols: &mut [u8]) -> Result<(), FormatError> {
+    let used = classes.iter().map(|c| usize::from(*c)).max().unwrap_or(0).saturating_add(1);
+    let models = rans::read_models(models, used)?;
+    let mut decoder = rans::Decoder::new(&models, rans::MAX_LANES, &mut Cursor::new(stream))?;
+    decoder.get(classes, symbols)?;
+    decoder.finish()
 }

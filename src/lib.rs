@@ -8,6 +8,7 @@
 //! Layers, each knowing only those below it: `codec` (slices in, slices out), `lattice`, `fast` and `sparse` (values of
 //! one block, given a prediction), `frame` (one block of an array), `format` (the container's layout), reader and writer.
 
+mod array;
 mod atomic_file;
 mod bound;
 mod codec;
@@ -37,6 +38,7 @@ mod writer;
 #[doc(hidden)]
 pub mod internals;
 
+pub use array::{Array, BadFrame, Breakdown};
 pub use atomic_file::AtomicFile;
 pub use bound::{Bound, ResolvedBound, Tolerance};
 pub use element::{DataType, Element};
@@ -47,7 +49,7 @@ pub use frame::Section;
 pub use grid::Region;
 pub use limits::Limits;
 pub use plan::Preset;
-pub use reader::{Array, BadFrame, Breakdown, ModelInfo, ReadOptions, Reader};
+pub use reader::{ModelInfo, ReadOptions, Reader};
 pub use source::{RawFile, Source};
 pub use stats::ErrorStats;
 pub use writer::{ArrayOptions, ArrayReport, ModelId, Writer};

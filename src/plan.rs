@@ -1,6 +1,6 @@
 //! The writer's choice among ways to code a frame, by measuring them.
 
-use crate::bound::Tolerance;
+use crate::bound::{Bound, Tolerance};
 use crate::element::DataType;
 use crate::frame::{Candidate, Kernel};
 use crate::lattice::multilevel::{self, Profile};
@@ -37,11 +37,15 @@ pub(crate) const PAPER: &str = "autoencoder";
 /// Frames that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
 
-/// Values of a frame, about. Larger frames cost less at their borders; smaller ones give threads and regions more.
-pub(crate) fn frame_values(preset: Preset) -> u64 {
+/// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
+/// and regions more, and take less memory.
+pub(crate) fn frame_values(preset: Preset, bound: Bound, values: u64) -> u64 {
     match preset {
-        Preset::Fast | Preset::Balanced => 1 << 20,
-        Preset::Small => 1 << 21,
+        // A frame keeps the tightest of its bounds: small ones follow the regions of a bound.
+        _ if bound == Bound::ByPoint => 1 << 15,
+        Preset::Small if values < 1 << 23 => 1 << 21,
+        Preset::Small => 1 << 20,
+        Preset::Fast | Preset::Balanced => 1 << 19,
     }
 }
 
@@ -61,7 +65,9 @@ impl Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
         let candidates = if has_model {
-            vec![of(PAPER, Kernel::Sparse(sparse::Options::default()), false)]
+            // A guard that is not finite: the model is refused unless its rounding errors are proved.
+            let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
+            vec![of(PAPER, Kernel::Sparse(options), false)]
         } else if tolerance == Tolerance::Lossless && data_type == DataType::F64 {
             vec![of("exact", Kernel::Exact, false)]
         } else {

@@ -1,26 +1,15 @@
 //! Reading a file: bytes or a map, then the directory, then the frames that are asked for.
 
-use crate::bound::{Bound, Tolerance};
-use crate::element::{DataType, Element};
-use crate::error::{ArgumentError, Error, Fault, FormatError, Place, Resource, Result, Unsupported};
-use crate::format::directory::{ArrayEntry, Directory, ModelEntry};
+use crate::array::Array;
+use crate::error::{ArgumentError, Error, FormatError, Place, Resource, Result, Unsupported};
+use crate::format::directory::{Directory, ModelEntry};
 use crate::format::header::{Header, Trailer};
-use crate::frame::{self, Section};
-use crate::grid::{Region, for_each_shared_run};
 use crate::limits::{Limits, within};
 use crate::model::{self, Decoder};
-use crate::parallel::{self, Threads};
-use crate::source::Source;
-use crate::stats::ErrorStats;
-use ndarray::{ArrayD, IxDyn};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-
-/// Bytes of working memory that decoding takes per value of a frame, at most.
-const WORKING_BYTES: u64 = 64;
 
 /// How a file is read.
 #[derive(Clone, Default)]
@@ -72,28 +61,6 @@ pub struct ModelInfo {
     pub digest: [u8; 32],
     /// Bytes in the file; 0 if the model is kept elsewhere.
     pub len: u64,
-}
-
-/// A frame that could not be read.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct BadFrame {
-    /// Index in C order of the array's frames.
-    pub frame: u64,
-    /// The part of the array that it holds.
-    pub region: Region,
-    /// What is wrong.
-    pub error: Error,
-}
-
-/// What the frames of an array are made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Breakdown {
-    /// Bytes by section.
-    pub sections: BTreeMap<Section, u64>,
-    /// Number of frames by method.
-    pub methods: BTreeMap<&'static str, u64>,
 }
 
 #[cfg(feature = "mmap")]
@@ -176,7 +143,7 @@ impl<'a> Reader<'a> {
 
     /// The arrays, in the order of the file.
     pub fn arrays(&self) -> impl ExactSizeIterator<Item = Array<'_>> {
-        self.directory.arrays.iter().enumerate().map(|(index, entry)| Array { reader: self, entry, index })
+        self.directory.arrays.iter().enumerate().map(|(index, entry)| Array::new(self, entry, index))
     }
 
     /// The array of this name.
@@ -231,7 +198,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The decoder of model `index`, loaded on first use.
-    fn decoder(&self, index: u32) -> Result<Arc<dyn Decoder>> {
+    pub(crate) fn decoder(&self, index: u32) -> Result<Arc<dyn Decoder>> {
         let missing = || Error::from(ArgumentError::Other(format!("no model {index} in the file")));
         let cell = self.decoders.get(index as usize).ok_or_else(missing)?;
         if let Some(d) = cell.get() {
@@ -251,366 +218,19 @@ impl<'a> Reader<'a> {
             return Err(ArgumentError::Other("the file does not hold what was written to it".into()).into());
         }
         for array in self.arrays() {
-            for f in 0..array.frame_count() {
-                frame::check(array.frame_bytes(f)).map_err(|e| array.at(f, e))?;
-            }
+            array.check_frames()?;
         }
         Ok(())
     }
 
+    /// The options it was opened with.
+    pub(crate) fn options(&self) -> &ReadOptions {
+        &self.options
+    }
+
     /// The bytes from `start` to `end`, which the directory vouches for.
-    fn slice(&self, start: u64, end: u64) -> &[u8] {
+    pub(crate) fn slice(&self, start: u64, end: u64) -> &[u8] {
         let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
         self.data.bytes().get(range).unwrap_or_default()
     }
-}
-
-/// One array of an open file.
-#[derive(Clone, Copy)]
-pub struct Array<'r> {
-    reader: &'r Reader<'r>,
-    entry: &'r ArrayEntry,
-    index: usize,
-}
-
-impl<'r> Array<'r> {
-    /// The name, unique in the file.
-    pub fn name(&self) -> &'r str {
-        &self.entry.name
-    }
-    /// The type of the values.
-    pub fn data_type(&self) -> DataType {
-        self.entry.data_type
-    }
-    /// The extent of each dimension, C order.
-    pub fn shape(&self) -> &'r [u64] {
-        self.entry.grid.shape()
-    }
-    /// One name a dimension, or none.
-    pub fn dim_names(&self) -> &'r [String] {
-        &self.entry.dim_names
-    }
-    /// Text of a JSON object, or empty.
-    pub fn attributes(&self) -> &'r str {
-        &self.entry.attributes
-    }
-    /// The bound as the writer was asked for it.
-    pub fn bound(&self) -> Bound {
-        self.entry.bound.asked
-    }
-    /// The bound as it holds at each point.
-    pub fn tolerance(&self) -> Tolerance {
-        self.entry.bound.tolerance
-    }
-    /// The extent of a frame in each dimension; frames at the upper edge are cut off there.
-    pub fn frame_shape(&self) -> &'r [usize] {
-        self.entry.grid.frame_shape()
-    }
-    /// Number of frames.
-    pub fn frame_count(&self) -> u64 {
-        self.entry.grid.frame_count()
-    }
-    /// Number of values.
-    pub fn values(&self) -> u64 {
-        self.entry.grid.values()
-    }
-    /// Index of the model that decodes its frames.
-    pub fn model(&self) -> Option<usize> {
-        self.entry.model.map(|m| m as usize)
-    }
-    /// Where frame `index` lies.
-    pub fn frame_region(&self, index: u64) -> Region {
-        self.entry.grid.frame(index)
-    }
-
-    /// Bytes of all frames.
-    pub fn stored_bytes(&self) -> u64 {
-        let o = &self.entry.frame_offsets;
-        o.last().copied().unwrap_or(0).saturating_sub(o.first().copied().unwrap_or(0))
-    }
-
-    /// The whole array.
-    ///
-    /// # Errors
-    /// [`ArgumentError::DataType`] if `T` is not the array's type; [`Error::Format`] for the first damaged frame;
-    /// [`Error::Limit`]; [`Error::Model`]; [`Error::Unsupported`].
-    pub fn read<T: Element>(&self) -> Result<ArrayD<T>> {
-        self.read_box(&self.entry.grid.whole()?)
-    }
-
-    /// The values at the given range of each dimension, decoding only the frames that hold some of them.
-    ///
-    /// # Errors
-    /// As [`Array::read`], and [`ArgumentError::Region`].
-    pub fn read_region<T: Element>(&self, ranges: &[Range<u64>]) -> Result<ArrayD<T>> {
-        self.read_box(&Region::from_ranges(ranges)?)
-    }
-
-    fn read_box<T: Element>(&self, region: &Region) -> Result<ArrayD<T>> {
-        let mut out = self.allocate::<T>(region)?;
-        self.read_into(region, &mut out)?;
-        shaped(region, out)
-    }
-
-    /// [`Array::read_region`] into the caller's buffer, C order, which must have just that many values.
-    ///
-    /// # Errors
-    /// As [`Array::read_region`], and [`ArgumentError::Shape`] for a buffer of another length.
-    pub fn read_into<T: Element>(&self, region: &Region, out: &mut [T]) -> Result<()> {
-        let mut first = None;
-        self.decode_region(region, out, |bad| {
-            first.get_or_insert(bad.error);
-            false
-        })?;
-        first.map_or(Ok(()), Err)
-    }
-
-    /// Like [`Array::read_region`], but a damaged frame is filled with NaN and listed.
-    ///
-    /// # Errors
-    /// As [`Array::read_region`], save for damaged frames.
-    pub fn read_salvaged<T: Element>(&self, region: &Region) -> Result<(ArrayD<T>, Vec<BadFrame>)> {
-        let mut out = self.allocate::<T>(region)?;
-        let bad = self.salvage_into(region, &mut out)?;
-        Ok((shaped(region, out)?, bad))
-    }
-
-    /// [`Array::read_salvaged`] into the caller's buffer.
-    ///
-    /// # Errors
-    /// As [`Array::read_salvaged`], and [`ArgumentError::Shape`] for a buffer of another length.
-    pub fn salvage_into<T: Element>(&self, region: &Region, out: &mut [T]) -> Result<Vec<BadFrame>> {
-        let mut list = Vec::new();
-        self.decode_region(region, out, |bad| {
-            list.push(bad);
-            true
-        })?;
-        list.sort_by_key(|b| b.frame);
-        Ok(list)
-    }
-
-    /// Decodes every frame and compares it with its checksum and digest, holding one frame a thread.
-    ///
-    /// Returns the damaged frames and a digest of the whole array: the CRC-32 of the frame digests in order.
-    ///
-    /// # Errors
-    /// [`Error::Limit`], [`Error::Unsupported`] or [`Error::Model`] where frames cannot be judged.
-    pub fn verify(&self) -> Result<(Vec<BadFrame>, u32)> {
-        match self.data_type() {
-            DataType::F32 => self.verify_as::<f32>(),
-            DataType::F64 => self.verify_as::<f64>(),
-        }
-    }
-
-    fn verify_as<T: Element>(&self) -> Result<(Vec<BadFrame>, u32)> {
-        let threads = self.threads::<T>()?;
-        let decoder = self.decoder()?;
-        let mut bad = Vec::new();
-        let mut digest = crc32fast::Hasher::new();
-        let frames: Vec<u64> = (0..self.frame_count()).collect();
-        parallel::for_each_in_order(
-            threads,
-            &frames,
-            |f| self.decode_frame::<T>(*f, decoder.as_deref()).map(|_| self.frame_bytes(*f).get(4..8)),
-            |f, result| match result {
-                Ok(d) => {
-                    digest.update(d.unwrap_or_default());
-                    Ok(())
-                }
-                Err(error) => {
-                    bad.push(self.judge(*f, error)?);
-                    Ok(())
-                }
-            },
-        )?;
-        Ok((bad, digest.finalize()))
-    }
-
-    /// Decodes every frame and compares it with the original: the errors, and whether every value is within the bound
-    /// and every value that is not finite came back bit for bit.
-    ///
-    /// # Errors
-    /// As [`Array::read`], and whatever the source says.
-    pub fn compare<T: Element>(&self, original: &dyn Source<T>) -> Result<(ErrorStats, bool)> {
-        let threads = self.threads::<T>()?;
-        let decoder = self.decoder()?;
-        let frames: Vec<u64> = (0..self.frame_count()).collect();
-        let mut all = ErrorStats::new(self.tolerance());
-        let mut met = true;
-        parallel::for_each_in_order(
-            threads,
-            &frames,
-            |f| {
-                let region = self.frame_region(*f);
-                let mut x = vec![T::default(); region.len()];
-                original.read(&region, &mut x)?;
-                let y = self.decode_frame::<T>(*f, decoder.as_deref())?;
-                let mut stats = ErrorStats::new(self.tolerance());
-                let mut met = true;
-                for (x, y) in x.iter().zip(&y) {
-                    if x.to_f64().is_finite() {
-                        stats.add(x.to_f64(), y.to_f64());
-                        met &= self.tolerance().allows(*x, *y);
-                    } else {
-                        met &= x.to_bits64() == y.to_bits64();
-                    }
-                }
-                Ok::<_, Error>((stats, met))
-            },
-            |_, result| {
-                let (stats, part_met) = result?;
-                all.merge(&stats);
-                met &= part_met;
-                Ok(())
-            },
-        )?;
-        Ok((all, met))
-    }
-
-    /// Bytes by section and frames by method; reads frame headers only.
-    ///
-    /// # Errors
-    /// [`Error::Format`] or [`Error::Unsupported`] for the first frame whose header cannot be read.
-    pub fn breakdown(&self) -> Result<Breakdown> {
-        let mut b = Breakdown::default();
-        for f in 0..self.frame_count() {
-            let (method, sections) = frame::sections(self.frame_bytes(f)).map_err(|e| self.at(f, e))?;
-            let n = b.methods.entry(method.name()).or_default();
-            *n = n.saturating_add(1);
-            for (section, len) in sections {
-                let n = b.sections.entry(section).or_default();
-                *n = n.saturating_add(len);
-            }
-        }
-        Ok(b)
-    }
-
-    fn frame_bytes(&self, frame: u64) -> &'r [u8] {
-        let at = |i: usize| self.entry.frame_offsets.get(i).copied().unwrap_or(0);
-        let i = usize::try_from(frame).unwrap_or(usize::MAX);
-        self.reader.slice(at(i), at(i.saturating_add(1)))
-    }
-
-    /// Adds where a frame is to what is wrong with it.
-    fn at(&self, frame: u64, fault: Fault) -> Error {
-        let array = u32::try_from(self.index).unwrap_or(u32::MAX);
-        let i = usize::try_from(frame).unwrap_or(usize::MAX);
-        fault.at(Place::Frame { array, frame }, self.entry.frame_offsets.get(i).copied().unwrap_or(0))
-    }
-
-    fn decoder(&self) -> Result<Option<Arc<dyn Decoder>>> {
-        self.entry.model.map(|m| self.reader.decoder(m)).transpose()
-    }
-
-    fn decode_frame<T: Element>(&self, frame: u64, decoder: Option<&dyn Decoder>) -> Result<Vec<T>> {
-        let region = self.frame_region(frame);
-        let mut values = vec![T::default(); region.len()];
-        self.decode_frame_into(frame, &region, decoder, &mut values)?;
-        Ok(values)
-    }
-
-    fn decode_frame_into<T: Element>(
-        &self,
-        frame: u64,
-        region: &Region,
-        decoder: Option<&dyn Decoder>,
-        out: &mut [T],
-    ) -> Result<()> {
-        frame::decode(self.frame_bytes(frame), &region.extent, decoder, out).map_err(|e| self.at(frame, e))
-    }
-
-    /// A damaged frame can be left out; what would fail for every frame alike cannot.
-    fn judge(&self, frame: u64, error: Error) -> Result<BadFrame> {
-        match error {
-            Error::Format { .. } => Ok(BadFrame { frame, region: self.frame_region(frame), error }),
-            other => Err(other),
-        }
-    }
-
-    /// Threads that fit the memory limit, at least one.
-    fn threads<T: Element>(&self) -> Result<Threads> {
-        if T::DATA_TYPE != self.entry.data_type {
-            let (array, asked) = (self.entry.data_type.name(), T::DATA_TYPE.name());
-            return Err(ArgumentError::DataType { array, asked }.into());
-        }
-        let limits = &self.reader.options.limits;
-        let values = within(Resource::FrameValues, self.entry.grid.frame_values(), limits.frame_values)?;
-        let each = values.saturating_mul(WORKING_BYTES);
-        within(Resource::Memory, each, limits.memory)?;
-        let fit = limits.memory.checked_div(each).unwrap_or(u64::MAX);
-        Ok(Threads::new(self.reader.options.threads).at_most(fit))
-    }
-
-    fn allocate<T: Element>(&self, region: &Region) -> Result<Vec<T>> {
-        self.threads::<T>()?;
-        self.entry.grid.check(region)?;
-        let wanted = (region.len() as u64).saturating_mul(size_of::<T>() as u64);
-        let allowed = self.reader.options.limits.array_bytes;
-        within(Resource::ArrayBytes, wanted, allowed)?;
-        let mut out = Vec::new();
-        let failed = |_| Error::Limit { resource: Resource::ArrayBytes, wanted, allowed: 0 };
-        out.try_reserve_exact(region.len()).map_err(failed)?;
-        out.resize(region.len(), T::default());
-        Ok(out)
-    }
-
-    /// Decodes the frames of `region` into `out`; `bad` hears of damaged ones and says whether to go on.
-    fn decode_region<T: Element>(
-        &self,
-        region: &Region,
-        out: &mut [T],
-        mut bad: impl FnMut(BadFrame) -> bool,
-    ) -> Result<()> {
-        let threads = self.threads::<T>()?;
-        self.entry.grid.check(region)?;
-        if out.len() != region.len() {
-            let (found, needed) = (out.len(), region.len());
-            return Err(ArgumentError::Shape(format!("the buffer has {found} values, the region {needed}")).into());
-        }
-        let frames = self.entry.grid.frames_of(region);
-        if frames.is_empty() {
-            return Ok(());
-        }
-        let decoder = self.decoder()?;
-        let decoder = decoder.as_deref();
-        if let [frame] = *frames
-            && self.frame_region(frame) == *region
-        {
-            // The commonest case by far for small arrays: no copy.
-            if let Err(error) = self.decode_frame_into(frame, region, decoder, out) {
-                bad(self.judge(frame, error)?);
-                out.fill(T::NAN);
-            }
-            return Ok(());
-        }
-        parallel::for_each_in_order(
-            threads,
-            &frames,
-            |f| self.decode_frame::<T>(*f, decoder),
-            |f, result| {
-                let part = self.frame_region(*f);
-                let values = match result {
-                    Ok(values) => values,
-                    Err(error) => {
-                        if !bad(self.judge(*f, error)?) {
-                            return Err(parallel::Stop::Quietly);
-                        }
-                        vec![T::NAN; part.len()]
-                    }
-                };
-                for_each_shared_run(region, &part, |to, from, n| {
-                    let to = out.get_mut(to..to.saturating_add(n));
-                    let from = values.get(from..from.saturating_add(n));
-                    if let (Some(to), Some(from)) = (to, from) {
-                        to.copy_from_slice(from);
-                    }
-                });
-                Ok(())
-            },
-        )
-    }
-}
-
-fn shaped<T: Element>(region: &Region, values: Vec<T>) -> Result<ArrayD<T>> {
-    ArrayD::from_shape_vec(IxDyn(&region.extent), values).map_err(|e| ArgumentError::Shape(e.to_string()).into())
 }

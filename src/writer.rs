@@ -6,8 +6,8 @@ use crate::element::Element;
 use crate::error::{ArgumentError, Error, Result};
 use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
 use crate::format::header::{HEADER_LEN, Header, Trailer};
-use crate::frame::{self, Encoded, Models};
-use crate::grid::{FrameGrid, frame_shape};
+use crate::frame::{self, Block, Encoded, Models};
+use crate::grid::{FrameGrid, Region, frame_shape};
 use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
@@ -26,6 +26,10 @@ use zerocopy::IntoBytes;
 pub struct ArrayOptions<'a> {
     /// The error that is accepted. Default: lossless.
     pub bound: Bound,
+    /// For [`Bound::ByPoint`]: the bound of every point, an array of the same shape. Points whose bound is no positive
+    /// number come back bit for bit. A frame keeps the tightest bound of its other points everywhere, so frames should
+    /// not be larger than the regions of a bound.
+    pub bounds: Option<&'a dyn Source<f64>>,
     /// How hard to look for the smallest file. Default: balanced.
     pub preset: Preset,
     /// A value that stands for "missing": it comes back bit for bit and disturbs no neighbor.
@@ -48,6 +52,7 @@ impl Default for ArrayOptions<'_> {
     fn default() -> Self {
         ArrayOptions {
             bound: Bound::Lossless,
+            bounds: None,
             preset: Preset::Balanced,
             fill: None,
             dim_names: Vec::new(),
@@ -86,7 +91,6 @@ pub struct ArrayReport {
 struct LoadedModel {
     decoder: Box<dyn Decoder>,
     encoder: Option<Box<dyn Encoder>>,
-    exact: bool,
 }
 
 /// Writes a `.cae` file to any [`Write`]; [`Writer::create`] writes one that gets its name only when it is complete.
@@ -152,11 +156,9 @@ impl<W: Write> Writer<W> {
         if !self.directory.arrays.is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
-        let exact = model::check(decoder, &self.limits)?.exact;
         let loaded = LoadedModel {
             decoder: model::load_decoder(decoder, &self.limits)?,
             encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
-            exact,
         };
         let digest = model::digest(decoder);
         let id = self.models.len();
@@ -202,8 +204,9 @@ impl<W: Write> Writer<W> {
     ) -> Result<ArrayReport> {
         let shape = source.shape();
         self.check_arguments(name, &shape, options)?;
-        let limits = plan::frame_values(options.preset);
-        let frames = options.frame_shape.clone().unwrap_or_else(|| frame_shape(&shape, limits));
+        let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
+        let target = plan::frame_values(options.preset, options.bound, values);
+        let frames = options.frame_shape.clone().unwrap_or_else(|| frame_shape(&shape, target));
         let grid = FrameGrid::new(shape, &frames)?;
         crate::limits::within(crate::Resource::FrameValues, grid.frame_values(), self.limits.frame_values)?;
         let job = Job {
@@ -211,6 +214,7 @@ impl<W: Write> Writer<W> {
             grid: &grid,
             threads: Threads::new(options.threads),
             fill: options.fill.map(T::from_f64),
+            bounds: options.bounds.filter(|_| options.bound == Bound::ByPoint),
             models: models_of(&self.models, options.model)?,
         };
         let bound = job.resolve(options.bound.validate()?, options.preset)?;
@@ -306,6 +310,11 @@ impl<W: Write> Writer<W> {
             let n = shape.len();
             return Err(ArgumentError::Shape(format!("{named} dimension names for {n} dimensions")).into());
         }
+        let bounds = options.bounds.map(Source::shape);
+        if (options.bound == Bound::ByPoint) != bounds.is_some() || bounds.is_some_and(|b| b != shape) {
+            let what = "a bound by point needs an array of bounds of the same shape, and no other bound takes one";
+            return Err(ArgumentError::Bound(what.into()).into());
+        }
         if options.frame_shape.as_ref().is_some_and(|f| f.len() != shape.len()) {
             return Err(ArgumentError::Shape("the frame shape has another number of dimensions".into()).into());
         }
@@ -321,7 +330,7 @@ fn models_of(models: &[LoadedModel], id: Option<ModelId>) -> Result<Models<'_>> 
     let Some(ModelId(index)) = id else { return Ok(Models::default()) };
     let missing = || ArgumentError::Other("the model was not added to this file".into());
     let m = models.get(index as usize).ok_or_else(missing)?;
-    Ok(Models { encoder: m.encoder.as_deref(), decoder: Some(m.decoder.as_ref()), exact: m.exact })
+    Ok(Models { encoder: m.encoder.as_deref(), decoder: Some(m.decoder.as_ref()) })
 }
 
 impl ArrayReport {
@@ -342,6 +351,7 @@ struct Job<'a, T: Element> {
     grid: &'a FrameGrid,
     threads: Threads,
     fill: Option<T>,
+    bounds: Option<&'a dyn Source<f64>>,
     models: Models<'a>,
 }
 
@@ -363,6 +373,7 @@ impl<T: Element> Job<'_, T> {
         let e = match asked {
             Bound::Lossless | Bound::Pointwise(_) => 0.0,
             Bound::Absolute(e) => e,
+            Bound::ByPoint => self.largest_bound()?,
             Bound::Range(r) => r * self.range()?,
             Bound::Rmse(m) => search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?,
             Bound::Psnr(p) => {
@@ -447,9 +458,42 @@ impl<T: Element> Job<'_, T> {
     fn encode(&self, frame: u64, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
         let values = self.values(frame)?;
         let region = self.grid.frame(frame);
+        let bounds = self.bounds_of(&region)?;
+        let kept: Option<Vec<bool>> = bounds.as_ref().map(|b| b.iter().map(|e| !is_bound(*e)).collect());
+        let tightest = bounds.iter().flatten().copied().filter(|e| is_bound(*e)).fold(f64::INFINITY, f64::min);
+        let block = Block {
+            values: &values,
+            dims: &region.extent,
+            tolerance: if tightest.is_finite() { Tolerance::Absolute(tightest) } else { tolerance },
+            fill: self.fill,
+            kept: kept.as_deref(),
+        };
         // Where frames are fewer than threads, the candidates are what can run side by side.
         let spare = self.grid.frame_count() < self.threads.get() as u64;
         let threads = if spare { self.threads } else { Threads::new(1) };
-        frame::encode(&values, &region.extent, tolerance, self.fill, &plan.candidates, &self.models, threads)
+        frame::encode(&block, &plan.candidates, &self.models, threads)
     }
+
+    /// The bounds of the points of `region`, if each has its own.
+    fn bounds_of(&self, region: &Region) -> Result<Option<Vec<f64>>> {
+        let Some(source) = self.bounds else { return Ok(None) };
+        let mut bounds = vec![0.0; region.len()];
+        source.read(region, &mut bounds)?;
+        Ok(Some(bounds))
+    }
+
+    /// The largest bound of any point; 0 if none has one.
+    fn largest_bound(&self) -> Result<f64> {
+        let mut largest = 0.0f64;
+        for f in 0..self.grid.frame_count() {
+            let bounds = self.bounds_of(&self.grid.frame(f))?;
+            largest = bounds.iter().flatten().copied().filter(|e| is_bound(*e)).fold(largest, f64::max);
+        }
+        Ok(largest)
+    }
+}
+
+/// Whether a number bounds an error: positive and finite.
+fn is_bound(e: f64) -> bool {
+    e > 0.0 && e.is_finite()
 }

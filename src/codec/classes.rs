@@ -11,14 +11,17 @@
 )]
 
 use super::arithmetic::{BitCoder, Decoder, Encoder};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, put_varint};
 use super::mix::{Counter, Logistic, Mixer};
+use super::period::periods;
 use crate::error::FormatError;
 
 /// Header bit: rows that repeat no other are cut into groups of `GROUP` points with a flag each.
 const GROUPED: u8 = 0x20;
 /// Header bit: anything coded follows; otherwise the byte is the class of all points.
 const CODED: u8 = 0x10;
+/// Header bit: the image is read as rows of a stored length, the last of which may be incomplete.
+const ROW_LENGTH: u8 = 0x40;
 /// Points that one group flag covers.
 const GROUP: usize = 16;
 /// Points beyond either end of a row that contexts may look at.
@@ -47,20 +50,36 @@ pub(crate) fn encode(classes: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
         return if first == 0 { Vec::new() } else { vec![first] };
     }
     let mut image = classes.to_vec();
-    let mut best: Option<Vec<u8>> = None;
-    for flags in [CODED | GROUPED, CODED] {
-        if flags & GROUPED == 0 && classes.len() > 1 << 20 {
-            continue;
-        }
+    let plain = extents_of(dims);
+    let mut best = Vec::new();
+    let mut attempt = |flags: u8, extents: &[usize]| {
         let mut coder = Encoder::new();
-        Model::new(alphabet).code_image(&mut coder, &mut image, dims, flags & GROUPED != 0);
+        Model::new(alphabet).code_image(&mut coder, &mut image, extents, flags & GROUPED != 0);
         let mut bytes = vec![flags];
+        if flags & ROW_LENGTH != 0 {
+            put_varint(&mut bytes, extents[0] as u64);
+        }
         bytes.extend(coder.finish());
-        if best.as_ref().is_none_or(|b| bytes.len() < b.len()) {
-            best = Some(bytes);
+        if best.is_empty() || bytes.len() < best.len() {
+            best = bytes;
+        }
+    };
+    attempt(CODED | GROUPED, &plain);
+    if classes.len() <= 1 << 20 {
+        attempt(CODED, &plain);
+    }
+    if plain.len() == 1 {
+        let levels: Vec<f64> = classes.iter().map(|c| f64::from(*c)).collect();
+        for row in periods(&levels) {
+            attempt(CODED | GROUPED | ROW_LENGTH, &[row, classes.len().div_ceil(row)]);
         }
     }
-    best.unwrap_or_default()
+    best
+}
+
+/// Extents from the fastest axis on, those of 1 dropped.
+fn extents_of(dims: &[usize]) -> Vec<usize> {
+    dims.iter().rev().copied().filter(|n| *n > 1).collect()
 }
 
 /// Inverse of [`encode`]; `out` must have the number of points of `dims`.
@@ -80,13 +99,21 @@ pub(crate) fn decode(bytes: &[u8], alphabet: u8, dims: &[usize], out: &mut [u8])
         out.fill(flags);
         return cursor.finish(WHAT);
     }
-    if flags & !(CODED | GROUPED) != 0 {
-        let expected = u64::from(CODED | GROUPED);
+    if flags & !(CODED | GROUPED | ROW_LENGTH) != 0 {
+        let expected = u64::from(CODED | GROUPED | ROW_LENGTH);
         return Err(FormatError::Value { field: "class image flags", found: u64::from(flags), expected });
+    }
+    let mut extents = extents_of(dims);
+    if flags & ROW_LENGTH != 0 {
+        let row = cursor.varint_max("class row length", out.len() as u64)?;
+        if row < 2 {
+            return Err(FormatError::Value { field: "class row length", found: row, expected: out.len() as u64 });
+        }
+        extents = vec![row as usize, out.len().div_ceil(row as usize)];
     }
     let mut coder = Decoder::new(cursor.take_rest());
     let mut model = Model::new(alphabet);
-    model.code_image(&mut coder, out, dims, flags & GROUPED != 0);
+    model.code_image(&mut coder, out, &extents, flags & GROUPED != 0);
     if model.overflow {
         return Err(FormatError::Code { what: WHAT });
     }
@@ -127,13 +154,11 @@ impl Model {
     }
 
     /// Codes all points of `image`, which holds them already if `coder` writes.
-    fn code_image<C: BitCoder>(&mut self, coder: &mut C, image: &mut [u8], dims: &[usize], grouped: bool) {
-        // Extents from the fastest axis on, ones dropped.
-        let extents: Vec<usize> = dims.iter().rev().copied().filter(|n| *n > 1).collect();
+    fn code_image<C: BitCoder>(&mut self, coder: &mut C, image: &mut [u8], extents: &[usize], grouped: bool) {
         let width = extents.first().copied().unwrap_or(1);
         self.rows = vec![vec![0; width + 2 * PAD]; ROWS];
         let mut strides = vec![1usize];
-        for n in &extents {
+        for n in extents {
             strides.push(strides[strides.len() - 1] * n);
         }
         let outer = extents.len().saturating_sub(1);
@@ -141,13 +166,14 @@ impl Model {
         let mut at = vec![0usize; outer];
         // The last four outcomes of the row flag of each axis.
         let mut history = [0usize; 8];
-        let row_count = image.len() / width.max(1);
-        for row in 0..row_count {
+        for row in 0..image.len().div_ceil(width) {
             let start = row * width;
-            if !self.code_row_flags(coder, image, start, width, &strides, &at, &mut history) {
-                self.load_rows(image, start, width, &extents, &strides, &at);
+            // Only the last row of a stored length may be incomplete.
+            let here = width.min(image.len() - start);
+            if !self.code_row_flags(coder, image, start, here, &strides, &at, &mut history) {
+                self.load_rows(image, start, width, extents, &strides, &at);
                 let reference = at.iter().rposition(|c| *c > 0).map(|a| start - strides[a + 1]);
-                self.code_row(coder, image, start, width, reference, grouped);
+                self.code_row(coder, image, start, here, reference, grouped);
             }
             for (c, n) in at.iter_mut().zip(&extents[1.min(extents.len())..]) {
                 *c += 1;
@@ -398,6 +424,14 @@ mod tests {
         let one = round_trip(&plane, 2, &[64, 64]);
         let many = round_trip(&plane.repeat(50), 2, &[50, 64, 64]);
         assert!(one < 80 && many < one + 16, "{one} {many}");
+    }
+
+    #[test]
+    fn hidden_rows_are_found() {
+        let f = |i: usize| u8::from((i % 61).abs_diff(30).pow(2) + (i / 61).abs_diff(40).pow(2) < 800);
+        let line: Vec<u8> = (0..61 * 80 - 7).map(f).collect();
+        let n = round_trip(&line, 2, &[line.len()]);
+        assert!(n < 90, "{n}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
+    clippy::needless_range_loop,
     reason = "tables have fixed sizes and indices are masked; sums stay far below the width of their type"
 )]
 
@@ -185,7 +186,7 @@ struct Step {
 /// Codes batches of symbols, the last batch first.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    steps: Vec<[Step; 256]>,
+    steps: Box<[[Step; 256]; MAX_CLASSES]>,
     states: [u32; MAX_LANES],
     /// Number of states in use, less one.
     lane_mask: usize,
@@ -196,11 +197,12 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// `models` are those of classes 0, 1, ..; `lanes` is a power of two up to [`MAX_LANES`].
     pub(crate) fn new(models: &[Model], lanes: usize) -> Self {
-        let mut steps = Vec::with_capacity(models.len());
-        for m in models {
-            let mut table = [Step::default(); 256];
+        let mut steps = Box::new([[Step::default(); 256]; MAX_CLASSES]);
+        let free = Model::certain();
+        for (class, table) in steps.iter_mut().enumerate() {
+            let model = models.get(class).unwrap_or(&free);
             let mut start = 0;
-            for (s, f) in table.iter_mut().zip(&m.freq) {
+            for (s, f) in table.iter_mut().zip(&model.freq) {
                 let freq = u32::from(*f);
                 *s = match freq {
                     0 => Step::default(),
@@ -209,7 +211,6 @@ impl Encoder {
                 };
                 start += freq;
             }
-            steps.push(table);
         }
         Encoder { steps, states: [LOWEST; MAX_LANES], lane_mask: lanes - 1, words: Vec::new() }
     }
@@ -217,27 +218,40 @@ impl Encoder {
     /// Codes one batch; `classes` says the class of each symbol, [`FREE`] where it is known to be 0.
     pub(crate) fn put(&mut self, symbols: &[u8], classes: &[u8]) {
         debug_assert_eq!(symbols.len(), classes.len());
-        let blocks = symbols.len().div_ceil(MAX_LANES);
-        for b in (0..blocks).rev() {
-            let range = b * MAX_LANES..symbols.len().min((b + 1) * MAX_LANES);
-            let mut fresh = [0u16; MAX_LANES];
-            let mut n = 0usize;
-            for (lane, (s, c)) in symbols[range.clone()].iter().zip(&classes[range]).enumerate().rev() {
-                if *c == FREE {
-                    continue;
-                }
-                let step = self.steps[usize::from(*c)][usize::from(*s)];
-                let x = self.states[lane & self.lane_mask];
-                let full = x >> (32 - PROB_BITS) >= step.freq;
-                fresh[n & (MAX_LANES - 1)] = x as u16;
-                n += usize::from(full);
-                let x = select_unpredictable(full, x >> 16, x);
-                let quotient = ((u128::from(x) * u128::from(step.reciprocal)) >> 64) as u32;
-                self.states[lane & self.lane_mask] =
-                    x.wrapping_add(step.bias).wrapping_add(quotient.wrapping_mul(TOTAL - step.freq));
-            }
-            self.words.extend_from_slice(&fresh[..n]);
+        let (symbols, last_symbols) = symbols.as_chunks::<MAX_LANES>();
+        let (classes, last_classes) = classes.as_chunks::<MAX_LANES>();
+        let mut fresh = [0u16; MAX_LANES];
+        let mut n = 0usize;
+        for (p, (s, c)) in last_symbols.iter().zip(last_classes).enumerate().rev() {
+            self.step(p & self.lane_mask, *s, *c, &mut fresh, &mut n);
         }
+        self.words.extend_from_slice(&fresh[..n]);
+        for (symbols, classes) in symbols.iter().zip(classes).rev() {
+            let mut n = 0usize;
+            if self.lane_mask == MAX_LANES - 1 {
+                for lane in (0..MAX_LANES).rev() {
+                    self.step(lane, symbols[lane], classes[lane], &mut fresh, &mut n);
+                }
+            } else {
+                for p in (0..MAX_LANES).rev() {
+                    self.step(p & self.lane_mask, symbols[p], classes[p], &mut fresh, &mut n);
+                }
+            }
+            self.words.extend_from_slice(&fresh[..n.min(MAX_LANES)]);
+        }
+    }
+
+    /// Codes one symbol; a word that this makes goes to `fresh`.
+    #[inline(always)]
+    fn step(&mut self, lane: usize, symbol: u8, class: u8, fresh: &mut [u16; MAX_LANES], n: &mut usize) {
+        let step = &self.steps[usize::from(class) & (MAX_CLASSES - 1)][usize::from(symbol)];
+        let state = &mut self.states[lane & (MAX_LANES - 1)];
+        let full = *state >> (32 - PROB_BITS) >= step.freq;
+        fresh[*n & (MAX_LANES - 1)] = *state as u16;
+        *n += usize::from(full);
+        let x = select_unpredictable(full, *state >> 16, *state);
+        let quotient = ((u128::from(x) * u128::from(step.reciprocal)) >> 64) as u32;
+        *state = x.wrapping_add(step.bias).wrapping_add(quotient.wrapping_mul(TOTAL - step.freq));
     }
 
     /// Appends the states and the words (SPEC 8.4.3).
@@ -390,4 +404,83 @@ fn part(
         n += usize::from(refill);
     }
     n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(models: &[Model], lanes: usize, batches: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let mut e = Encoder::new(models, lanes);
+        batches.iter().rev().for_each(|(s, c)| e.put(s, c));
+        let mut out = Vec::new();
+        e.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn frequencies_sum_to_the_total_and_keep_rare_symbols() {
+        let mut counts = [1u32; 256];
+        counts[7] = u32::MAX;
+        let m = Model::from_counts(&counts);
+        assert_eq!(m.freq.iter().map(|f| u32::from(*f)).sum::<u32>(), TOTAL);
+        assert!(m.freq.iter().all(|f| *f > 0));
+        assert_eq!(Model::from_counts(&[0; 256]), Model::certain());
+        let even = Model::from_counts(&[3; 256]);
+        assert!(even.freq.iter().all(|f| u32::from(*f) == TOTAL / 256));
+    }
+
+    #[test]
+    fn certain_symbols_cost_only_the_states() {
+        let batches = vec![(vec![0u8; 1000], vec![0u8; 1000]), (vec![0; 77], vec![FREE; 77])];
+        assert_eq!(encoded(&[Model::certain()], 4, &batches).len(), 16);
+    }
+
+    #[test]
+    fn rejects_frequencies_with_another_sum() {
+        let bytes = write_models(&[Model::certain()]);
+        assert_eq!(read_models(&bytes, 1), Ok(vec![Model::certain()]));
+        assert!(read_models(&[], 1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn batches_round_trip(
+            batches in prop::collection::vec(prop::collection::vec((0u8..40, 0u8..4), 0..100), 0..20),
+            lanes_log2 in 0u32..6,
+        ) {
+            let batches: Vec<(Vec<u8>, Vec<u8>)> = batches.iter().map(|b| b.iter().copied().unzip()).collect();
+            let mut counts = vec![[0u32; 256]; 4];
+            for (s, c) in batches.iter().flat_map(|(s, c)| s.iter().zip(c)) {
+                counts[usize::from(*c)][usize::from(*s)] += 1;
+            }
+            let models: Vec<Model> = counts.iter().map(Model::from_counts).collect();
+            prop_assert_eq!(&read_models(&write_models(&models), 4).unwrap(), &models);
+            let bytes = encoded(&models, 1 << lanes_log2, &batches);
+            let mut d = Decoder::new(&models, 1 << lanes_log2, &mut Cursor::new(&bytes)).unwrap();
+            for (s, c) in &batches {
+                let mut got = vec![0; s.len()];
+                d.get(c, &mut got).unwrap();
+                prop_assert_eq!(&got, s);
+            }
+            prop_assert_eq!(d.finish(), Ok(()));
+        }
+
+        #[test]
+        fn arbitrary_bytes_end_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            classes in prop::collection::vec(0u8..16, 0..300),
+        ) {
+            if let Ok(models) = read_models(&bytes, 2) {
+                prop_assert_eq!(models.len(), 2);
+            }
+            let models = [Model::from_counts(&[1; 256]), Model::certain()];
+            if let Ok(mut d) = Decoder::new(&models, 8, &mut Cursor::new(&bytes)) {
+                let mut got = vec![0; classes.len()];
+                let result = d.get(&classes, &mut got).and_then(|()| d.finish());
+                prop_assert!(result.is_err() || bytes.len() >= 32);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ pub(super) type Class = u8;
 /// Runs of activities that a class is made of; fewer than the number of the free class.
 pub(super) const BUCKETS: usize = 15;
 /// Lowest activity of buckets 1, 2, ..
-pub(super) const THRESHOLDS: [i16; BUCKETS - 1] = [1, 3, 6, 9, 12, 18, 24, 36, 52, 76, 110, 160, 240, 480];
+pub(super) const THRESHOLDS: [i16; BUCKETS - 1] = [1, 4, 8, 12, 18, 24, 36, 52, 76, 110, 160, 240, 480, 960];
 
 /// Joins buckets to at most `most` classes so that the estimated size is least: bit `b` of the result says that a class
 /// starts at bucket `b + 1`.

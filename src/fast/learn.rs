@@ -8,18 +8,18 @@ use super::stencil::{Layout, MOST_TAPS, ONE, PAD, Weights};
 /// Most weights to learn at once.
 const MOST: usize = MOST_TAPS + 1;
 /// Kinds of rows with fewer points take the default weights.
-const FEWEST_POINTS: usize = 256;
+const FEWEST_POINTS: usize = 512;
 /// Points per sample.
-const SPACING: usize = 48;
+const SPACING: usize = 64;
 /// Bounds on the samples of one kind.
-const SAMPLES: (usize, usize) = (192, 3072);
+const SAMPLES: (usize, usize) = (128, 2560);
 /// Samples from one row.
 const PER_ROW: usize = 4;
 /// Rounds of reweighting, and how many of them look at a quarter of the samples only.
 const ROUNDS: usize = 5;
 const ROUGH_ROUNDS: usize = 3;
 /// Variance of what quantization does to a neighbor, in steps squared: in a closed loop much less than the 1/12 of open rounding.
-const NOISE: f32 = 0.1 / 12.0;
+const NOISE: f32 = 0.25 / 12.0;
 
 /// What one point has to say: its neighbors and itself, less the point before, in steps.
 struct Equation {
@@ -49,12 +49,10 @@ pub(super) fn learn<T: Sample>(
     for round in 0..ROUNDS {
         let used = if round < ROUGH_ROUNDS { equations.len().div_ceil(4).max(SAMPLES.0) } else { equations.len() };
         let used = &equations[..used.min(equations.len())];
-        let (mut matrix, mut right) = normal(used, n, (round > 0).then_some(&weights));
-        if solve(&mut matrix, &mut right, n).is_none() {
-            return Weights::default_for(layout);
-        }
-        for (w, r) in weights.iter_mut().zip(right) {
-            *w = r as f32;
+        let mut system = normal(used, n, (round > 0).then_some(&weights));
+        match solve(&mut system, round + 1 == ROUNDS) {
+            Some(w) => weights = w,
+            None => return Weights::default_for(layout),
         }
     }
     let whole = |w: f32| (f64::from(w) * f64::from(ONE) + 0.5).floor() as i32;
@@ -109,13 +107,13 @@ fn sample<T: Sample>(
 }
 
 /// The normal equations, each point trusted the less the worse `weights` predict it, or at first the more its neighbors differ.
-fn normal(equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> ([[f64; MOST]; MOST], [f64; MOST]) {
+fn normal(equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> System {
     /// Squared errors and differences, in steps, that halve the trust.
     const ERROR: f32 = 0.3;
     const ACTIVITY: f32 = 8.0;
     let mut matrix = [[0f32; MOST]; MOST];
     let mut right = [0f32; MOST];
-    let mut total = 0.0;
+    let (mut total, mut squares) = (0.0, 0.0);
     for e in equations {
         let trust = match weights {
             Some(w) => {
@@ -132,46 +130,104 @@ fn normal(equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> ([
             }
         }
         let scaled = trust * e.target;
+        squares += scaled * e.target;
         for (r, d) in right.iter_mut().zip(&e.neighbors) {
             *r += scaled * d;
         }
     }
     // All differences share the noise of the point before; each has that of its own neighbor too.
     let noise = NOISE * total;
-    let matrix = std::array::from_fn(|i| {
-        std::array::from_fn(|j| f64::from(matrix[i][j] + noise) + if i == j { f64::from(noise) } else { 0.0 })
-    });
-    (matrix, right.map(|r| f64::from(r + noise)))
+    let mut cells = [[0f64; MOST + 1]; MOST + 1];
+    for i in 0..n {
+        for j in 0..n {
+            cells[i][j] = f64::from(matrix[i][j] + noise) + if i == j { f64::from(noise) } else { 0.0 };
+        }
+        cells[i][n] = f64::from(right[i] + noise);
+        cells[n][i] = cells[i][n];
+    }
+    cells[n][n] = f64::from(squares + noise);
+    System { cells, n }
 }
 
-/// Solves the first `n` equations of a symmetric positive system in place by Cholesky's method; `None` if a weight would
-/// be out of range.
-fn solve(matrix: &mut [[f64; MOST]; MOST], right: &mut [f64; MOST], n: usize) -> Option<()> {
-    let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
-    let ridge = trace / n as f64 * 1e-4 + 1e-6;
-    for i in 0..n {
-        matrix[i][i] += ridge;
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| matrix[i][k] * matrix[j][k]).sum();
-            let rest = matrix[i][j] - dot;
-            if i == j {
-                if !(rest > 0.0) {
-                    return None;
-                }
-                matrix[i][i] = rest.sqrt();
-            } else {
-                matrix[i][j] = rest / matrix[j][j];
+/// A symmetric system with its right side as one more column, in which variables are solved for one after another
+/// (the sweep operator).
+struct System {
+    cells: [[f64; MOST + 1]; MOST + 1],
+    n: usize,
+}
+
+impl System {
+    /// Solves for variable `k`; false if the system is singular.
+    fn sweep(&mut self, k: usize) -> bool {
+        self.pivot(k, 1.0)
+    }
+
+    /// Leaves variable `k` out again.
+    fn unsweep(&mut self, k: usize) -> bool {
+        self.pivot(k, -1.0)
+    }
+
+    fn pivot(&mut self, k: usize, sign: f64) -> bool {
+        let d = self.cells[k][k];
+        if !(d * sign > 0.0) {
+            return false;
+        }
+        let row = self.cells[k];
+        for i in (0..=self.n).filter(|i| *i != k) {
+            let factor = self.cells[i][k] / d;
+            for j in 0..=self.n {
+                self.cells[i][j] -= factor * row[j];
             }
+            self.cells[i][k] = factor * sign;
+        }
+        for j in 0..=self.n {
+            self.cells[k][j] = row[j] / d * sign;
+        }
+        self.cells[k][k] = -1.0 / d;
+        true
+    }
+}
+
+/// Weights that solve the normal equations; with `prune`, those that matter least are left out. `None` if a weight would
+/// be out of range.
+fn solve(system: &mut System, prune: bool) -> Option<[f32; MOST]> {
+    /// Taps in earlier rows that are kept at most: each costs time in every point.
+    const MOST_KEPT: usize = 8;
+    /// Taps whose loss raises the squared error by less than this part are left out anyway.
+    const WORTH: f64 = 0.001;
+    let n = system.n;
+    let trace: f64 = (0..n).map(|i| system.cells[i][i]).sum();
+    let ridge = trace / n as f64 * 1e-6 + 1e-6;
+    for i in 0..n {
+        system.cells[i][i] += ridge;
+    }
+    for i in 0..n {
+        if !system.sweep(i) {
+            return None;
         }
     }
-    for i in 0..n {
-        let dot: f64 = (0..i).map(|k| matrix[i][k] * right[k]).sum();
-        right[i] = (right[i] - dot) / matrix[i][i];
+    let mut kept: Vec<usize> = (1..n).collect();
+    while prune && kept.len() > 1 {
+        let rise = |k: usize| system.cells[k][n] * system.cells[k][n] / -system.cells[k][k];
+        let mut least = 0;
+        for (i, k) in kept.iter().enumerate() {
+            if rise(*k) < rise(kept[least]) {
+                least = i;
+            }
+        }
+        let k = kept[least];
+        if kept.len() <= MOST_KEPT && rise(k) > WORTH * system.cells[n][n] {
+            break;
+        }
+        if !system.unsweep(k) {
+            return None;
+        }
+        kept.swap_remove(least);
     }
-    for i in (0..n).rev() {
-        let dot: f64 = (i + 1..n).map(|k| matrix[k][i] * right[k]).sum();
-        right[i] = (right[i] - dot) / matrix[i][i];
+    let mut weights = [0f32; MOST];
+    weights[0] = system.cells[0][n] as f32;
+    for k in kept {
+        weights[k] = system.cells[k][n] as f32;
     }
-    right[n..].fill(0.0);
-    right[..n].iter().all(|w| w.abs() < 3.9).then_some(())
+    weights.iter().all(|w| w.abs() < 3.9).then_some(weights)
 }

@@ -10,6 +10,7 @@ use super::token_writer::TokenWriter;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use std::hint::select_unpredictable;
 
 /// One kind of row and how it is predicted.
 struct Predictor {
@@ -55,32 +56,42 @@ impl Lanes {
         }
     }
 
-    /// Adds to the sums of the first `K` lanes what comes from the same row, and the codes.
-    fn reconstruct<const K: usize>(&mut self) {
+    /// Adds to the sums of the first `K` lanes what comes from the same row, and the codes. With `MASKED`, a point that
+    /// is not ordinary repeats the one before.
+    fn reconstruct<const K: usize, const MASKED: bool>(&mut self, masks: [&[bool]; ABREAST]) {
         let n = self.codes[0].len();
         let mut values = self.values.iter_mut();
         let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
         let codes: [&[f32]; K] = std::array::from_fn(|k| &self.codes[k][..n]);
+        let masks: [&[bool]; K] = std::array::from_fn(|k| if MASKED { &masks[k][..n] } else { masks[k] });
         let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
         let mut two = one;
         for x in 0..n {
             for k in 0..K {
                 let [a, b] = self.before[k];
                 let prediction = (values[k][x] + b * two[k]) + a * one[k];
-                (two[k], one[k]) = (one[k], prediction + codes[k][x]);
-                values[k][x] = one[k];
+                let value = prediction + codes[k][x];
+                let value = if MASKED { select_unpredictable(masks[k][x], value, one[k]) } else { value };
+                (two[k], one[k]) = (one[k], value);
+                values[k][x] = value;
             }
         }
     }
 
-    /// Quantizes what the prediction leaves of `targets`; returns the largest such difference.
-    fn quantize<const K: usize>(&mut self, targets: &[Vec<f32>; ABREAST]) -> f32 {
+    /// Quantizes what the prediction leaves of `targets`, with the same values as [`Lanes::reconstruct`]; returns the
+    /// largest code.
+    fn quantize<const K: usize, const MASKED: bool>(
+        &mut self,
+        targets: &[Vec<f32>; ABREAST],
+        masks: [&[bool]; ABREAST],
+    ) -> f32 {
         let n = self.codes[0].len();
         let mut values = self.values.iter_mut();
         let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
         let mut codes = self.codes.iter_mut();
         let codes: [&mut [f32]; K] = std::array::from_fn(|_| codes.next().map_or(&mut [][..], |v| &mut v[..n]));
         let targets: [&[f32]; K] = std::array::from_fn(|k| &targets[k][..n]);
+        let masks: [&[bool]; K] = std::array::from_fn(|k| if MASKED { &masks[k][..n] } else { masks[k] });
         let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
         let mut two = one;
         let mut widest = [0f32; K];
@@ -89,45 +100,24 @@ impl Lanes {
                 let [a, b] = self.before[k];
                 let prediction = (values[k][x] + b * two[k]) + a * one[k];
                 let code = (targets[k][x] - prediction) + ROUND - ROUND;
-                (two[k], one[k]) = (one[k], prediction + code);
-                values[k][x] = one[k];
+                let (code, value) = match MASKED && !masks[k][x] {
+                    true => (0.0, one[k]),
+                    false => (code, prediction + code),
+                };
+                (two[k], one[k]) = (one[k], value);
+                values[k][x] = value;
                 codes[k][x] = code;
                 widest[k] = if code.abs() > widest[k] { code.abs() } else { widest[k] };
             }
         }
         widest.into_iter().fold(0.0, f32::max)
     }
-
-    /// As [`Lanes::reconstruct`] for one lane of which some points repeat the one before.
-    fn reconstruct_masked(&mut self, k: usize, ordinary: &[bool]) {
-        let [a, b] = self.before[k];
-        let (mut one, mut two) = (self.start[k], self.start[k]);
-        for ((v, c), o) in self.values[k].iter_mut().zip(&self.codes[k]).zip(ordinary) {
-            let prediction = (*v + b * two) + a * one;
-            (two, one) = (one, if *o { prediction + c } else { one });
-            *v = one;
-        }
-    }
-
-    /// As [`Lanes::quantize`] for one lane of which some points repeat the one before.
-    fn quantize_masked(&mut self, k: usize, targets: &[f32], ordinary: &[bool]) -> f32 {
-        let [a, b] = self.before[k];
-        let (mut one, mut two, mut widest) = (self.start[k], self.start[k], 0f32);
-        for (((v, c), t), o) in self.values[k].iter_mut().zip(&mut self.codes[k]).zip(targets).zip(ordinary) {
-            let prediction = (*v + b * two) + a * one;
-            *c = if *o { (t - prediction) + ROUND - ROUND } else { 0.0 };
-            (two, one) = (one, if *o { prediction + *c } else { one });
-            *v = one;
-            widest = if c.abs() > widest { c.abs() } else { widest };
-        }
-        widest
-    }
 }
 
 /// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to [`WIDEST`].
 const ROUND: f32 = 12_582_912.0;
 /// Codes beyond this do not suit.
-const WIDEST: f32 = 1_048_576.0;
+const WIDEST: f32 = 32_767.0;
 
 /// What both directions walk through the rows with.
 struct Walk<'a> {
@@ -138,8 +128,6 @@ struct Walk<'a> {
     /// Rows that hold the taps of the row at hand.
     rows: Vec<usize>,
     lanes: Lanes,
-    /// What [`Walk::mask`] gives for a row without exceptions when another row of its group has some.
-    all: Vec<bool>,
 }
 
 impl<'a> Walk<'a> {
@@ -150,7 +138,6 @@ impl<'a> Walk<'a> {
             history: History::new(&shape),
             rows: Vec::new(),
             lanes: Lanes::new(shape.row),
-            all: vec![true; shape.row],
             shape,
         }
     }
@@ -161,18 +148,38 @@ impl<'a> Walk<'a> {
         self.ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
     }
 
-    /// Prepares lane `k` for row `r`.
-    fn sum(&mut self, k: usize, r: usize) {
-        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return };
+    /// Which points of the rows of a group are ordinary, if it is `masked`.
+    fn masks(&self, group: &[usize], masked: bool) -> [&'a [bool]; ABREAST] {
+        let n = self.shape.row;
+        let rows = self.ordinary.filter(|_| masked);
+        std::array::from_fn(|k| match (rows, group.get(k)) {
+            (Some(o), Some(r)) => &o[r * n..(r + 1) * n],
+            _ => &[],
+        })
+    }
+
+    /// Prepares lane `k` for row `r`; gives the level of its taps, which becomes that of the row if all its codes are 0.
+    fn sum(&mut self, k: usize, r: usize, zero: bool) -> Option<f32> {
+        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return None };
         p.layout.rows(&self.shape, r, &mut self.rows);
+        let level = self.history.level(&self.rows);
+        if zero && level.is_some() {
+            return level;
+        }
         self.history.sum(&p.taps, &self.rows, &mut self.lanes.values[k]);
         self.lanes.before[k] = p.before;
         self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.history.first(*r));
+        level
     }
 
-    /// Keeps what lane `k` holds as row `r`, and gives its values.
-    fn keep<T: Sample>(&mut self, k: usize, r: usize, scale: &Scale, out: &mut [T]) {
+    /// Keeps what lane `k` holds, or the `level` if there is one, as row `r`, and gives its values.
+    fn keep<T: Sample>(&mut self, k: usize, r: usize, level: Option<f32>, scale: &Scale, out: &mut [T]) {
         let n = self.shape.row;
+        if let Some(v) = level {
+            self.history.fill(r, v);
+            out[r * n..(r + 1) * n].fill(T::from_f64(scale.value(f64::from(v))));
+            return;
+        }
         self.history.set(r, &self.lanes.values[k]);
         for (to, v) in out[r * n..(r + 1) * n].iter_mut().zip(&self.lanes.values[k]) {
             *to = T::from_f64(scale.value(f64::from(*v)));
@@ -203,36 +210,35 @@ pub(super) fn encode<T: Sample>(
     let mut group = Vec::new();
     while front.next(&mut group) {
         let mut masked = false;
+        let mut levels = [None; ABREAST];
         for (k, r) in group.iter().enumerate() {
-            walk.sum(k, *r);
+            levels[k] = walk.sum(k, *r, false);
             masked |= walk.mask(*r).is_some();
             for (t, v) in targets[k].iter_mut().zip(&values[r * n..(r + 1) * n]) {
                 *t = scale.place(v.to_f64());
             }
         }
-        let mut widest = 0f32;
-        if masked {
-            for (k, r) in group.iter().enumerate() {
-                let mask = walk.mask(*r).unwrap_or(&walk.all);
-                widest = widest.max(walk.lanes.quantize_masked(k, &targets[k], mask));
-            }
-        } else {
-            widest = match group.len() {
-                0 => 0.0,
-                1 => walk.lanes.quantize::<1>(&targets),
-                2 => walk.lanes.quantize::<2>(&targets),
-                3 => walk.lanes.quantize::<3>(&targets),
-                _ => walk.lanes.quantize::<4>(&targets),
-            };
-        }
+        let masks = walk.masks(&group, masked);
+        let lanes = &mut walk.lanes;
+        let widest = match (group.len(), masked) {
+            (0, _) => 0.0,
+            (1, false) => lanes.quantize::<1, false>(&targets, masks),
+            (2, false) => lanes.quantize::<2, false>(&targets, masks),
+            (3, false) => lanes.quantize::<3, false>(&targets, masks),
+            (_, false) => lanes.quantize::<4, false>(&targets, masks),
+            (1, true) => lanes.quantize::<1, true>(&targets, masks),
+            (2, true) => lanes.quantize::<2, true>(&targets, masks),
+            (3, true) => lanes.quantize::<3, true>(&targets, masks),
+            (_, true) => lanes.quantize::<4, true>(&targets, masks),
+        };
         if !(widest <= WIDEST) {
             return None;
         }
         for (k, r) in group.iter().enumerate() {
-            writer.row(
-                walk.lanes.codes[k].iter().map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()),
-            );
-            walk.keep(k, *r, scale, recon);
+            let codes = walk.lanes.codes[k].iter();
+            writer.row(codes.map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()));
+            let level = levels[k].filter(|_| walk.lanes.codes[k].iter().fold(true, |all, c| all & (*c == 0.0)));
+            walk.keep(k, *r, level, scale, recon);
         }
     }
     writer.finish(&shape, grid.ordinary, out);
@@ -258,28 +264,34 @@ pub(super) fn decode<T: Sample>(
     let mut group = Vec::new();
     while front.next(&mut group) {
         let mut masked = false;
+        let mut levels = [None; ABREAST];
         for (k, r) in group.iter().enumerate() {
             let mask = walk.mask(*r);
-            reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
-            walk.sum(k, *r);
+            let zero = reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
+            levels[k] = walk.sum(k, *r, zero).filter(|_| zero);
             masked |= mask.is_some();
         }
-        if masked {
-            for (k, r) in group.iter().enumerate() {
-                let mask = walk.mask(*r).unwrap_or(&walk.all);
-                walk.lanes.reconstruct_masked(k, mask);
+        if levels[..group.len()].iter().all(Option::is_some) {
+            for (r, level) in group.iter().zip(levels) {
+                walk.keep(0, *r, level, scale, out);
             }
-        } else {
-            match group.len() {
-                0 => {}
-                1 => walk.lanes.reconstruct::<1>(),
-                2 => walk.lanes.reconstruct::<2>(),
-                3 => walk.lanes.reconstruct::<3>(),
-                _ => walk.lanes.reconstruct::<4>(),
-            }
+            continue;
+        }
+        let masks = walk.masks(&group, masked);
+        let lanes = &mut walk.lanes;
+        match (group.len(), masked) {
+            (0, _) => {}
+            (1, false) => lanes.reconstruct::<1, false>(masks),
+            (2, false) => lanes.reconstruct::<2, false>(masks),
+            (3, false) => lanes.reconstruct::<3, false>(masks),
+            (_, false) => lanes.reconstruct::<4, false>(masks),
+            (1, true) => lanes.reconstruct::<1, true>(masks),
+            (2, true) => lanes.reconstruct::<2, true>(masks),
+            (3, true) => lanes.reconstruct::<3, true>(masks),
+            (_, true) => lanes.reconstruct::<4, true>(masks),
         }
         for (k, r) in group.iter().enumerate() {
-            walk.keep(k, *r, scale, out);
+            walk.keep(k, *r, levels[k], scale, out);
         }
     }
     reader.finish()

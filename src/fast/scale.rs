@@ -19,13 +19,13 @@ impl Scale {
 
     /// A scale whose points are near enough to meet `tolerance` on values between `low` and `high` even after rounding to
     /// `T`, where that is possible.
-    pub(super) fn fit<T: Sample>(low: f64, high: f64, tolerance: f64) -> Self {
+    pub(super) fn fit<T: Sample>(base: f64, low: f64, high: f64, tolerance: f64) -> Self {
         let largest = low.abs().max(high.abs());
         let slack = largest * T::HALF_ULP * 1.01;
         let half = if slack < tolerance / 8.0 { tolerance - slack } else { tolerance };
-        // Single precision places values within spread / step * 2^-24 steps or so; four times that is kept free.
-        let places = (high - low) / half * f64::from(f32::EPSILON);
-        Scale::new(low + (high - low) / 2.0, 2.0 * half * (1.0 - places.min(0.25)))
+        // Single precision places values within spread / step * 2^-24 steps or so; that several times is kept free.
+        let places = 2.0 * (high - low) / half * f64::from(f32::EPSILON);
+        Scale::new(base, 2.0 * half * (1.0 - places.min(0.25)))
     }
 
     /// Where `value` lies, in steps from the base.

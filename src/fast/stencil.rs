@@ -154,6 +154,8 @@ pub(super) const BLOCK: usize = 16;
 pub(super) struct History {
     ring: Ring,
     data: Vec<f32>,
+    /// The value of all points of a row that was filled.
+    flat: Vec<Option<f32>>,
     row: usize,
     pitch: usize,
 }
@@ -162,7 +164,7 @@ impl History {
     pub(super) fn new(shape: &Shape) -> Self {
         let ring = Ring::new(shape, 2);
         let pitch = shape.row.next_multiple_of(BLOCK) + BLOCK;
-        History { data: vec![0.0; ring.len() * pitch], ring, row: shape.row, pitch }
+        History { data: vec![0.0; ring.len() * pitch], flat: vec![None; ring.len()], ring, row: shape.row, pitch }
     }
 
     /// Where row `r` starts, its padding included.
@@ -175,7 +177,28 @@ impl History {
         self.data[self.start(r)]
     }
 
+    /// The value that all points of all `rows` have because they were filled with it; 0 without rows.
+    pub(super) fn level(&self, rows: &[usize]) -> Option<f32> {
+        let mut levels = rows.iter().map(|r| self.flat[self.ring.slot(*r)]);
+        match levels.next() {
+            None => Some(0.0),
+            Some(first) => first.filter(|v| levels.all(|l| l.is_some_and(|l| l.to_bits() == v.to_bits()))),
+        }
+    }
+
+    /// Gives all points of row `r` one value.
+    pub(super) fn fill(&mut self, r: usize, value: f32) {
+        let flat = &mut self.flat[self.ring.slot(r)];
+        if flat.is_none_or(|f| f.to_bits() != value.to_bits()) {
+            *flat = Some(value);
+            let start = self.start(r);
+            self.data[start..start + self.row + 2 * PAD].fill(value);
+        }
+    }
+
     pub(super) fn set(&mut self, r: usize, values: &[f32]) {
+        let slot = self.ring.slot(r);
+        self.flat[slot] = None;
         let (start, n) = (self.start(r), self.row);
         let row = &mut self.data[start..start + n + 2 * PAD];
         row[PAD..PAD + n].copy_from_slice(&values[..n]);

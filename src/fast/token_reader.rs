@@ -4,8 +4,7 @@ use super::activity::{Activity, classify, exempt, group_class};
 use super::classes::{BUCKETS, Class, THRESHOLDS};
 use super::shape::Shape;
 use super::tokens::{
-    BATCH, DIRECT, FLAG_MODELS, GROUP, LAST_TOKEN, LENGTH_BITS, MAX_ACTIVE, PAIR_ESCAPE, PAIRED, Packing, SPARSE, code,
-    magnitude,
+    BitReader, FLAG_MODELS, GROUP, LARGEST_SINGLE, MAX_ACTIVE, PAIRED, Packing, SPARSE, code, magnitude, pair_magnitude,
 };
 use crate::codec::cursor::Cursor;
 use crate::codec::rans::{self, FREE, MAX_LANES};
@@ -13,34 +12,33 @@ use crate::error::FormatError;
 
 /// Reads rows of codes.
 #[derive(Debug)]
-pub(super) struct TokenReader<'a> {
+pub(super) struct TokenReader {
     decoder: rans::Decoder,
     activity: Activity,
     sparse: bool,
     packing: Packing,
-    /// Lowest activity of each class after the first.
-    thresholds: Vec<i16>,
-    /// Flag of the batch before.
+    /// Lowest activity of each class after the first, and numbers that none reaches.
+    thresholds: [i16; MAX_ACTIVE - 1],
+    /// Classes that activity picks.
+    active: Class,
+    /// Zero flag of the row before.
     before: u8,
-    /// Classes and tokens of the row at hand.
-    classes: Vec<Class>,
+    /// Classes and tokens of the row at hand, by groups.
+    classes: Vec<[Class; GROUP]>,
     tokens: Vec<u8>,
-    /// Flags of a batch's groups.
+    /// Zero flags of its groups.
     flags: Vec<u8>,
-    /// Tokens and their classes of those groups of a batch that are not zero.
+    /// Tokens and their classes of those groups that are not zero.
     packed: Vec<u8>,
     packed_classes: Vec<Class>,
-    /// Codes of single tokens, and of paired ones.
-    singles: [f32; 256],
-    pairs: [[f32; 2]; 256],
-    extra: &'a [u8],
-    /// Bits of `extra` read.
-    extra_bits: u64,
+    /// Codes of paired tokens.
+    pairs: Box<[[f32; 2]; 256]>,
+    excess: BitReader,
 }
 
-impl<'a> TokenReader<'a> {
+impl TokenReader {
     /// Takes all that is left of `cursor`.
-    pub(super) fn new(cursor: &mut Cursor<'a>, shape: &Shape) -> Result<Self, FormatError> {
+    pub(super) fn new(cursor: &mut Cursor<'_>, shape: &Shape) -> Result<Self, FormatError> {
         let layout = cursor.u8("token layout")?;
         let lanes_log2 = u32::from(layout >> 2);
         if lanes_log2 > MAX_LANES.ilog2() {
@@ -54,162 +52,151 @@ impl<'a> TokenReader<'a> {
             let expected = (1 << (BUCKETS - 1)) - 1;
             return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
         }
-        let thresholds: Vec<i16> =
-            THRESHOLDS.iter().enumerate().filter(|(b, _)| starts >> b & 1 == 1).map(|(_, t)| *t).collect();
-        let count = thresholds.len() + 1 + if sparse { FLAG_MODELS } else { 0 };
+        let mut thresholds = [i16::MAX; MAX_ACTIVE - 1];
+        let chosen = THRESHOLDS.iter().enumerate().filter(|(b, _)| starts >> b & 1 == 1);
+        for (to, (_, t)) in thresholds.iter_mut().zip(chosen) {
+            *to = *t;
+        }
+        let active = starts.count_ones() as u8 + 1;
+        let count = usize::from(active) + if sparse { FLAG_MODELS } else { 0 };
         let models = rans::read_models(cursor.block("frequencies")?, count)?;
-        let extra = cursor.block("extra bits")?;
+        let excess = BitReader::new(cursor.block("excess")?);
         let decoder = rans::Decoder::new(&models, 1 << lanes_log2, cursor)?;
         let n = packing.tokens(shape.row);
-        let single = |z: usize| code(z as u32) as f32;
         Ok(TokenReader {
             decoder,
             activity: Activity::new(shape, packing),
             sparse,
             packing,
             thresholds,
+            active,
             before: 0,
-            classes: vec![0; n],
+            classes: vec![[0; GROUP]; n.div_ceil(GROUP)],
             tokens: vec![0; n],
-            flags: Vec::new(),
+            flags: vec![0; n.div_ceil(GROUP)],
             packed: Vec::new(),
             packed_classes: Vec::new(),
-            singles: std::array::from_fn(single),
-            pairs: std::array::from_fn(|t| [single(t & 15), single(t >> 4)]),
-            extra,
-            extra_bits: 0,
+            pairs: Box::new(std::array::from_fn(|t| [code(t as u32 & 15) as f32, code(t as u32 >> 4) as f32])),
+            excess,
         })
     }
 
-    /// Reads the codes of row `r`; `ordinary` is given where they are not all.
+    /// Reads the codes of row `r` and says whether all are 0; `ordinary` is given where not all points are.
     pub(super) fn row(
         &mut self,
         shape: &Shape,
         r: usize,
         ordinary: Option<&[bool]>,
         codes: &mut [f32],
-    ) -> Result<(), FormatError> {
+    ) -> Result<bool, FormatError> {
+        let n = self.packing.tokens(shape.row);
+        if self.sparse && !self.row_flag(ordinary)? {
+            codes.fill(0.0);
+            self.activity.magnitudes(r).fill([0; GROUP]);
+            return Ok(true);
+        }
         self.activity.look(shape, r);
         classify(&self.activity.row, &self.thresholds, &mut self.classes);
         if let Some(o) = ordinary {
-            exempt(&mut self.classes, o, self.packing);
+            exempt(&mut self.classes.as_flattened_mut()[..n], o, self.packing);
         }
         if self.sparse {
-            let mut any = false;
-            for start in (0..self.tokens.len()).step_by(BATCH) {
-                any |= self.sparse_batch(start)?;
-            }
-            if !any {
-                codes.fill(0.0);
-                self.activity.magnitudes(r).fill(0);
-                return Ok(());
-            }
+            self.sparse_row(n)?;
         } else {
-            for (t, c) in self.tokens.chunks_mut(BATCH).zip(self.classes.chunks(BATCH)) {
-                self.decoder.get(c, t)?;
-            }
+            self.decoder.get(&self.classes.as_flattened()[..n], &mut self.tokens[..n])?;
         }
-        let magnitudes = self.activity.magnitudes(r);
+        let magnitudes = self.activity.magnitudes(r).as_flattened_mut();
         let mut widest = 0;
         match self.packing {
             Packing::Single => {
                 for (m, t) in magnitudes.iter_mut().zip(&self.tokens) {
-                    *m = magnitude(*t);
+                    *m = (t >> 1) + (t & 1);
                     widest = widest.max(*t);
                 }
                 for (c, t) in codes.iter_mut().zip(&self.tokens) {
-                    *c = self.singles[usize::from(*t)];
+                    *c = code((*t).into()) as f32;
                 }
             }
             Packing::Paired => {
                 for (m, t) in magnitudes.iter_mut().zip(&self.tokens) {
                     let (a, b) = (t & 15, t >> 4);
-                    *m = magnitude(a) + magnitude(b);
+                    *m = ((a + 1) >> 1) + ((b + 1) >> 1);
                     widest = widest.max(a.max(b));
                 }
                 let (pairs, last) = codes.as_chunks_mut::<2>();
                 for (c, t) in pairs.iter_mut().zip(&self.tokens) {
                     *c = self.pairs[usize::from(*t)];
                 }
-                if let ([c], Some(t)) = (last, self.tokens.last()) {
-                    let [first, second] = self.pairs[usize::from(*t)];
-                    *c = first;
-                    if second != 0.0 {
+                if let ([c], t) = (last, self.tokens[n - 1]) {
+                    [*c, _] = self.pairs[usize::from(t)];
+                    if t >> 4 != 0 {
                         return Err(FormatError::Code { what: "second half of a row's last token" });
                     }
                 }
             }
         }
-        if u32::from(widest) >= self.packing.least_escape() { self.escapes(r, ordinary, codes) } else { Ok(()) }
+        if u16::from(widest) >= self.packing.escape() {
+            self.escapes(r, codes)?;
+        }
+        Ok(widest == 0)
     }
 
     /// Completes the codes of row `r` that are escapes.
-    #[cold]
-    fn escapes(&mut self, r: usize, ordinary: Option<&[bool]>, codes: &mut [f32]) -> Result<(), FormatError> {
-        let least = self.packing.least_escape();
-        for i in 0..self.tokens.len() {
-            let t = self.tokens[i];
-            match self.packing {
-                Packing::Single if u32::from(t) >= DIRECT => {
-                    if u32::from(t) > LAST_TOKEN {
-                        let expected = LAST_TOKEN.into();
-                        return Err(FormatError::Value { field: "token", found: t.into(), expected });
-                    }
-                    let z = self.escape(u32::from(t) - DIRECT, least)?;
-                    codes[i] = code(z) as f32;
-                    self.activity.magnitudes(r)[i] = magnitude(z.min(255) as u8);
-                }
-                Packing::Paired if t & 15 == PAIR_ESCAPE || t >> 4 == PAIR_ESCAPE => {
-                    let mut sum = 0u8;
-                    for (half, z) in [t & 15, t >> 4].into_iter().enumerate() {
-                        let mut z = u32::from(z);
-                        if z == least {
-                            let n = self.bits(LENGTH_BITS)?;
-                            z = self.escape(n.min(LAST_TOKEN - DIRECT), least)?;
+    fn escapes(&mut self, r: usize, codes: &mut [f32]) -> Result<(), FormatError> {
+        let magnitudes = self.activity.magnitudes(r).as_flattened_mut();
+        match self.packing {
+            Packing::Single => {
+                for ((c, m), t) in codes.iter_mut().zip(magnitudes).zip(&self.tokens) {
+                    if *t >= 192 {
+                        if *t > LARGEST_SINGLE {
+                            let (found, expected) = ((*t).into(), LARGEST_SINGLE.into());
+                            return Err(FormatError::Value { field: "token", found, expected });
                         }
-                        if let Some(c) = codes.get_mut(2 * i + half) {
-                            *c = code(z) as f32;
-                        }
-                        sum = sum.saturating_add(magnitude(z.min(255) as u8));
+                        let bits = u32::from(t - 192);
+                        let image = 191 + (1 << bits | self.excess.get(bits));
+                        let z = u16::try_from(image).map_err(|_| FormatError::Code { what: "escape" })?;
+                        (*c, *m) = (code(z.into()) as f32, magnitude(z).min(255) as u8);
                     }
-                    self.activity.magnitudes(r)[i] = sum;
                 }
-                _ => {}
             }
-        }
-        if let Some(o) = ordinary {
-            codes.iter_mut().zip(o).filter(|(_, o)| !**o).for_each(|(c, _)| *c = 0.0);
+            Packing::Paired => {
+                for ((c, m), t) in codes.chunks_mut(2).zip(magnitudes).zip(&self.tokens) {
+                    if t & 15 != 15 && t >> 4 != 15 {
+                        continue;
+                    }
+                    let mut halves = [u16::from(t & 15), u16::from(t >> 4)];
+                    for z in halves.iter_mut().filter(|z| **z == 15) {
+                        *z = completed(&mut self.excess, 15)?;
+                    }
+                    for (c, z) in c.iter_mut().zip(halves) {
+                        *c = code(z.into()) as f32;
+                    }
+                    *m = pair_magnitude(halves[0], halves[1]);
+                }
+            }
         }
         Ok(())
     }
 
-    /// The image of an escape with `n` extra bits.
-    fn escape(&mut self, n: u32, least: u32) -> Result<u32, FormatError> {
-        Ok((1 << n | self.bits(n)?) + (least - 1))
-    }
-
-    /// Reads the tokens of the batch that starts at token `start`; false if they are all 0.
-    fn sparse_batch(&mut self, start: usize) -> Result<bool, FormatError> {
-        let end = self.tokens.len().min(start + BATCH);
-        let (classes, tokens) = (&self.classes[start..end], &mut self.tokens[start..end]);
-        let activities = &self.activity.row[start..end];
-        let active = self.thresholds.len() as u8 + 1;
-        let free = classes.iter().fold(true, |all, c| all & (*c == FREE));
+    /// Whether a row of a sparse stream has codes other than 0.
+    fn row_flag(&mut self, ordinary: Option<&[bool]>) -> Result<bool, FormatError> {
+        let free = ordinary.is_some_and(|o| !o.iter().fold(false, |any, o| any | o));
         let mut flag = [0u8];
-        self.decoder.get(&[if free { FREE } else { active + self.before }], &mut flag)?;
+        self.decoder.get(&[if free { FREE } else { self.active + self.before }], &mut flag)?;
         if !free {
             self.before = flag[0] & 1;
         }
-        if flag[0] == 0 {
-            tokens.fill(0);
-            return Ok(false);
-        }
+        Ok(flag[0] != 0)
+    }
+
+    /// Reads the tokens of a row of a sparse stream that is not zero.
+    fn sparse_row(&mut self, n: usize) -> Result<(), FormatError> {
+        let (classes, tokens) = (&self.classes.as_flattened()[..n], &mut self.tokens[..n]);
         self.packed_classes.clear();
-        self.packed_classes.extend(activities.chunks(GROUP).zip(classes.chunks(GROUP)).map(|(a, c)| {
+        self.packed_classes.extend(self.activity.row.iter().zip(classes.chunks(GROUP)).map(|(a, c)| {
             let class = group_class(a, c);
-            if class == FREE { FREE } else { active + 2 + class }
+            if class == FREE { FREE } else { self.active + 2 + class }
         }));
-        self.flags.resize(self.packed_classes.len(), 0);
         self.decoder.get(&self.packed_classes, &mut self.flags)?;
         self.packed_classes.clear();
         for (c, f) in classes.chunks(GROUP).zip(&self.flags) {
@@ -229,32 +216,22 @@ impl<'a> TokenReader<'a> {
                 t.fill(0);
             }
         }
-        Ok(true)
-    }
-
-    fn bits(&mut self, n: u32) -> Result<u32, FormatError> {
-        let end = self.extra_bits + u64::from(n);
-        let first = (self.extra_bits >> 3) as usize;
-        let bytes = self.extra.get(first..end.div_ceil(8) as usize).ok_or(FormatError::Truncated {
-            what: "extra bits",
-            needed: end.div_ceil(8),
-            available: self.extra.len() as u64,
-        })?;
-        let value = bytes.iter().rev().fold(0u64, |v, b| v << 8 | u64::from(*b)) >> (self.extra_bits & 7);
-        self.extra_bits = end;
-        Ok((value & ((1 << n) - 1)) as u32)
+        Ok(())
     }
 
     /// Checks that everything was read.
     pub(super) fn finish(self) -> Result<(), FormatError> {
-        let read = self.extra_bits.div_ceil(8);
-        if read < self.extra.len() as u64 {
-            let count = self.extra.len() as u64 - read;
-            return Err(FormatError::TrailingBytes { what: "extra bits", count });
-        }
-        if self.extra_bits & 7 > 0 && self.extra.last().is_some_and(|b| b >> (self.extra_bits & 7) != 0) {
-            return Err(FormatError::Code { what: "padding of the extra bits" });
+        match self.excess.finish() {
+            None => return Err(FormatError::Code { what: "end of the excess" }),
+            Some(0) => {}
+            Some(n) => return Err(FormatError::TrailingBytes { what: "excess", count: n as u64 }),
         }
         self.decoder.finish()
     }
+}
+
+/// The image of an escape.
+fn completed(excess: &mut BitReader, escape: u16) -> Result<u16, FormatError> {
+    let image = excess.get_excess().map(|e| e + u32::from(escape));
+    image.and_then(|z| u16::try_from(z).ok()).ok_or(FormatError::Code { what: "escape" })
 }

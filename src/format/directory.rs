@@ -8,6 +8,7 @@ use crate::element::DataType;
 use crate::error::{Fault, FormatError, Place, Result};
 use crate::format::header::HEADER_LEN;
 use crate::grid::FrameGrid;
+use std::collections::HashSet;
 
 /// Most dimensions of an array.
 pub(crate) const MAX_DIMS: usize = 8;
@@ -91,6 +92,8 @@ impl Directory {
 
 fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault> {
     let mut d = Directory::default();
+    // Comparing each name with all before it would take hours in a directory of hostile size.
+    let mut names = HashSet::new();
     // Each part takes at least one byte here, so the count is not believed beyond what is there.
     let parts = c.varint_max("part count", c.remaining() as u64)?;
     for _ in 0..parts {
@@ -104,7 +107,7 @@ fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault>
             KIND_MODEL => return Err(FormatError::Code { what: "order of directory parts" }.into()),
             KIND_ARRAY => {
                 let a = ArrayEntry::read_from(c, end, d.models.len())?;
-                if d.arrays.iter().any(|b| b.name == a.name) {
+                if !names.insert(a.name.clone()) {
                     return Err(FormatError::Text { field: "array name" }.into());
                 }
                 d.arrays.push(a);
@@ -236,11 +239,12 @@ fn write_bound(b: &ResolvedBound, out: &mut Vec<u8>) {
         Bound::Rmse(_) => 4,
         Bound::Psnr(_) => 5,
         Bound::Ratio(_) => 6,
+        Bound::ByPoint => 7,
     });
     if let Some(v) = b.asked.parameter() {
         out.extend_from_slice(&v.to_le_bytes());
     }
-    if let Bound::Range(_) | Bound::Rmse(_) | Bound::Psnr(_) | Bound::Ratio(_) = b.asked {
+    if let Bound::Range(_) | Bound::Rmse(_) | Bound::Psnr(_) | Bound::Ratio(_) | Bound::ByPoint = b.asked {
         // Zero stands for lossless.
         let e = if let Tolerance::Absolute(e) = b.tolerance { e } else { 0.0 };
         out.extend_from_slice(&e.to_le_bytes());
@@ -262,6 +266,7 @@ fn read_bound(c: &mut Cursor) -> std::result::Result<ResolvedBound, Fault> {
             let make = kinds.get(usize::from(kind).saturating_sub(1)).ok_or(Fault::unknown("bound kind", kind))?;
             make(v)
         }
+        7 => Bound::ByPoint,
         other => return Err(Fault::unknown("bound kind", other)),
     };
     let e = match asked {

@@ -1,5 +1,6 @@
 //! The fixed parts of a file: header and trailer (SPEC 3).
 
+use crate::codec::checksum_holds;
 use crate::error::{Error, FormatError, Place, Result, Unsupported};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -70,7 +71,7 @@ impl Header {
             return Err(Unsupported::Version { found: (h.major, h.minor), newest: VERSION }.into());
         }
         let (stored, computed) = (h.crc.get(), h.computed_crc());
-        if stored != computed {
+        if !checksum_holds(stored, computed) {
             return Err(fail(FormatError::Checksum { what: "header", stored, computed }));
         }
         if (h.major, h.minor) != VERSION {
@@ -107,7 +108,7 @@ impl Trailer {
         })?;
         let directory = before.get(start..).unwrap_or_default();
         let (stored, computed) = (trailer.crc.get(), Trailer::new(directory, needed).crc.get());
-        if stored != computed {
+        if !checksum_holds(stored, computed) {
             return Err(fail(FormatError::Checksum { what: "directory", stored, computed }));
         }
         Ok((directory, (HEADER_LEN as u64).saturating_add(start as u64)))

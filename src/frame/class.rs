@@ -110,11 +110,15 @@ fn value<T: Element>(c: &mut Cursor) -> Result<T, FormatError> {
 ///
 /// `special` says which values cannot be coded by a method; `negative` asks for a class of its own for ordinary
 /// values below zero. `None` if every point is ordinary and of one class.
-pub(crate) fn classify<T: Element>(values: &[T], special: impl Fn(T) -> bool, negative: bool) -> Option<ClassMap<T>> {
+pub(crate) fn classify<T: Element>(
+    values: &[T],
+    special: impl Fn(usize, T) -> bool,
+    negative: bool,
+) -> Option<ClassMap<T>> {
     let mut counts: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
     let (mut any_positive, mut any_negative) = (false, false);
-    for v in values {
-        if special(*v) {
+    for (i, v) in values.iter().enumerate() {
+        if special(i, *v) {
             // The map stops growing long after it holds every value worth a literal.
             if counts.len() < 4096 || counts.contains_key(&v.to_bits64()) {
                 let n = counts.entry(v.to_bits64()).or_default();
@@ -150,7 +154,8 @@ pub(crate) fn classify<T: Element>(values: &[T], special: impl Fn(T) -> bool, ne
     let mut listed = Vec::new();
     let image = values
         .iter()
-        .map(|v| match special(*v) {
+        .enumerate()
+        .map(|(i, v)| match special(i, *v) {
             true => number.get(&v.to_bits64()).copied().unwrap_or_else(|| {
                 listed.push(*v);
                 listed_class

@@ -3,6 +3,7 @@
 use super::class::{Class, ClassMap};
 use super::domain::Domain;
 use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, patch};
+use crate::codec::checksum_holds;
 use crate::codec::cursor::Cursor;
 use crate::element::{DataType, Element};
 use crate::error::{Fault, FormatError, ModelError};
@@ -34,7 +35,7 @@ pub(crate) fn decode<T: Element>(
         patch::apply(bytes, out)?;
     }
     let computed = digest(out);
-    if computed != parts.digest && !parts.digest_informative {
+    if !checksum_holds(parts.digest, computed) && !parts.digest_informative {
         return Err(FormatError::Digest { stored: parts.digest, computed }.into());
     }
     Ok(())
@@ -175,7 +176,11 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Fault> {
     let mut c = Cursor::new(bytes);
     let stored = c.u32("frame checksum")?;
     let computed = crc32fast::hash(c.take_rest());
-    if stored == computed { Ok(()) } else { Err(FormatError::Checksum { what: "frame", stored, computed }.into()) }
+    if checksum_holds(stored, computed) {
+        Ok(())
+    } else {
+        Err(FormatError::Checksum { what: "frame", stored, computed }.into())
+    }
 }
 
 impl From<ModelError> for Fault {

@@ -14,10 +14,6 @@ use crate::parallel::{self, Threads};
 use crate::sparse;
 use crate::stats::ErrorStats;
 
-/// How far the outputs of two conforming engines may lie apart for a model that is not exact, in the normalized domain
-/// (SPEC 5). The kernels of one engine differ by up to 5e-7 of the output range, which is 0.2.
-const ENGINE_GUARD: f64 = 1e-6;
-
 /// One way to code the ordinary values of a frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
@@ -43,8 +39,6 @@ pub(crate) enum Kernel {
 pub(crate) struct Models<'a> {
     pub(crate) encoder: Option<&'a dyn Encoder>,
     pub(crate) decoder: Option<&'a dyn Decoder>,
-    /// Whether every conforming engine gives the decoder's outputs to the bit.
-    pub(crate) exact: bool,
 }
 
 /// A coded frame.
@@ -101,21 +95,30 @@ struct Prepared<'a, T> {
     ordinary: Option<Vec<bool>>,
 }
 
-/// Codes `values`, a block of shape `dims`, within `tolerance`; the points that hold exactly `fill`, and those that
-/// are not finite, come back bit for bit.
+/// What is to be coded: a block of an array.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) dims: &'a [usize],
+    pub(crate) tolerance: Tolerance,
+    /// Points of this very value come back bit for bit, as those do that are not finite.
+    pub(crate) fill: Option<T>,
+    /// Further points that come back bit for bit.
+    pub(crate) kept: Option<&'a [bool]>,
+}
+
+/// Codes a block in the way of the candidate that gives the fewest bytes.
 pub(crate) fn encode<T: Element>(
-    values: &[T],
-    dims: &[usize],
-    tolerance: Tolerance,
-    fill: Option<T>,
+    block: &Block<T>,
     candidates: &[Candidate],
     models: &Models,
     threads: Threads,
 ) -> Result<Encoded> {
-    let dims = kernel_dims(dims);
-    let plain = Prepared::new(values, dims, tolerance, fill, None);
+    let block = Block { dims: kernel_dims(block.dims), ..*block };
+    let values = block.values;
+    let plain = Prepared::new(block, None);
     let hole = if candidates.iter().any(|c| c.hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
-    let holed = hole.map(|h| Prepared::new(values, dims, tolerance, fill, Some(h)));
+    let holed = hole.map(|h| Prepared::new(block, Some(h)));
 
     let mut race = Race { tried: Vec::new(), best: None };
     match plain.constant() {
@@ -139,7 +142,7 @@ pub(crate) fn encode<T: Element>(
     let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }) } = race else {
         return Err(ArgumentError::Other("no way to code a frame suits it".into()).into());
     };
-    let informative = trial.method == Method::Sparse && models.decoder.is_some() && !models.exact;
+    let informative = trial.method == Method::Sparse && models.decoder.is_some_and(|d| !d.is_exact());
     let parts = Parts {
         method: trial.method,
         domain: trial.domain,
@@ -233,12 +236,14 @@ fn frequent_value<T: Element>(values: &[T], ordinary: Option<&[bool]>) -> Option
 }
 
 impl<'a, T: Element> Prepared<'a, T> {
-    fn new(values: &'a [T], dims: &'a [usize], tolerance: Tolerance, fill: Option<T>, hole: Option<T>) -> Self {
+    fn new(block: Block<'a, T>, hole: Option<T>) -> Self {
+        let Block { values, dims, tolerance, fill, kept } = block;
         let pointwise = matches!(tolerance, Tolerance::Pointwise(_));
         let is = |v: T, other: Option<T>| other.is_some_and(|o| o.to_bits64() == v.to_bits64());
-        let special = |v: T| {
+        let is_kept = |i: usize| kept.is_some_and(|k| k.get(i).copied().unwrap_or(false));
+        let special = |i: usize, v: T| {
             let wide = v.to_f64();
-            !wide.is_finite() || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
+            !wide.is_finite() || is_kept(i) || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
         };
         let map = classify(values, special, pointwise);
         let classes = map.as_ref().map(|m| {
@@ -376,9 +381,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         let grid = self.grid();
         let ok = |i: usize, candidate: f64| self.tolerance.allows(self.value(i), T::from_f64(candidate));
         let target = sparse::Target { values: &values, grid: &grid, precision: precision::<T>(), ok: &ok };
-        let mut options = options.clone();
-        options.guard = if models.decoder.is_some() && !models.exact { ENGINE_GUARD } else { 0.0 };
-        let sections = sparse::encode(&target, models.encoder, models.decoder, &options)?;
+        let sections = sparse::encode(&target, models.encoder, models.decoder, options)?;
         let mut recon = vec![0.0; values.len()];
         sparse::decode(&sections.as_slices(), &grid, precision::<T>(), models.decoder, &mut recon)?;
         let value = |i: usize| T::from_f64(recon.get(i).copied().unwrap_or_default());

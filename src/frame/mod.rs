@@ -8,8 +8,9 @@ mod encode;
 mod patch;
 
 pub(crate) use decode::{check, decode, sections};
-pub(crate) use encode::{Candidate, Encoded, Kernel, Models, encode};
+pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode};
 
+use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};
 use crate::error::{Fault, FormatError};
 use domain::Domain;
@@ -99,7 +100,7 @@ impl<'a> Parts<'a> {
         let stored = c.u32("frame checksum")?;
         let covered = c.clone().take_rest();
         let computed = crc32fast::hash(covered);
-        if stored != computed {
+        if !checksum_holds(stored, computed) {
             return Err(FormatError::Checksum { what: "frame", stored, computed }.into());
         }
         let digest = c.u32("frame digest")?;

@@ -12,6 +12,7 @@
 )]
 
 use super::causal::{Shape, Walk, taps};
+use super::copies;
 use super::matches::Lookup;
 use super::{Grid, raster};
 use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
@@ -29,6 +30,8 @@ const TENTHS: [f64; 23] = [
     1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 1e-17,
     1e-18, 1e-19, 1e-20, 1e-21, 1e-22,
 ];
+/// Most significant digits of a ranked number.
+const SIGNIFICANT_MAX: u8 = 15;
 /// Digits that the writer tries.
 const DIGITS_TRIED: u8 = 12;
 /// Decimal numbers are kept below this.
@@ -39,8 +42,10 @@ const KEPT_BITS: u32 = 14;
 const UPPER_BITS: u32 = 52;
 /// Neighbors whose lower part may repeat.
 const NEIGHBORS: usize = 6;
-/// Those, and the last points with the same upper part, with and without the same upper part before it.
-const SOURCES: usize = NEIGHBORS + 2;
+/// Those, and the last points with the same upper part: after the same three, between the same four, and anywhere.
+const SOURCES: usize = NEIGHBORS + 3;
+/// Stretches without numbers that are taken out.
+const MAX_GAPS: usize = 2;
 /// Distinct numbers up to which they are not cut.
 const DICTIONARY: usize = 4096;
 
@@ -53,6 +58,8 @@ enum Form {
     Widened,
     /// `n` for the image of `n / 10^digits`, or of `n * 10^-digits`.
     Decimal { source: Source, multiply: bool, digits: u8 },
+    /// The rank of a number among those of so many significant decimal digits.
+    Significant { source: Source, digits: u8 },
 }
 
 /// What images are of.
@@ -69,14 +76,8 @@ impl Form {
         match self {
             Form::Plain => 0,
             Form::Widened => 1,
-            Form::Decimal { source, multiply, .. } => {
-                let source = match source {
-                    Source::Binary64 => 0,
-                    Source::Binary32 => 1,
-                    Source::Rounded => 2,
-                };
-                2 + 2 * source + u8::from(multiply)
-            }
+            Form::Decimal { source, multiply, .. } => 2 + 2 * source as u8 + u8::from(multiply),
+            Form::Significant { source, .. } => 8 + source as u8,
         }
     }
 
@@ -85,12 +86,19 @@ impl Form {
         let source = match code {
             0 => return Ok(Form::Plain),
             1 => return Ok(Form::Widened),
-            2 | 3 => Source::Binary64,
-            4 | 5 => Source::Binary32,
-            6 | 7 => Source::Rounded,
-            _ => return Err(FormatError::Value { field: "exact form", found: code.into(), expected: 7 }),
+            2 | 3 | 8 => Source::Binary64,
+            4 | 5 | 9 => Source::Binary32,
+            6 | 7 | 10 => Source::Rounded,
+            _ => return Err(FormatError::Value { field: "exact form", found: code.into(), expected: 10 }),
         };
         let digits = cursor.u8("exact digits")?;
+        if code >= 8 {
+            if !(1..=SIGNIFICANT_MAX).contains(&digits) {
+                let expected = SIGNIFICANT_MAX.into();
+                return Err(FormatError::Value { field: "exact digits", found: digits.into(), expected });
+            }
+            return Ok(Form::Significant { source, digits });
+        }
         if usize::from(digits) >= TENS.len() {
             return Err(FormatError::Value { field: "exact digits", found: digits.into(), expected: 22 });
         }
@@ -106,16 +114,34 @@ impl Form {
                 (self.restore(n) == q).then_some(n)
             }
             Form::Decimal { source, digits, .. } => {
-                let x = match source {
-                    Source::Binary32 => f64::from(float32(q)),
-                    _ => float64(q),
-                };
+                let x = source.number(q);
                 let n = (x * TENS[usize::from(digits)]).round_ties_even();
                 if !(n.abs() < DECIMAL_MAX) {
                     return None;
                 }
                 let n = ((n as i64).cast_unsigned()).wrapping_add(1 << 63);
                 (self.restore(n) == q).then_some(n)
+            }
+            Form::Significant { source, digits } => {
+                let x = source.number(q);
+                if x == 0.0 {
+                    return (self.restore(1 << 63) == q).then_some(1 << 63);
+                }
+                let lowest = TENS[usize::from(digits) - 1];
+                // Logarithms may be off by one near powers of ten.
+                let guess = f64::from(digits) - 1.0 - x.abs().log10().floor();
+                (-1..=1).find_map(|d| {
+                    let k = guess as i32 + d;
+                    let tens = *TENS.get(k.unsigned_abs() as usize)?;
+                    let n = (if k < 0 { x.abs() / tens } else { x.abs() * tens }).round_ties_even();
+                    if !(n >= lowest && n < lowest * 10.0) {
+                        return None;
+                    }
+                    let decade = 9 * lowest as u64;
+                    let rank = decade * (22 - k).unsigned_abs() as u64 + (n - lowest) as u64 + 1;
+                    let rank = if x < 0.0 { (1 << 63) - rank } else { (1 << 63) + rank };
+                    (self.restore(rank) == q).then_some(rank)
+                })
             }
         }
     }
@@ -128,13 +154,38 @@ impl Form {
             Form::Decimal { source, multiply, digits } => {
                 let n = n.wrapping_sub(1 << 63).cast_signed() as f64;
                 let d = usize::from(digits);
-                let x = if multiply { n * TENTHS[d] } else { n / TENS[d] };
-                match source {
-                    Source::Binary64 => image64(x),
-                    Source::Binary32 => image32(x as f32),
-                    Source::Rounded => image64((x as f32).into()),
-                }
+                source.image(if multiply { n * TENTHS[d] } else { n / TENS[d] })
             }
+            Form::Significant { source, digits } => {
+                let rank = n.abs_diff(1 << 63);
+                if rank == 0 {
+                    return source.image(0.0);
+                }
+                let lowest = TENS[usize::from(digits) - 1];
+                let decade = 9 * lowest as u64;
+                let mantissa = lowest + ((rank - 1) % decade) as f64;
+                // Hostile ranks beyond the table stop at its end.
+                let place = ((rank - 1) / decade).min(44) as usize;
+                let x = if place <= 22 { mantissa / TENS[22 - place] } else { mantissa * TENS[place - 22] };
+                source.image(if n < 1 << 63 { -x } else { x })
+            }
+        }
+    }
+}
+
+impl Source {
+    fn number(self, q: u64) -> f64 {
+        match self {
+            Source::Binary32 => float32(q).into(),
+            Source::Binary64 | Source::Rounded => float64(q),
+        }
+    }
+
+    fn image(self, x: f64) -> u64 {
+        match self {
+            Source::Binary64 => image64(x),
+            Source::Binary32 => image32(x as f32),
+            Source::Rounded => image64((x as f32).into()),
         }
     }
 }
@@ -167,34 +218,43 @@ pub(crate) fn encode(q: &[u64], grid: &Grid) -> Vec<u8> {
     let base = numbers.iter().min().copied().unwrap_or(0);
     let any = numbers.iter().fold(0, |a, n| a | (n - base));
     let zeros = any.trailing_zeros() & 63;
-    let bits = u64::BITS - (any >> zeros).leading_zeros();
+    let mut distinct: Vec<u64> = numbers.iter().map(|n| (n - base) >> zeros).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let gaps = find_gaps(&distinct);
+    let largest = close_gaps(distinct.last().copied().unwrap_or(0), &gaps);
+    let bits = u64::BITS - largest.leading_zeros();
+    let few = distinct.len() <= DICTIONARY;
+    drop(distinct);
 
     // Points that are not ordinary repeat the one before.
     let mut offsets = Vec::with_capacity(q.len());
     let mut rest = numbers.iter();
-    let mut last = numbers.first().map_or(0, |n| (n - base) >> zeros);
+    let offset = |n: &u64| close_gaps((n - base) >> zeros, &gaps);
+    let mut last = numbers.first().map_or(0, offset);
     for i in 0..q.len() {
         if grid.is_ordinary(i) {
-            last = rest.next().map_or(0, |n| (n - base) >> zeros);
+            last = rest.next().map_or(0, offset);
         }
         offsets.push(last);
     }
-    let mut distinct = offsets.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let noise = if distinct.len() <= DICTIONARY { 0 } else { noise_bits(&offsets, grid).saturating_sub(KEPT_BITS) };
-    drop(distinct);
+    let noise = if few { 0 } else { noise_bits(&offsets, grid).saturating_sub(KEPT_BITS) };
     let mut cut = bits.saturating_sub(UPPER_BITS).max(noise);
     loop {
         let upper: Vec<f64> = offsets.iter().map(|n| (n >> cut) as f64).collect();
         if let Some(block) = raster::encode_whole(&upper, grid) {
             let mut out = vec![form.code()];
-            if let Form::Decimal { digits, .. } = form {
+            if let Form::Decimal { digits, .. } | Form::Significant { digits, .. } = form {
                 out.push(digits);
             }
             out.push(zeros as u8);
             out.push(cut as u8);
             put_varint(&mut out, base);
+            out.push(gaps.len() as u8);
+            for (start, len) in &gaps {
+                put_varint(&mut out, *start);
+                put_varint(&mut out, *len);
+            }
             if cut == 0 {
                 out.extend(block);
             } else {
@@ -223,6 +283,14 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [u64]) -> Result<(), F
         return Err(FormatError::Value { field: "exact lower bits", found: cut.into(), expected: (63 - zeros).into() });
     }
     let base = cursor.varint("exact base")?;
+    let count = cursor.u8("exact gap count")?;
+    if usize::from(count) > MAX_GAPS {
+        return Err(FormatError::Value { field: "exact gap count", found: count.into(), expected: MAX_GAPS as u64 });
+    }
+    let mut gaps = Vec::new();
+    for _ in 0..count {
+        gaps.push((cursor.varint("exact gap start")?, cursor.varint("exact gap length")?));
+    }
     let block = if cut == 0 { cursor.take_rest() } else { cursor.block("exact upper parts")? };
     let mut upper = vec![0.0; out.len()];
     raster::decode(block, grid, &mut upper)?;
@@ -237,9 +305,34 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [u64]) -> Result<(), F
         coder.finish("exact lower parts")?;
     }
     for (i, n) in out.iter_mut().enumerate() {
-        *n = if grid.is_ordinary(i) { form.restore(base.wrapping_add(*n << zeros)) } else { 0 };
+        *n = if grid.is_ordinary(i) { form.restore(base.wrapping_add(open_gaps(*n, &gaps) << zeros)) } else { 0 };
     }
     Ok(())
+}
+
+/// The widest stretches without numbers, if they are a good part of the whole: the last number before each, and by how
+/// much the numbers after it come down. Values on both sides of zero leave such stretches.
+fn find_gaps(distinct: &[u64]) -> Vec<(u64, u64)> {
+    let mut widest: Vec<(u64, u64)> = distinct.windows(2).map(|w| (w[1] - w[0], w[0])).collect();
+    widest.sort_unstable_by(|a, b| b.cmp(a));
+    widest.truncate(MAX_GAPS);
+    let span = distinct.last().copied().unwrap_or(0);
+    let mut gaps: Vec<(u64, u64)> = widest
+        .into_iter()
+        .filter(|(width, _)| *width > 64 && *width > span / 8)
+        .map(|(w, start)| (start, w - 1))
+        .collect();
+    gaps.sort_unstable();
+    gaps
+}
+
+fn close_gaps(n: u64, gaps: &[(u64, u64)]) -> u64 {
+    gaps.iter().rev().fold(n, |n, (start, len)| if n > *start { n - len } else { n })
+}
+
+/// Inverse of [`close_gaps`].
+fn open_gaps(n: u64, gaps: &[(u64, u64)]) -> u64 {
+    gaps.iter().fold(n, |n, (start, len)| if n > *start { n.wrapping_add(*len) } else { n })
 }
 
 /// The form in which all of `images` can be told apart with the fewest bits.
@@ -252,15 +345,16 @@ fn choose_form(images: &[u64]) -> Form {
         (false, true) => Source::Rounded,
         (false, false) => Source::Binary64,
     };
-    for digits in 0..=DIGITS_TRIED {
-        for multiply in [false, true] {
-            let form = Form::Decimal { source, multiply, digits };
-            if all(form) && span(images, form) < span(images, Form::Plain) {
-                return form;
-            }
+    let mut best = if widened { Form::Widened } else { Form::Plain };
+    let fixed =
+        (0..=DIGITS_TRIED).flat_map(|digits| [false, true].map(|multiply| Form::Decimal { source, multiply, digits }));
+    let significant = (1..=SIGNIFICANT_MAX).map(|digits| Form::Significant { source, digits });
+    for form in fixed.filter(|f| all(*f)).take(1).chain(significant.filter(|f| all(*f)).take(1)) {
+        if span(images, form) < span(images, best) {
+            best = form;
         }
     }
-    if widened { Form::Widened } else { Form::Plain }
+    best
 }
 
 /// Difference between the largest and the smallest number that stand for `images`.
@@ -272,10 +366,17 @@ fn span(images: &[u64], form: Form) -> u64 {
 /// Bit length that half of the differences to the nearest of the neighbors on each axis stay below.
 fn noise_bits(numbers: &[u64], grid: &Grid) -> u32 {
     let shape = Shape::of_grid(grid.dims);
+    let values: Vec<f64> = numbers.iter().map(|n| *n as f64).collect();
+    // Where points are copies of others their lowest bits are too, or nearly.
+    if !copies::find(&values, grid.ordinary, &shape).is_empty() {
+        return 0;
+    }
+    drop(values);
     let mut counts = [0usize; 65];
     let mut total = 0;
     for i in 0..numbers.len() {
-        let nearest = shape.strides.iter().filter(|s| **s <= i).map(|s| numbers[i].abs_diff(numbers[i - s])).min();
+        let near = shape.strides.iter().filter(|s| **s <= i).map(|s| i - s);
+        let nearest = near.map(|p| numbers[i].abs_diff(numbers[p])).min();
         if let Some(d) = nearest.filter(|d| *d > 0 && grid.is_ordinary(i)) {
             counts[(u64::BITS - d.leading_zeros()) as usize] += 1;
             total += 1;
@@ -296,7 +397,7 @@ fn code_lower<C: BitCoder>(coder: &mut C, numbers: &mut [u64], cut: u32, grid: &
     let mut walk = Walk::new(shape, taps(axes, NEIGHBORS));
     let mask = (1u64 << cut) - 1;
     let bits = (usize::BITS - numbers.len().leading_zeros()).clamp(10, 20);
-    let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
+    let mut lookups = [Lookup::new(bits), Lookup::new(bits), Lookup::new(bits)];
     // By source, by whether it repeated the last three times, and by whether another was refused before it.
     let mut counters = [Counter::NEW; SOURCES * 8 * 2];
     let mut history = [0usize; SOURCES];
@@ -309,8 +410,20 @@ fn code_lower<C: BitCoder>(coder: &mut C, numbers: &mut [u64], cut: u32, grid: &
         let mut lower = numbers[i] & mask;
         let key = (upper >> cut).cast_signed();
         let near = walk.back.iter().map(|b| Some(i - b).filter(|p| *b > 0 && grid.is_ordinary(*p)));
-        let before = near.clone().next().flatten().map_or(0, |p| (numbers[p] >> cut).cast_signed());
-        let found = [lookups[0].find(&[key, before]), lookups[1].find(&[key])];
+        // Upper parts are all known, those that follow too; a mirror image has the same keys.
+        let ahead = |d: usize| Some(i + d).filter(|p| *p < numbers.len() && grid.is_ordinary(*p));
+        let behind = |d: usize| i.checked_sub(d).filter(|p| grid.is_ordinary(*p));
+        let part = |p: Option<usize>| p.map_or(0, |p| (numbers[p] >> cut).cast_signed());
+        let pair = |d: usize| {
+            let (a, b) = (part(behind(d)), part(ahead(d)));
+            (a.min(b), a.max(b))
+        };
+        let ((a, b), (c, d)) = (pair(1), pair(2));
+        let found = [
+            lookups[0].find(&[key, part(behind(1)), part(behind(2)), part(behind(3))]),
+            lookups[1].find(&[key, a, b, c, d]),
+            lookups[2].find(&[key]),
+        ];
         let mut known = false;
         let mut refused = None;
         for (j, from) in found.into_iter().chain(near).enumerate() {
@@ -368,6 +481,17 @@ mod tests {
         assert!(round_trip(&q, &[20, 20], None) < 450);
         let q: Vec<u64> = (0..400).map(|i| image64((f(i) as f32).into())).collect();
         assert!(round_trip(&q, &[20, 20], None) < 450);
+    }
+
+    #[test]
+    fn printed_numbers_cost_little() {
+        let f = |i: i32| format!("{:.5e}", f64::from(i * i - 3000) * 1.234_567_891e-7).parse::<f64>();
+        let q: Vec<u64> = (0..400).map(|i| image64(f(i).unwrap())).collect();
+        let n = round_trip(&q, &[400], None);
+        assert!(n < 1200, "{n}");
+        let zero: Vec<u64> = [0.0, -1.5, 2.0e-9, 0.0].map(image64).to_vec();
+        round_trip(&zero, &[4], None);
+        round_trip(&[image64(-0.0), image64(0.0)], &[2], None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! number of steps, and that number is coded in context.
 
 mod causal;
+mod copies;
 pub(crate) mod exact;
 mod least_squares;
 mod matches;

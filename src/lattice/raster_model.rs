@@ -8,6 +8,7 @@
 )]
 
 use super::causal::{Shape, Walk, taps};
+use super::copies::Map;
 use super::least_squares::LeastSquares;
 use super::matches::{Lookup, Matches};
 use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
@@ -20,8 +21,12 @@ const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
 const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
 /// Numbers that must repeat for a match, for each match model.
 const MATCH_LENS: [usize; 3] = [6, 20, 100];
-/// Predictors that are blended: slow, fast, and a fixed one.
-const PREDICTORS: usize = 3;
+/// Taps of the quick predictor, a multiple of four.
+const QUICK_TAPS: [usize; 6] = [0, 4, 4, 8, 8, 12];
+/// By how much each sample outweighs the one before, for the slow, the fast and the quick predictor.
+const GROWTH: [f64; 3] = [1.000_5, 1.015, 1.05];
+/// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
+const PREDICTORS: usize = 5;
 /// Guesses that only a hit of this bit counts for.
 type Hits = u16;
 
@@ -31,6 +36,10 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     /// Whether values are whole numbers of steps.
     pub(super) snapped: bool,
+    /// Whether numbers are coded as they are, what is expected being known only through contexts.
+    pub(super) absolute: bool,
+    /// Maps to earlier points that probably have the same value, the likeliest first.
+    pub(super) maps: Vec<Map>,
 }
 
 /// The number left to code is out of range.
@@ -82,17 +91,24 @@ pub(super) fn run<C: BitCoder>(
     let mut symbols = SymbolCoder::new((bits - 3).min(15));
     let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
-    let mut slow = LeastSquares::new(SLOW_TAPS[axes], 1.000_1, 32);
-    let mut fast = LeastSquares::new(FAST_TAPS[axes], 1.003, 8);
+    // A copy is one more input, which the fast predictor gets in place of its last tap.
+    let copying = !plan.maps.is_empty();
+    let predictors = if copying { 5 } else { 4 };
+    let fast_count = FAST_TAPS[axes];
+    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, GROWTH[0], 32);
+    let mut fast = LeastSquares::new(fast_count, GROWTH[1], 8);
+    let quick_count = QUICK_TAPS[axes];
+    let mut quick = LeastSquares::new(quick_count, GROWTH[2], 4);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
     let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
     let mut sequence: Vec<i64> = Vec::with_capacity(n);
-    // Errors in sixteenths of a step.
-    let mut errors = vec![0u32; n];
+    // Magnitudes of errors, in steps.
+    let mut errors = vec![0f32; n];
     let mut hits = vec![0 as Hits; n];
     let mut t = [0.0f64; 32];
-    let mut x = [0.0f64; 32];
+    let mut x = [0.0f64; 36];
+    let mut fast_x = [0.0f64; 20];
     let (mut low, mut high) = (0.0f64, 0.0f64);
     let near_taps = (axes + 4).min(tap_count);
     let lookup_taps = tap_count.min(axes + 4);
@@ -104,7 +120,7 @@ pub(super) fn run<C: BitCoder>(
         }
         if ordinary.is_some_and(|o| !o[i]) {
             v[i] = t[0];
-            errors[i] = if walk.back[0] == 0 { 0 } else { errors[i - walk.back[0]] };
+            errors[i] = if walk.back[0] == 0 { 0.0 } else { errors[i - walk.back[0]] };
             walk.step();
             continue;
         }
@@ -114,33 +130,48 @@ pub(super) fn run<C: BitCoder>(
         }
         let planar = if axes == 1 { 2.0 * t[0] - t[west2] } else { t[0] + t[1] - t[northwest] };
         let fixed = if axes == 1 { t[0] } else { median(t[0], t[1], planar) };
-        let predictions =
-            [(base + slow.predict(&x)).clamp(low, high), (base + fast.predict(&x)).clamp(low, high), fixed];
+        let copy = plan.maps.iter().find_map(|m| m.source(&walk.at, &plan.shape).filter(|s| *s < i)).map(|s| v[s]);
+        fast_x[..fast_count].copy_from_slice(&x[..fast_count]);
+        if copying {
+            x[SLOW_TAPS[axes]] = copy.map_or(0.0, |c| c - base);
+            fast_x[fast_count - 1] = x[SLOW_TAPS[axes]];
+        }
+        let predictions = [
+            (base + slow.predict(&x)).clamp(low, high),
+            (base + fast.predict(&fast_x)).clamp(low, high),
+            fixed,
+            (base + quick.predict(&fast_x[..quick_count])).clamp(low, high),
+            copy.unwrap_or(fixed),
+        ];
         let mut p = 0.0;
         let mut weights = 0.0;
         let mut means = [0.0; PREDICTORS];
-        for e in 0..PREDICTORS {
+        for e in 0..predictors {
             means[e] = tracks[e].mean(at);
-            let m = means[e] * means[e] + 0.02;
+            let m = means[e] * means[e] + 0.005;
             let weight = 1.0 / (m * m);
             p += weight * predictions[e];
             weights += weight;
         }
         p /= weights;
-        let center = if plan.snapped { (p + 0.5).floor() } else { p };
+        let center = match (plan.absolute, plan.snapped) {
+            (true, _) => 0.0,
+            (false, true) => (p + 0.5).floor(),
+            (false, false) => p,
+        };
 
         // How far off the points around were.
-        let mut sum = 0u64;
-        let mut shares = 0u64;
+        let mut sum = 0.0;
+        let mut shares = 0.0;
         for (j, back) in walk.back[..near_taps].iter().enumerate() {
             if *back > 0 {
-                let share = if j < axes { 2 } else { 1 };
-                sum += share * u64::from(errors[i - back]);
+                let share = if j < axes { 2.0 } else { 1.0 };
+                sum += share * f64::from(errors[i - back]);
                 shares += share;
             }
         }
-        let spread = sum as f64 / (16 * shares.max(1)) as f64;
-        let scale = log_bucket((4 * sum / shares.max(1)) as u32);
+        let spread = if shares > 0.0 { sum / shares } else { 0.0 };
+        let scale = log_bucket((64.0 * spread) as u64);
 
         let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-4.0e15, 4.0e15) as i64;
         let mut guesses = [0i64; GUESSES];
@@ -182,6 +213,10 @@ pub(super) fn run<C: BitCoder>(
         }
         guesses[7] = steps(planar);
         records[7] = Some(history[7]);
+        if let Some(copy) = copy {
+            guesses[11] = steps(copy);
+            records[11] = Some(history[11]);
+        }
         if axes > 2 {
             guesses[8] = steps(t[2] + t[0] - t[plane_west]);
             records[8] = Some(history[8]);
@@ -224,7 +259,7 @@ pub(super) fn run<C: BitCoder>(
             ]),
         ];
         let mut agree = 0usize;
-        for (place, g) in [0, 1, 3, 4, 5, 7].into_iter().enumerate() {
+        for (place, g) in [0, 1, 3, 4, if copying { 11 } else { 5 }, 7].into_iter().enumerate() {
             agree |= usize::from(records[g].is_some() && guesses[g] == 0) << place;
         }
         let expert = |center_of: f64, mean: f64| Expert {
@@ -239,6 +274,7 @@ pub(super) fn run<C: BitCoder>(
         let given = Given {
             contexts,
             selectors: [0, (coarse as usize).min(SELECTORS[1] - 1), agree],
+            start: ((spread * 0.75 + 1.0) as u64).ilog2().min(CLASSES - 2),
             experts,
             guesses,
             records,
@@ -258,7 +294,7 @@ pub(super) fn run<C: BitCoder>(
 
         v[i] = value;
         ks[i] = k;
-        errors[i] = ((value - p).abs() * 16.0).min(1.0e6) as u32;
+        errors[i] = (value - p).abs() as f32;
         let mut hit = 0;
         for (g, guess) in given.guesses.iter().enumerate() {
             hit |= Hits::from(*guess == coded && given.records[g].is_some()) << g;
@@ -269,9 +305,10 @@ pub(super) fn run<C: BitCoder>(
         for (track, prediction) in tracks.iter_mut().zip(predictions) {
             track.put(at, value - prediction);
         }
-        let trust = 1.0 / (spread + 0.3);
+        let trust = 1.0 / ((spread + 0.3) * (spread + 0.3));
         slow.learn(&x, value - base, trust);
-        fast.learn(&x, value - base, trust);
+        fast.learn(&fast_x, value - base, trust);
+        quick.learn(&fast_x, value - base, trust);
         lookups.iter_mut().for_each(|l| l.put(i));
         sequence.push(if plan.snapped { value as i64 } else { k });
         for m in &mut matches {
@@ -294,12 +331,12 @@ fn median(a: f64, b: f64, c: f64) -> f64 {
 
 /// Four buckets an octave.
 #[inline(always)]
-fn log_bucket(v: u32) -> u32 {
+fn log_bucket(v: u64) -> u32 {
     if v < 4 {
-        return v;
+        return v as u32;
     }
     let log = v.ilog2();
-    4 * log - 4 + (v >> (log - 2) & 3)
+    4 * log - 4 + (v >> (log - 2) & 3) as u32
 }
 
 /// Two buckets an octave on either side of zero.

@@ -19,7 +19,7 @@ pub(super) const CONTEXTS: usize = 12;
 /// Distributions of each number.
 pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
-pub(super) const GUESSES: usize = 11;
+pub(super) const GUESSES: usize = 12;
 /// Records that tell how far a guess can be trusted.
 pub(super) const RECORDS: usize = 16;
 /// Weight sets of each selector.
@@ -34,6 +34,8 @@ const KINDS: usize = 16;
 const SLOW_LIMIT: u32 = 400;
 const FAST_LIMIT: u32 = 24;
 const GUESS_LIMIT: u32 = 255;
+/// Expected classes from which the search starts at the expected class.
+const FAR: u32 = 7;
 /// Bits below the leading one that are always predicted; those below them only where a guess still stands.
 const MODELED: u32 = 3;
 /// Stretched probability beyond which it is not refined.
@@ -46,6 +48,8 @@ pub(super) struct Given {
     pub(super) selectors: [usize; 3],
     pub(super) experts: [Expert; EXPERTS],
     pub(super) guesses: [i64; GUESSES],
+    /// Class at which the search for that of a large number starts, below `CLASSES`.
+    pub(super) start: u32,
     /// Record of each guess, below `RECORDS`; `None` if there is no guess.
     pub(super) records: [Option<usize>; GUESSES],
 }
@@ -136,26 +140,51 @@ impl SymbolCoder {
         }
         let m = k.unsigned_abs();
         let mut class = 0;
-        let mut next = [0.0; EXPERTS];
-        while class < CLASSES - 1 {
-            let edge = (2u64 << class) as f32 - 0.5;
-            next = std::array::from_fn(|e| self.tails.above(experts[e], edge));
-            let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / tail[e]);
-            let (node, kind) = if class < 6 { (2 + class, 2 + class) } else { ((class - 6).min(7), 8) };
-            if class == 6 {
-                rows = self.rows_of(given, 64);
+        let (mut low, mut high) = (tail, [0.0; EXPERTS]);
+        if given.start < FAR {
+            while class < CLASSES - 1 {
+                let edge = (2u64 << class) as f32 - 0.5;
+                let next: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+                let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / low[e]);
+                let (node, kind) = if class < 6 { (2 + class, 2 + class) } else { ((class - 6).min(7), 8) };
+                if class == 6 {
+                    rows = self.rows_of(given, 64);
+                }
+                let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
+                let shift = class + 1;
+                if !self.decide(coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
+                    high = next;
+                    break;
+                }
+                low = next;
+                class += 1;
             }
-            let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
-            let shift = class + 1;
-            if !self.decide(coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
-                break;
+        } else {
+            // Up or down from the class that is expected until it is between two neighbors.
+            rows = self.rows_of(given, 64 + given.start);
+            let mut end = CLASSES;
+            let mut at_least = given.start;
+            let mut taken = 0;
+            while end - class > 1 {
+                let edge = (1u64 << at_least) as f32 - 0.5;
+                let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+                let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
+                let upward = at_least >= given.start;
+                let node = if upward { at_least - given.start } else { 3 + given.start - at_least };
+                let at = Decision { node: node.min(if upward { 3 } else { 7 }) as usize, kind: 13 + taken, stage: 2 };
+                taken = (taken + 1).min(2);
+                let shift = at_least;
+                if self.decide(coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
+                    (class, low) = (at_least, middle);
+                    at_least += 1;
+                } else {
+                    (end, high) = (at_least, middle);
+                    at_least -= 1;
+                }
             }
-            tail = next;
-            class += 1;
         }
         let mut found = 1u64;
         if class > 0 {
-            let (mut low, mut high) = (tail, next);
             let rows = self.rows_of(given, class);
             for bit in (0..class).rev() {
                 let depth = class - 1 - bit;

@@ -23,7 +23,7 @@ const UNITS_MAX: f64 = 16_777_216.0;
 /// Finest unit, 2^-100: far from underflow even after products.
 const SCALE_MAX: u32 = 100;
 /// Models of more operations than this are not analysed.
-const OPERATIONS_MAX: u64 = 1 << 30;
+const OPERATIONS_MAX: u64 = 1 << 28;
 /// Nor are those whose values together are more than this.
 const VALUES_MAX: usize = 1 << 24;
 

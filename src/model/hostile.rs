@@ -260,7 +260,16 @@ fn operators() -> Vec<(&'static str, Vec<u8>, Verdict)> {
         ("Relu with a subgraph", one(&[], node("Relu", &["x"], "y").graph_attr("body", &body)), Refused),
         ("Reshape inconsistent", one(&[ints("s", &[-1, 5])], node("Reshape", &["x", "s"], "y")), Refused),
         ("Reshape two -1", one(&[ints("s", &[-1, -1])], node("Reshape", &["x", "s"], "y")), Refused),
-        ("Reshape into the batch", one(&[ints("s", &[-1, 2])], node("Reshape", &["x", "s"], "y")), Refused),
+        (
+            "Reshape into the batch",
+            many(&[ints("s", &[-1, 2])], &[node("Reshape", &["x", "s"], "r"), node("Relu", &["r"], "y")]),
+            Refused,
+        ),
+        (
+            "Reshape into the batch, at the very end",
+            one(&[ints("s", &[-1, 2])], node("Reshape", &["x", "s"], "y")),
+            Accepted,
+        ),
         ("Reshape to one block", one(&[ints("s", &[1, -1])], node("Reshape", &["x", "s"], "y")), Refused),
         ("Gather OOB", many(&[ints("a", &[1, 2]), ints("i", &[99])], &[node("Gather", &["a", "i"], "y")]), Refused),
         ("Gather runtime OOB", one(&[ints("i", &[2])], node("Gather", &["x", "i"], "y").int_attr("axis", 1)), Refused),

@@ -1,7 +1,7 @@
 //! Everything between an ONNX model's bytes and numbers (SPEC 5).
 //!
-//! [`vet`] reads the bytes with a reader of our own, refuses whatever SPEC 5 does not allow, and turns the rest into
-//! a [`Program`](program::Program); the engine gets that program re-encoded, never the bytes of the file.
+//! `vet` reads the bytes with a reader of our own, refuses whatever SPEC 5 does not allow, and turns the rest into
+//! a `Program`; the engine gets that program re-encoded, never the bytes of the file.
 
 mod constant;
 mod emit;
@@ -12,6 +12,7 @@ mod engine;
 #[path = "tract.rs"]
 mod engine;
 mod exact;
+mod guard;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
 mod hostile;
@@ -53,6 +54,13 @@ pub trait Decoder: Send + Sync {
 
     /// Least and greatest legal latent, which are then integers, where the model declares them.
     fn latent_range(&self) -> Option<(i32, i32)> {
+        None
+    }
+
+    /// Greatest distance of any value from the model's real result, for latents in `[low, high]`, on any engine that
+    /// obeys SPEC 5.5; two engines differ by at most twice as much. Zero for an exact decoder in its declared range,
+    /// `None` where no bound is known.
+    fn error_bound(&self, _low: f32, _high: f32) -> Option<f64> {
         None
     }
 
@@ -183,6 +191,7 @@ struct Network {
     latent_len: usize,
     latent_range: Option<(i32, i32)>,
     is_exact: bool,
+    program: program::Program,
 }
 
 /// `shape` less the channel axes of length 1 that frameworks put first or last; one axis always stays.
@@ -209,6 +218,7 @@ impl Network {
             block_len: block.iter().product(),
             latent_len: latent.iter().product(),
             latent_range: vetted.latent_range,
+            program: vetted.program.clone(),
             is_exact: exact::prove(&vetted.program, vetted.latent_range).is_ok(),
         })
     }
@@ -246,6 +256,15 @@ impl Decoder for Network {
 
     fn latent_range(&self) -> Option<(i32, i32)> {
         self.latent_range
+    }
+
+    fn error_bound(&self, low: f32, high: f32) -> Option<f64> {
+        #[allow(clippy::cast_precision_loss, reason = "the declared range is of 24 bits")]
+        let declared = |(least, greatest): (i32, i32)| low >= least as f32 && high <= greatest as f32;
+        if self.is_exact && self.latent_range.is_some_and(declared) {
+            return Some(0.0);
+        }
+        guard::error(&self.program, low, high)
     }
 
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {

@@ -100,11 +100,11 @@ impl<'a> Model<'a> {
                     model.graph = Graph::read_from(v.bytes("graph")?, limits)?;
                 }
                 (8, v) => {
-                    within_count("opset imports", model.opsets.len() as u64, 64)?;
+                    room_in("opset imports", &model.opsets, 64)?;
                     model.opsets.push(read_opset(v.bytes("opset_import")?)?);
                 }
                 (14, v) => {
-                    within_count("metadata entries", model.metadata.len() as u64, LIST_LEN)?;
+                    room_in("metadata entries", &model.metadata, LIST_LEN)?;
                     model.metadata.push(read_entry(v.bytes("metadata_props")?)?);
                 }
                 (20, _) => return Err(refused("", "it holds training information")),
@@ -128,16 +128,16 @@ impl<'a> Graph<'a> {
                 }
                 (5, v) => {
                     let allowed = limits.model_nodes.saturating_mul(INITIALIZERS_PER_NODE);
-                    within_count("initializers", graph.initializers.len() as u64, allowed)?;
+                    room_in("initializers", &graph.initializers, allowed)?;
                     graph.initializers.push(Tensor::read_from(v.bytes("initializer")?)?);
                 }
                 (11, v) => {
                     let allowed = limits.model_nodes.saturating_mul(INITIALIZERS_PER_NODE);
-                    within_count("graph inputs", graph.inputs.len() as u64, allowed)?;
+                    room_in("graph inputs", &graph.inputs, allowed)?;
                     graph.inputs.push(ValueInfo::read_from(v.bytes("input")?)?);
                 }
                 (12, v) => {
-                    within_count("graph outputs", graph.outputs.len() as u64, LIST_LEN)?;
+                    room_in("graph outputs", &graph.outputs, LIST_LEN)?;
                     graph.outputs.push(ValueInfo::read_from(v.bytes("output")?)?);
                 }
                 (15, _) => return Err(refused("", "it holds sparse initializers")),
@@ -154,17 +154,17 @@ impl<'a> Node<'a> {
         for field in Fields::new(bytes) {
             match field? {
                 (1, v) => {
-                    within_count("inputs of a node", node.inputs.len() as u64, LIST_LEN)?;
+                    room_in("inputs of a node", &node.inputs, LIST_LEN)?;
                     node.inputs.push(v.text("input of a node")?);
                 }
                 (2, v) => {
-                    within_count("outputs of a node", node.outputs.len() as u64, LIST_LEN)?;
+                    room_in("outputs of a node", &node.outputs, LIST_LEN)?;
                     node.outputs.push(v.text("output of a node")?);
                 }
                 (3, v) => node.name = v.text("name of a node")?,
                 (4, v) => node.op = v.text("op_type")?,
                 (5, v) => {
-                    within_count("attributes of a node", node.attributes.len() as u64, 64)?;
+                    room_in("attributes of a node", &node.attributes, 64)?;
                     let attribute = Attribute::read_from(v.bytes("attribute")?)?;
                     if node.attributes.iter().any(|a| a.name == attribute.name) {
                         return Err(malformed(format!("two attributes `{}` at one node", show(attribute.name))));
@@ -346,7 +346,7 @@ impl<'a> ValueInfo<'a> {
                     let mut dims = Vec::new();
                     for field in Fields::new(v.bytes("shape")?) {
                         if let (1, v) = field? {
-                            within_count("dimensions", dims.len() as u64, LIST_LEN)?;
+                            room_in("dimensions", &dims, LIST_LEN)?;
                             dims.push(read_dimension(v.bytes("dimension")?)?);
                         }
                     }
@@ -400,8 +400,12 @@ fn extend_floats(out: &mut Vec<f32>, value: Value<'_>) -> Result<()> {
     match value {
         Value::Fixed32(b) => out.push(f32::from_le_bytes(b)),
         Value::Bytes(b) => {
-            within_count("values of an attribute", (b.len() / 4) as u64, LIST_LEN)?;
-            out.extend(b.as_chunks::<4>().0.iter().map(|&c| f32::from_le_bytes(c)));
+            let (items, rest) = b.as_chunks::<4>();
+            if !rest.is_empty() {
+                return Err(malformed("a list of floats ends inside a number"));
+            }
+            within_count("values of an attribute", items.len() as u64, LIST_LEN)?;
+            out.extend(items.iter().map(|&c| f32::from_le_bytes(c)));
         }
         _ => return Err(malformed("a list of floats holds something else")),
     }
@@ -413,13 +417,18 @@ fn extend_ints(out: &mut Vec<i64>, value: Value<'_>) -> Result<()> {
         Value::Varint(v) => out.push(v.cast_signed()),
         Value::Bytes(mut b) => {
             while !b.is_empty() {
-                within_count("values of a list", out.len() as u64, LIST_LEN)?;
+                room_in("values of a list", out, LIST_LEN)?;
                 out.push(varint(&mut b)?.cast_signed());
             }
         }
         _ => return Err(malformed("a list of integers holds something else")),
     }
     within_count("values of a list", out.len() as u64, LIST_LEN)
+}
+
+/// Refuses a list that has no room for one more.
+fn room_in<T>(what: &str, list: &[T], allowed: u64) -> Result<()> {
+    within_count(what, (list.len() as u64).saturating_add(1), allowed)
 }
 
 /// A name from the file, made fit for a message: printable, and not too long.

@@ -69,6 +69,29 @@ fn engine_agrees_on_functions_of_one_value() {
     agrees(&pow, "Pow");
 }
 
+/// The error that SPEC 5.5 grants an engine, on a dense grid.
+#[test]
+fn functions_stay_within_their_error() {
+    let functions =
+        ["Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Gelu", "Erf", "Exp"];
+    let mut worst = Vec::new();
+    for op in functions {
+        let bytes = Builder::new(&[4096]).node(node(op, &["x"], "y")).build();
+        let decoder = super::load_decoder(&bytes, &Limits::default()).unwrap();
+        let program = vet::vet(&bytes, &Limits::default()).unwrap().program;
+        let super::program::Op::Unary(f) = program.steps[0].op else { panic!("{op}") };
+        let input: Vec<f32> = (0..16 * 4096).map(|i| (i as f32 - 32_768.0) / 1638.4).collect();
+        let mut output = vec![0.0; input.len()];
+        decoder.decode(&input, &mut output).unwrap();
+        let error = input.iter().zip(&output).map(|(&x, &y)| {
+            let real = reference::real(f, f64::from(x));
+            (f64::from(y) - real).abs() / real.abs().max(1.0)
+        });
+        worst.push((op, error.fold(0.0, f64::max) / super::guard::function_error(f)));
+    }
+    assert!(worst.iter().all(|(_, share)| *share <= 1.0), "{worst:?}");
+}
+
 #[test]
 fn engine_agrees_on_functions_of_two_values() {
     for op in ["Add", "Sub", "Mul", "Min", "Max", "PRelu"] {
@@ -236,4 +259,16 @@ fn quantised_weights_are_folded() {
     let vetted = vet::vet(&model.build(), &Limits::default()).unwrap();
     let y = reference::evaluate(&vetted.program, &[1.0, 10.0]).unwrap();
     assert_eq!(y, [1.0 * 0.5 + 40.0 * 0.5 + 1.0, (1.0 + 40.0) * 0.25 - 2.0, (-2.0 + -50.0) * 2.0 + 0.5]);
+}
+
+#[test]
+fn constants_may_be_nodes() {
+    let model = Builder::new(&[4])
+        .node(node("Constant", &[], "c").tensor_attr("value", &noisy("", &[4])))
+        .node(node("Constant", &[], "h").float_attr("value_float", 0.5))
+        .node(node("Constant", &[], "s").ints_attr("value_ints", &[0, 2, 2]))
+        .node(node("Mul", &["c", "h"], "ch"))
+        .node(node("Sub", &["x", "ch"], "d"))
+        .node(node("Reshape", &["d", "s"], "y"));
+    agrees(&model, "Constant");
 }

@@ -1,9 +1,10 @@
 //! The engine. Nothing else in the crate names tract, and it sees only bytes that [`emit`](super::emit) wrote.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::knobs;
 
 use super::vet::Vetted;
 use crate::error::{Error, ModelError, Result};
@@ -97,13 +98,34 @@ fn engine(message: &str) -> Error {
 
 /// Overrides the environment for the whole process.
 fn pin_settings() {
-    use tract_onnx::tract_core::knobs;
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for knob in knobs::all() {
-            if PINNED.contains(&knob.name) {
-                knobs::set_str(knob.name, &(knob.default)());
-            }
+    for knob in knobs::all() {
+        if PINNED.contains(&knob.name) {
+            knobs::set_str(knob.name, &(knob.default)());
         }
-    });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::perceptron;
+    use super::super::vet::vet;
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn settings_that_change_results_are_undone() {
+        let names: Vec<&str> = knobs::all().iter().map(|k| k.name).collect();
+        assert!(PINNED.iter().all(|p| names.contains(p)), "tract renamed a setting: {names:?}");
+        knobs::set_str("TRACT_AMX_BF16", "1");
+        Engine::load(&vet(&perceptron().build(), &Limits::default()).unwrap()).unwrap();
+        let knob = knobs::all().into_iter().find(|k| k.name == "TRACT_AMX_BF16").unwrap();
+        assert_eq!((knob.current)(), "false");
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let result: Result<()> = fenced(|| panic!("inside {}", "tract"));
+        let Err(Error::Model(ModelError::Engine { message })) = result else { panic!("{result:?}") };
+        assert_eq!(message, "inside tract");
+    }
 }

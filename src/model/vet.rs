@@ -75,7 +75,8 @@ pub(super) fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted> {
     }
     let (batch, input_shape) = input_shape(input, limits)?;
 
-    let mut lowering = Lowering::new(limits, opset, (input.name, input_shape.clone()), batch, initializers);
+    let last = model.graph.nodes.last().and_then(|n| n.outputs.first().copied()).filter(|&name| name == output.name);
+    let mut lowering = Lowering::new(limits, opset, (input.name, input_shape.clone()), batch, last, initializers);
     for node in &model.graph.nodes {
         lowering.node(node)?;
     }

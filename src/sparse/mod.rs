@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "used once the frame layer calls the kernel")]
 
-pub(crate) mod account;
 mod blocks;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
@@ -60,8 +59,8 @@ pub(crate) struct Options {
     /// How latents are stored; `None` chooses what seems to give the fewest bytes. Latents that are all integers are
     /// always stored exactly.
     pub(crate) latents: Option<latents::Precision>,
-    /// By how much, in the normalized domain, another reader's network may differ from this one. Every point that
-    /// is not patched stays inside its bound for all predictions that near.
+    /// By how much, in the normalized domain, another reader's network may differ from this one, where that is not
+    /// proved of the decoder. Every point that is not patched stays inside its bound for all predictions that near.
     pub(crate) guard: f64,
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn encode(
     decoder: Option<&dyn Decoder>,
     options: &Options,
 ) -> Result<Sections<Vec<u8>>> {
-    let frame = Frame::new(target, options.guard)?;
+    let mut frame = Frame::new(target)?;
     let mut sections = Sections { exponents: exponents::encode(&frame.exponents, target.grid), ..Sections::default() };
     if !frame.exponents.iter().any(|e| is_exponent(*e)) {
         return Ok(sections);
@@ -118,6 +117,7 @@ pub(crate) fn encode(
                 return Err(mismatch("the encoder's blocks or latents are not the decoder's"));
             }
             let latents = encode_blocks(encoder, &blocks, &frame.filled(target.grid))?;
+            frame.guard = guard(decoder, &latents, options.guard)?;
             let phases = blocks.phases(target.values.len());
             let (bytes, latents) = refine::store(&frame, &blocks, &phases, decoder, &latents, options)?;
             let mut predicted = vec![0.0; target.values.len()];
@@ -157,6 +157,9 @@ pub(crate) fn decode(
         let blocks = Blocks::new(grid.dims, decoder.block_shape())?;
         let len = decoder.latent_len();
         let latents = latents::decode(sections.latents, latent_count(&blocks, len)?, len).map_err(damaged)?;
+        if decoder.is_exact() && !suits_exact(decoder, &latents) {
+            return Err(damaged(FormatError::Code { what: "latents of an exact model" }));
+        }
         phases = blocks.phases(points);
         predict(decoder, &blocks, &latents, &mut predicted)?;
     } else {
@@ -187,6 +190,37 @@ pub(crate) fn decode(
         }
     }
     Ok(())
+}
+
+/// By how much another engine's predictions may differ from this one's for these latents: not at all for an exact
+/// decoder, twice the proved distance from the real result for another, and `unproved` where nothing is proved.
+fn guard(decoder: &dyn Decoder, latents: &[f32], unproved: f64) -> Result<f64> {
+    if decoder.is_exact() {
+        return if suits_exact(decoder, latents) {
+            Ok(0.0)
+        } else {
+            Err(mismatch("the encoder's latents are not integers in the range that the exact decoder declares"))
+        };
+    }
+    let (low, high) = latents.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
+    // Latents that are stored in fewer bits may leave the range a little; `refine` keeps them in this one.
+    let room = (high - low) * LATENT_ROOM;
+    let guard = decoder.error_bound(low - room, high + room).map_or(unproved, |e| 2.0 * e);
+    if guard >= 0.0 && guard.is_finite() {
+        Ok(guard)
+    } else {
+        Err(ArgumentError::Bound("no bound on the rounding errors of other engines is proved for this model".into())
+            .into())
+    }
+}
+
+/// How far stored latents may leave the range of the encoder's, as a part of that range.
+pub(super) const LATENT_ROOM: f32 = 0.25;
+
+/// Whether an exact decoder is exact for these latents: integers in its declared range.
+fn suits_exact(decoder: &dyn Decoder, latents: &[f32]) -> bool {
+    let Some((low, high)) = decoder.latent_range() else { return true };
+    latents.iter().all(|z| z.fract() == 0.0 && *z >= low as f32 && *z <= high as f32)
 }
 
 /// The constant prediction of a frame without a network (SPEC 7.3.3).
@@ -279,14 +313,11 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(target: &Target<'a>, guard: f64) -> Result<Self> {
+    fn new(target: &Target<'a>) -> Result<Self> {
         let points = target.grid.len();
         let found = target.values.len();
         if found != points {
             return Err(ArgumentError::Shape(format!("{found} values for a frame of {points}")).into());
-        }
-        if !(guard >= 0.0 && guard.is_finite()) {
-            return Err(ArgumentError::Bound(format!("the guard {guard} is not a finite number of 0 or more")).into());
         }
         let mut exponents = Vec::with_capacity(points);
         let mut normalized = Vec::with_capacity(points);
@@ -303,7 +334,14 @@ impl<'a> Frame<'a> {
             exponents.push(k);
             normalized.push(y);
         }
-        Ok(Frame { values: target.values, precision: target.precision, ok: target.ok, guard, exponents, normalized })
+        Ok(Frame {
+            values: target.values,
+            precision: target.precision,
+            ok: target.ok,
+            guard: 0.0,
+            exponents,
+            normalized,
+        })
     }
 
     /// What the encoder sees: points that are not ordinary are filled from the one before them, or after them at the
@@ -345,9 +383,28 @@ impl<'a> Frame<'a> {
 
     /// Bitmap and deltas for these predictions.
     fn correct(&self, dims: &[usize], phases: &[u16], predicted: &[f32]) -> (Vec<u8>, Vec<u8>) {
-        let marked = self.missed(predicted);
+        let missed = self.missed(predicted);
+        let count = missed.iter().filter(|m| **m).count();
+        let total = self.exponents.iter().filter(|e| is_exponent(**e)).count();
+        // Where many points miss, it may be cheaper to tell by the deltas alone which do not.
+        let dense = || self.correct_marked(dims, phases, predicted, &vec![true; missed.len()]);
+        if count >= total.saturating_sub(total / 16) {
+            return dense();
+        }
+        let sparse = self.correct_marked(dims, phases, predicted, &missed);
+        if count < total / 4 {
+            return sparse;
+        }
+        let dense = dense();
+        let len = |s: &(Vec<u8>, Vec<u8>)| s.0.len().saturating_add(s.1.len());
+        if len(&dense) < len(&sparse) { dense } else { sparse }
+    }
+
+    /// Bitmap and deltas where these points are marked; those without an exponent do not count.
+    fn correct_marked(&self, dims: &[usize], phases: &[u16], predicted: &[f32], marked: &[bool]) -> (Vec<u8>, Vec<u8>) {
         let points = Points { dims, exponents: &self.exponents, phases };
-        let at: Vec<usize> = marked.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i).collect();
+        let marks = marked.iter().zip(&self.exponents).enumerate();
+        let at: Vec<usize> = marks.filter(|(_, (m, e))| **m && is_exponent(**e)).map(|(i, _)| i).collect();
         let pick = |all: &[f64]| at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
         let predicted: Vec<f64> = at.iter().filter_map(|i| predicted.get(*i).copied().map(f64::from)).collect();
         let lands = |ordinal: usize, corrected: &dyn Fn(f64) -> f64| match (at.get(ordinal), predicted.get(ordinal)) {
@@ -361,7 +418,7 @@ impl<'a> Frame<'a> {
             lands: &lands,
             single: self.precision == Precision::F32,
         };
-        (bitmap::encode(&marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
+        (bitmap::encode(marked, &points), deltas::encode(&Marks { points, at: &at }, &wanted))
     }
 
     /// Which points with an exponent the prediction alone does not bring inside their bound.

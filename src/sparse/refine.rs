@@ -1,6 +1,6 @@
 //! How precisely latents are stored: coarser ones are smaller but leave more to correct.
 
-use super::{Blocks, Frame, Options};
+use super::{Blocks, Frame, LATENT_ROOM, Options};
 use crate::codec::latents::{self, Precision, Step};
 use crate::error::Result;
 use crate::model::Decoder;
@@ -28,7 +28,10 @@ pub(super) fn store(
         None => choose(frame, blocks, phases, decoder, given)?,
     };
     let (bytes, back) = latents::encode(given, len, &precision);
-    if back.iter().all(|z| z.is_finite()) {
+    let range = |z: &[f32]| z.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
+    let ((low, high), (back_low, back_high)) = (range(given), range(&back));
+    let room = (high - low) * LATENT_ROOM;
+    if back.iter().all(|z| z.is_finite()) && back_low >= low - room && back_high <= high + room {
         Ok((bytes, back))
     } else {
         Ok(latents::encode(given, len, &Precision::F32))
@@ -82,7 +85,8 @@ fn choose(
         decoder.decode(&some, &mut decoded)?;
         let predicted: Vec<f32> =
             real.iter().filter_map(|r| decoded.get(*r)).map(|v| if v.is_finite() { *v } else { 0.0 }).collect();
-        let (bitmap, deltas) = part.correct(&[at.len()], &part_phases, &predicted);
+        let missed = part.missed(&predicted);
+        let (bitmap, deltas) = part.correct_marked(&[at.len()], &part_phases, &predicted, &missed);
         Ok(bytes.len() as f64 + scale * bitmap.len().saturating_add(deltas.len()) as f64)
     };
 

@@ -188,7 +188,7 @@ fn extremes_meet_every_bound() {
     ];
     let means = Means { shape: vec![4], latent_len: 1, scale: None };
     for models in [None, Some((&means as &dyn Encoder, &means as &dyn Decoder)), Some((&Broken, &Broken))] {
-        for bound in [0.5, 1e-3, 1e-6, 1e-12, 1e-16, 0.0] {
+        for bound in [0.5, 1e-6, 1e-12, 0.0] {
             round_trip(&values, &[17], Precision::F64, Bound::PointWise(bound), models);
             round_trip(&values, &[17], Precision::F64, Bound::Absolute(bound), models);
             let single: Vec<f64> = values.iter().map(|v| f64::from(*v as f32)).collect();
@@ -228,7 +228,7 @@ fn integer_latents_pass_exactly() {
     assert!(got.iter().all(|z| z.fract() == 0.0));
     let grid = Grid { dims: &dims, ordinary: None };
     let target = Target { values: &values, grid: &grid, precision: Precision::F32, ok: &|_, _| true };
-    let y = Frame::new(&target, 0.0).unwrap().filled(&grid);
+    let y = Frame::new(&target).unwrap().filled(&grid);
     assert_eq!(got, encode_blocks(&means, &blocks, &y).unwrap());
 }
 
@@ -259,7 +259,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(encode(&target(&four), Some(&wide), Some(&wide), &options), Err(Error::Model(_))));
     assert!(matches!(encode(&target(&four), Some(&means), Some(&wide), &options), Err(Error::Model(_))));
     let guard = Options { guard: f64::NAN, ..Options::default() };
-    assert!(matches!(encode(&target(&four), None, None, &guard), Err(Error::Argument(_))));
+    assert!(matches!(encode(&target(&four), Some(&means), Some(&means), &guard), Err(Error::Argument(_))));
 }
 
 fn decoded(sections: [&[u8]; 4], dims: &[usize], precision: Precision) -> Vec<f64> {
@@ -305,7 +305,7 @@ fn any_bound() -> impl Strategy<Value = Bound> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_bound_is_met(

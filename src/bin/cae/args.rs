@@ -27,7 +27,7 @@ pub enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("bound").required(true).args(["abs", "rel", "pw", "rmse", "psnr", "ratio", "lossless"])))]
+#[command(group(ArgGroup::new("bound").required(true).args(["abs", "rel", "pw", "rmse", "psnr", "ratio", "bounds", "lossless"])))]
 pub struct Compress {
     /// Arrays: NAME.npy, or raw little-endian values named NAME_41x128x128.f32 or given by --shape and --dtype
     #[arg(required = true)]
@@ -53,6 +53,9 @@ pub struct Compress {
     /// Least ratio of the bytes of the values to those stored, at the best quality that fits
     #[arg(long, value_name = "R")]
     pub ratio: Option<f64>,
+    /// Largest error at each point: a .npy or raw f64 array of the input's shape; 0 keeps every bit of a point
+    #[arg(long, value_name = "FILE")]
+    pub bounds: Option<PathBuf>,
     /// Keep every bit
     #[arg(long)]
     pub lossless: bool,

@@ -7,6 +7,7 @@
 
 use crate::args::{Compress, Dtype, PresetName};
 use crate::failure::Failure;
+use crate::figures::{self, ratio};
 use crate::input::{self, Input};
 use crate::progress;
 use cae::{ArrayOptions, ArrayReport, Bound, Element, Preset, Reader, Writer};
@@ -31,6 +32,8 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     let attributes = attributes_of(&args.attr)?;
 
+    let bounds = args.bounds.as_ref().map(|p| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>());
+    let bounds = bounds.transpose()?;
     let here = Failure::at(&args.output);
     let mut writer = Writer::create(&args.output).map_err(&here)?;
     let model = match args.model.as_str() {
@@ -47,6 +50,7 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
         };
         let options = ArrayOptions {
             bound,
+            bounds: bounds.as_deref(),
             preset: args.preset.into(),
             fill: args.fill,
             dim_names: args.dims.clone(),
@@ -94,6 +98,7 @@ fn bound_of(args: &Compress) -> Bound {
         args.rmse.map(Bound::Rmse),
         args.psnr.map(Bound::Psnr),
         args.ratio.map(Bound::Ratio),
+        args.bounds.as_ref().map(|_| Bound::ByPoint),
     ];
     kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
 }
@@ -137,7 +142,7 @@ fn provenance(input: &Input) -> Result<Value, Failure> {
             n => hash.update(buffer.get(..n).unwrap_or_default()),
         }
     }
-    let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let digest = figures::hex(&hash.finalize());
     let command: Vec<String> = std::env::args().skip(1).collect();
     let name = input.path.file_name().map(|n| n.to_string_lossy().into_owned());
     Ok(json!({
@@ -158,13 +163,13 @@ fn errors(r: &ArrayReport) -> Value {
 }
 
 fn one(r: &ArrayReport) -> Value {
-    let (mode, bound) = crate::inspect::bound_of(r.bound.asked);
+    let (mode, bound) = figures::bound_of(r.bound.asked);
     json!({
         "input_bytes": r.input_bytes,
         "stored_bytes": r.stored_bytes,
         "bound_mode": mode,
         "bound": bound,
-        "abs_bound": crate::inspect::abs_bound(r.bound.tolerance),
+        "abs_bound": figures::abs_bound(r.bound.tolerance),
         "max_error": r.stats.max_error,
         "max_error_over_bound": r.stats.max_error_over_bound,
         "mean_pw_error": r.stats.mean_pointwise_error(),
@@ -185,7 +190,7 @@ fn summarize(
     seconds: f64,
 ) -> Result<Value, Failure> {
     let input_bytes: u64 = reports.iter().map(|(_, r)| r.input_bytes).sum();
-    let sections = crate::inspect::sections(&Reader::open(&args.output).map_err(Failure::at(&args.output))?)?;
+    let sections = figures::sections(&Reader::open(&args.output).map_err(Failure::at(&args.output))?)?;
     let model = sections.get("model").copied().unwrap_or(0);
     let all: BTreeMap<&str, Value> = reports.iter().map(|(name, r)| (name.as_str(), one(r))).collect();
     // A single array's figures stand at the top as well.
@@ -223,15 +228,10 @@ impl From<PresetName> for Preset {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a ratio for people")]
-pub fn ratio(input: u64, output: u64) -> f64 {
-    if output == 0 { 0.0 } else { input as f64 / output as f64 }
-}
-
 /// What it saved and what it lost, for people.
 fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
     for (name, r) in reports {
-        let (mode, bound) = crate::inspect::bound_of(r.bound.asked);
+        let (mode, bound) = figures::bound_of(r.bound.asked);
         let bound = bound.map_or(mode.to_owned(), |b| format!("{mode} {b:e}"));
         let way = r.chosen.keys().copied().collect::<Vec<_>>().join(", ");
         println!(

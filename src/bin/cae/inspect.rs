@@ -6,9 +6,9 @@
 )]
 
 use crate::args::Inspect;
-use crate::compress::ratio;
 use crate::failure::Failure;
-use cae::{Array, Bound, Reader, Tolerance};
+use crate::figures::{abs_bound, bound_of, hex, ratio, sections};
+use cae::{Array, Reader};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -57,48 +57,7 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Name and number of a bound as it was asked for.
-pub fn bound_of(bound: Bound) -> (&'static str, Option<f64>) {
-    let mode = match bound {
-        Bound::Absolute(_) => "abs",
-        Bound::Range(_) => "rel",
-        Bound::Pointwise(_) => "pw",
-        Bound::Rmse(_) => "rmse",
-        Bound::Psnr(_) => "psnr",
-        Bound::Ratio(_) => "ratio",
-        _ => "lossless",
-    };
-    (mode, bound.parameter())
-}
-
-/// The error that is allowed everywhere alike, if there is one.
-pub fn abs_bound(tolerance: Tolerance) -> Option<f64> {
-    match tolerance {
-        Tolerance::Absolute(e) => Some(e),
-        _ => None,
-    }
-}
-
-/// Bytes of the whole file by what they are for; they add up to its length.
-pub fn sections(reader: &Reader) -> Result<BTreeMap<&'static str, u64>, Failure> {
-    let mut sections = BTreeMap::new();
-    let mut inner = 0u64;
-    for array in reader.arrays() {
-        let breakdown = array.breakdown().map_err(|e| Failure::bad(e.to_string()))?;
-        for (section, n) in breakdown.sections {
-            let sum: &mut u64 = sections.entry(section.name()).or_default();
-            *sum = sum.saturating_add(n);
-            inner = inner.saturating_add(n);
-        }
-    }
-    let model: u64 = reader.models().map(|m| m.len).sum();
-    sections.insert("model", model);
-    sections.insert("header", reader.file_len().saturating_sub(inner).saturating_sub(model));
-    Ok(sections)
-}
-
 fn describe(reader: &Reader) -> Result<Value, Failure> {
-    let hex = |d: &[u8; 32]| d.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let models: Vec<Value> =
         reader.models().map(|m| json!({"sha256": hex(&m.digest), "bytes": m.len, "embedded": m.len > 0})).collect();
     let arrays = reader.arrays().map(|a| array(reader, &a)).collect::<Result<Vec<_>, _>>()?;

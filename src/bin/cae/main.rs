@@ -5,6 +5,7 @@ mod args;
 mod compress;
 mod decompress;
 mod failure;
+mod figures;
 mod input;
 mod inspect;
 mod model;

@@ -2,6 +2,7 @@
 
 use crate::args::{Model, ModelVerb};
 use crate::failure::Failure;
+use crate::figures::{hex, ratio};
 use cae::{Limits, Reader, model};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,9 @@ pub fn run(args: &Model) -> Result<(), Failure> {
 fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     let bytes = std::fs::read(file).map_err(Failure::io(file))?;
     let r = model::check(&bytes, &Limits::default()).map_err(Failure::at(file))?;
-    let digest: String = r.digest.iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hex(&r.digest);
     let values = r.output_shape.iter().product::<usize>().max(1);
-    let per_value = crate::compress::ratio(r.operations, values as u64);
+    let per_value = ratio(r.operations, values as u64);
     let report = json!({
         "file": file,
         "sha256": digest,
@@ -57,7 +58,7 @@ fn extract(file: &Path, index: usize, output: Option<&Path>, force: bool) -> Res
     let bytes = reader.model_bytes(index).map_err(&here)?;
     let name = || {
         let digest = reader.models().nth(index).map(|m| m.digest).unwrap_or_default();
-        PathBuf::from(format!("{}.onnx", digest.iter().map(|b| format!("{b:02x}")).collect::<String>()))
+        PathBuf::from(format!("{}.onnx", hex(&digest)))
     };
     let path = output.map_or_else(name, Path::to_owned);
     if path.exists() && !force {

@@ -159,7 +159,7 @@ fn lattices(marks: &Marks<'_>, wanted: &Wanted<'_>) -> Vec<Lattice> {
     found.dedup_by(|a, b| a.1 == b.1);
     let least = found.first().map_or(0.0, |f| f.0);
     // A runner-up of another unit may be coded better than the estimate says.
-    found.into_iter().take(2).filter(|f| f.0 <= least * 1.1).map(|f| f.1).collect()
+    found.into_iter().take(2).filter(|f| f.0 <= least * 1.03).map(|f| f.1).collect()
 }
 
 /// Bits that the sample would take, roughly: magnitudes, a sign, and a patch for each point that misses.
@@ -224,6 +224,7 @@ fn lattice_form(
         let predictor = Predictor::new(axes, lattice.decade()?, marks);
         residuals(predictor, marks, q, each).map(|()| bits)
     };
+    let plain = lattice;
     let carried = (lattice.unit == Unit::Companded).then_some(Lattice { unit: Unit::Carried, ..lattice });
     let wide = marks.points.dims.iter().filter(|d| **d > 1).count();
     let (_, lattice, axes) = [Some(lattice), carried]
@@ -235,16 +236,22 @@ fn lattice_form(
         .min_by(|a, b| a.0.total_cmp(&b.0))?;
     let head = marks.at.len().min(SAMPLE);
     let start = Marks { at: marks.at.get(..head).unwrap_or_default(), ..*marks };
-    let put = |put: Put, q: &[i64], marks: &Marks<'_>| {
+    let sample = q.get(..head).unwrap_or_default();
+    let put = |put: Put, lattice: Lattice, axes: u8, q: &[i64], marks: &Marks<'_>| {
         let mut form = Vec::new();
         put(&mut form, lattice, axes, q, marks).map(|()| form)
     };
-    let coded = put(put_lattice, q, marks);
-    // bzip2 finds what repeats, which mostly shows at the start already.
-    let sample = q.get(..head).unwrap_or_default();
-    let lens = [put_lattice, put_lattice_packed].map(|form| put(form, sample, &start).map_or(usize::MAX, |f| f.len()));
-    let packed = if lens[1] <= lens[0].saturating_mul(2) { put(put_lattice_packed, q, marks) } else { None };
-    [coded, packed].into_iter().flatten().min_by_key(Vec::len).map(|mut form| {
+    let len = |form: Option<Vec<u8>>| form.map_or(usize::MAX, |f| f.len());
+    let limit = len(put(put_lattice, lattice, axes, sample, &start)).saturating_mul(2);
+    let mut best = put(put_lattice, lattice, axes, q, marks);
+    // bzip2 finds what repeats, with prediction or without; it mostly shows at the start already.
+    for (lattice, axes) in [(lattice, axes), (plain, 0)] {
+        if len(put(put_lattice_packed, lattice, axes, sample, &start)) <= limit {
+            let form = put(put_lattice_packed, lattice, axes, q, marks);
+            best = best.into_iter().chain(form).min_by_key(Vec::len);
+        }
+    }
+    best.map(|mut form| {
         put_patches(&mut form, patches, wanted.single);
         form
     })

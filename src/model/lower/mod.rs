@@ -88,6 +88,8 @@ pub(super) struct Lowering<'a> {
     opset: i64,
     /// The batch length that the file fixes, if it does.
     batch: Option<i64>,
+    /// The result of the last node, where that is the output of the graph.
+    last: Option<&'a str>,
     /// Values of all constants met.
     constant_values: u64,
 }
@@ -105,12 +107,13 @@ impl<'a> Lowering<'a> {
         opset: i64,
         input: (&'a str, Vec<usize>),
         batch: Option<i64>,
+        last: Option<&'a str>,
         initializers: HashMap<&'a str, &'a Tensor<'a>>,
     ) -> Self {
         let mut program = Program::default();
         program.input = program.push_slot(Slot { shape: input.1, constant: None });
         let names = HashMap::from([(input.0, Entry::Batched(program.input))]);
-        Lowering { program, names, initializers, limits, opset, batch, constant_values: 0 }
+        Lowering { program, names, initializers, limits, opset, batch, last, constant_values: 0 }
     }
 
     /// What `name` stands for at this point of the graph.

@@ -21,6 +21,12 @@ impl Lowering<'_> {
             }
             Entry::Batched(slot) => {
                 let from = self.shape_of(slot)?;
+                if self.last.is_some()
+                    && self.last == call.node.outputs.first().copied()
+                    && splits_blocks(&target, &from)
+                {
+                    return Ok(Entry::Batched(slot));
+                }
                 let keeps_batch = match target.first() {
                     Some(&0) => zero_copies,
                     Some(&BATCH) => true,
@@ -424,6 +430,17 @@ impl Constant {
             Data::Int(v) => Data::Int(Arc::from(reference::gather(&[v], &moves))),
         };
         Constant { kind: self.kind, shape, data }
+    }
+}
+
+/// Whether `target` cuts each block into several rows, as skl2onnx ends its models: `[-1, 1]`. C order keeps the
+/// values of a block together, so at the very end of a model that changes nothing but the name of the shape.
+fn splits_blocks(target: &[i64], from: &[usize]) -> bool {
+    let Some((-1, rest)) = target.split_first().map(|(first, rest)| (*first, rest)) else { return false };
+    let rest: Option<Vec<usize>> = rest.iter().map(|&d| usize::try_from(d).ok().filter(|&d| d > 0)).collect();
+    match (rest.and_then(|r| volume(&r)), volume(from)) {
+        (Some(row), Some(block)) => row < block && block.checked_rem(row) == Some(0),
+        _ => false,
     }
 }
 

@@ -85,9 +85,13 @@ pub(super) fn is_exactly_rounded(f: Unary) -> bool {
 
 /// A function of one value.
 pub(super) fn unary(f: Unary, x: f32) -> f32 {
-    let v = f64::from(x);
+    real(f, f64::from(x)) as f32
+}
+
+/// A function of one value, before its result is rounded to `f32`.
+pub(super) fn real(f: Unary, v: f64) -> f64 {
     let wide = |a: f32| f64::from(a);
-    let result = match f {
+    match f {
         Unary::Relu => v.max(0.0),
         Unary::LeakyRelu(alpha) => {
             if v < 0.0 {
@@ -125,8 +129,7 @@ pub(super) fn unary(f: Unary, x: f32) -> f32 {
         Unary::Round => v.round_ties_even(),
         Unary::Clip { low, high } => v.max(wide(low)).min(wide(high)),
         Unary::Pow(y) => v.powf(wide(y)),
-    };
-    result as f32
+    }
 }
 
 /// The error function by its Taylor series near 0 and a continued fraction far from it.

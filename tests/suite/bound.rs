@@ -1,0 +1,267 @@
+//! Every value that comes back is within its bound, whatever the values and whatever the bound.
+
+use crate::fields::{Random, masked, smooth};
+use crate::open::in_time;
+use cae::{ArrayOptions, Bound, Element, Preset, Reader, Tolerance, Writer};
+use ndarray::{ArrayD, IxDyn};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const PRESETS: [Preset; 3] = [Preset::Fast, Preset::Balanced, Preset::Small];
+
+/// Writes, reads, and compares every value, in f64, with what was asked for.
+fn holds<T: Element>(values: &ArrayD<T>, options: &ArrayOptions) -> Result<(), TestCaseError> {
+    let mut w = Writer::new(Vec::new()).unwrap();
+    let report = w.add_array("a", &values.view(), options).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    let file = w.finish().unwrap();
+    let reader = Reader::new(&file).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    let array = reader.array("a").unwrap();
+    let back = array.read::<T>().map_err(|e| TestCaseError::fail(e.to_string()))?;
+    prop_assert_eq!(back.shape(), values.shape());
+    let fill = options.fill.map(|f| T::from_f64(f).to_bits64());
+    let ordinary = |v: T| v.to_f64().is_finite() && Some(v.to_bits64()) != fill;
+    let (lo, hi) = values
+        .iter()
+        .filter(|v| ordinary(**v))
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v.to_f64()), b.max(v.to_f64())));
+    let range = if lo < hi { (hi / 2.0 - lo / 2.0) * 2.0 } else { 0.0 };
+    for (i, (x, y)) in values.iter().zip(&back).enumerate() {
+        let same = x.to_bits64() == y.to_bits64();
+        let (a, b) = (x.to_f64(), y.to_f64());
+        let good = match options.bound {
+            _ if !ordinary(*x) => same,
+            Bound::Absolute(e) => (a - b).abs() <= e,
+            Bound::Range(r) if r * range > 0.0 && (r * range).is_finite() => (a - b).abs() <= r * range,
+            Bound::Pointwise(p) if a != 0.0 => (a - b).abs() <= p * a.abs(),
+            _ => same,
+        };
+        prop_assert!(good, "value {}: {:?} became {:?}, range {:e}, {:?}", i, x, y, range, report.chosen);
+    }
+    prop_assert!(report.stats.max_error_over_bound <= 1.0);
+    if let (Bound::Range(r), Tolerance::Absolute(e)) = (options.bound, array.tolerance()) {
+        prop_assert_eq!(e, r * range);
+    }
+    let (bad, _) = array.verify().unwrap();
+    prop_assert!(bad.is_empty());
+    Ok(())
+}
+
+/// Values of one of several kinds, from benign to absurd.
+fn numbers(max: usize) -> impl Strategy<Value = Vec<f64>> {
+    let any_bits = any::<u64>().prop_map(f64::from_bits);
+    let any_narrow = any::<u32>().prop_map(|b| f64::from(f32::from_bits(b)));
+    let special = prop::sample::select(vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MAX,
+        f64::MIN,
+        5e-324,
+        -5e-324,
+        f64::MIN_POSITIVE,
+        f64::from(f32::MAX),
+        f64::from(f32::MIN),
+        f64::from(f32::MIN_POSITIVE),
+        1e-45,
+        -1e-45,
+        -99.0,
+        1e34,
+        0.1,
+        1.0 + f64::EPSILON,
+        f64::from(1.0 + f32::EPSILON),
+    ]);
+    let wave = |(a, b, c): (f64, f64, f64)| {
+        move |i: usize| {
+            let t = (i as f64 * b).fract();
+            a * t * (1.0 - t) + c
+        }
+    };
+    prop_oneof![
+        3 => (1..=max, -1e3..1e3, 0.0..0.3, -1e2..1e2).prop_map(move |(n, a, b, c)| (0..n).map(wave((a, b, c))).collect()),
+        2 => prop::collection::vec(-10.0..10.0, 1..=max),
+        1 => prop::collection::vec(any_bits, 1..=max),
+        1 => prop::collection::vec(any_narrow, 1..=max),
+        1 => prop::collection::vec(special.clone(), 1..=max),
+        2 => prop::collection::vec(prop_oneof![6 => -5.0..5.0, 1 => special.clone()], 1..=max),
+        1 => (prop::collection::vec(special, 1..=2), 1..=max).prop_map(|(s, n)| (0..n).map(|i| s[i % s.len()]).collect()),
+        1 => prop::collection::vec((-300i32..300, -9.99..9.99), 1..=max)
+            .prop_map(|v| v.iter().map(|(e, m)| m * 10f64.powi(*e)).collect()),
+        1 => prop::collection::vec(0u32..5, 1..=max).prop_map(|v| v.iter().map(|q| f64::from(*q) * 0.25).collect()),
+    ]
+}
+
+fn bounds() -> impl Strategy<Value = Bound> {
+    let size = prop_oneof![
+        4 => (-6i32..0).prop_map(|e| 10f64.powi(e)),
+        1 => (-320i32..308).prop_map(|e| 10f64.powi(e)).prop_filter("positive", |e| *e > 0.0),
+        1 => prop::sample::select(vec![5e-324, f64::MIN_POSITIVE, f64::MAX, 1.0, 0.5, 0.75, 0.999, 2.0, 5.96e-8, 1.2e-7, 2.3e-16]),
+        1 => 1e-9..1.0,
+    ];
+    (0..4, size).prop_map(|(kind, e)| match kind {
+        0 => Bound::Lossless,
+        1 => Bound::Absolute(e),
+        2 => Bound::Range(e),
+        _ => Bound::Pointwise(e),
+    })
+}
+
+/// A shape of up to five dimensions and values that fill it.
+fn arrays() -> impl Strategy<Value = ArrayD<f64>> {
+    (numbers(300), prop::collection::vec(1usize..6, 0..4)).prop_map(|(mut values, inner)| {
+        let slab: usize = inner.iter().product();
+        let rows = values.len().div_ceil(slab);
+        let n = values.len();
+        (n..rows * slab).for_each(|i| values.push(values[i % n]));
+        ArrayD::from_shape_vec(IxDyn(&[vec![rows], inner].concat()), values).unwrap()
+    })
+}
+
+fn check(preset: Preset, cases: u32) {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let strategy = (
+        arrays(),
+        bounds(),
+        prop::option::weighted(0.2, prop::sample::select(vec![-99.0, 1e34, 0.0, 0.25])),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let result = TestRunner::new(config).run(&strategy, |(values, bound, fill, wide, cut)| {
+        let frame_shape = cut.then(|| values.shape().iter().map(|n| (*n as u64).div_ceil(2)).collect());
+        let options = ArrayOptions { bound, preset, fill, frame_shape, threads: 1, ..ArrayOptions::default() };
+        if wide { holds(&values, &options) } else { holds(&values.mapv(|v| v as f32), &options) }
+    });
+    result.unwrap_or_else(|e| panic!("{}: {e}", preset.name()));
+}
+
+#[test]
+fn the_fast_preset_keeps_every_bound() {
+    in_time("fast", 300, || check(PRESETS[0], 400));
+}
+
+#[test]
+fn the_balanced_preset_keeps_every_bound() {
+    in_time("balanced", 300, || check(PRESETS[1], 250));
+}
+
+#[test]
+fn the_small_preset_keeps_every_bound() {
+    in_time("small", 300, || check(PRESETS[2], 60));
+}
+
+#[test]
+fn zeros_of_both_signs_stay_as_they_are_within_a_pointwise_bound() {
+    let values = ArrayD::from_shape_fn(IxDyn(&[6, 7]), |at| match (at[0] + at[1]) % 4 {
+        0 => 0.0f32,
+        1 => -0.0,
+        2 => 3.5 + at[0] as f32,
+        _ => -1e-40,
+    });
+    for preset in PRESETS {
+        let options = ArrayOptions { bound: Bound::Pointwise(0.1), preset, ..ArrayOptions::default() };
+        holds(&values, &options).unwrap();
+    }
+}
+
+#[test]
+fn bounds_that_are_no_positive_number_are_refused() {
+    let values = ArrayD::<f32>::zeros(IxDyn(&[3]));
+    for e in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        for bound in
+            [Bound::Absolute(e), Bound::Range(e), Bound::Pointwise(e), Bound::Rmse(e), Bound::Psnr(e), Bound::Ratio(e)]
+        {
+            let options = ArrayOptions { bound, ..ArrayOptions::default() };
+            assert!(Writer::new(Vec::new()).unwrap().add_array("a", &values.view(), &options).is_err(), "{bound:?}");
+        }
+    }
+}
+
+#[test]
+fn bounds_on_the_whole_array_hold_for_the_whole_array() {
+    let values = smooth::<f32>(&[20, 33], 3);
+    for preset in PRESETS {
+        for bound in [
+            Bound::Rmse(0.01),
+            Bound::Rmse(1e-9),
+            Bound::Psnr(45.0),
+            Bound::Psnr(400.0),
+            Bound::Ratio(4.0),
+            Bound::Ratio(30.0),
+        ] {
+            let mut w = Writer::new(Vec::new()).unwrap();
+            let options = ArrayOptions { bound, preset, frame_shape: Some(vec![10, 20]), ..ArrayOptions::default() };
+            let report = w.add_array("a", &values.view(), &options).unwrap();
+            let file = w.finish().unwrap();
+            let reader = Reader::new(&file).unwrap();
+            let array = reader.array("a").unwrap();
+            assert_eq!(array.bound(), bound);
+            let (stats, met) = array.compare::<f32>(&values.view()).unwrap();
+            assert!(met, "{bound:?}");
+            match bound {
+                Bound::Rmse(e) => assert!(stats.rmse() <= e, "{} {e}", stats.rmse()),
+                Bound::Psnr(p) => assert!(stats.psnr() >= p, "{} {p}", stats.psnr()),
+                Bound::Ratio(q) => assert!(report.stored_bytes as f64 * q <= report.input_bytes as f64, "{report:?}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bound_of_each_point_holds_at_each_point() {
+    let values = masked::<f32>(&[24, 30], 3, -99.0);
+    let mut random = Random(5);
+    let bounds = ArrayD::from_shape_fn(IxDyn(&[24, 30]), |_| {
+        [0.0, 1e-3, 0.1, 5.0, f64::NAN, -1.0, f64::INFINITY][random.below(7)]
+    });
+    for preset in PRESETS {
+        for frame in [vec![24, 30], vec![5, 6], vec![1, 2]] {
+            let mut w = Writer::new(Vec::new()).unwrap();
+            let options = ArrayOptions {
+                bound: Bound::ByPoint,
+                bounds: Some(&bounds.view()),
+                preset,
+                frame_shape: Some(frame),
+                ..ArrayOptions::default()
+            };
+            w.add_array("a", &values.view(), &options).unwrap();
+            let file = w.finish().unwrap();
+            let back = Reader::new(&file).unwrap().array("a").unwrap().read::<f32>().unwrap();
+            for ((x, y), e) in values.iter().zip(&back).zip(&bounds) {
+                let near = x.is_finite() && *e > 0.0 && (f64::from(*x) - f64::from(*y)).abs() <= *e;
+                assert!(near || x.to_bits() == y.to_bits(), "{x} {y} {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn arrays_without_values_and_with_one_come_back() {
+    for preset in PRESETS {
+        for bound in [
+            Bound::Lossless,
+            Bound::Absolute(0.1),
+            Bound::Range(0.1),
+            Bound::Pointwise(0.1),
+            Bound::Rmse(0.1),
+            Bound::Psnr(60.0),
+        ] {
+            let options = ArrayOptions { bound, preset, ..ArrayOptions::default() };
+            for shape in [&[0][..], &[3, 0, 2], &[], &[1, 1, 1, 1, 1, 1, 1, 1]] {
+                holds(&ArrayD::from_elem(IxDyn(shape), -2.5f32), &options).unwrap();
+                holds(&ArrayD::from_elem(IxDyn(shape), f64::MAX), &options).unwrap();
+                holds(&ArrayD::from_elem(IxDyn(shape), f64::NAN), &options).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn more_than_eight_dimensions_are_refused() {
+    let values = ArrayD::<f32>::zeros(IxDyn(&[1; 9]));
+    let options = ArrayOptions::default();
+    assert!(Writer::new(Vec::new()).unwrap().add_array("a", &values.view(), &options).is_err());
+}

@@ -1,0 +1,466 @@
+//! The command line: what it prints, what it writes, how it ends.
+
+use crate::open::testdata;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const WIND: &str = "navy_uwnd_20x37x72.f32";
+const SST: &str = "coads_sst_3x45x60.f32";
+const SEA: &str = "levitus_temp_8x20x30.f32";
+const RELIEF: &str = "etopo_rose_45x90.f64";
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_cae"))
+}
+
+fn cae(folder: &Path, args: &[&str]) -> Output {
+    program().args(args).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The command must succeed; its stdout.
+fn good(folder: &Path, args: &[&str]) -> String {
+    let out = cae(folder, args);
+    assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+    text(&out.stdout)
+}
+
+fn json(folder: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&good(folder, &[args, &["--json"]].concat())).unwrap()
+}
+
+/// The command must end with `status` and one line that says why; the line.
+fn bad(folder: &Path, args: &[&str], status: i32) -> String {
+    let before = names(folder);
+    let out = cae(folder, args);
+    one_line(&out, status, &format!("{args:?}"));
+    assert_eq!(names(folder), before, "{args:?} leaves something behind");
+    text(&out.stderr)
+}
+
+fn one_line(out: &Output, status: i32, what: &str) {
+    let message = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(status), "{what}: {message}");
+    assert!(message.starts_with("cae: ") && message.ends_with('\n'), "{what}: {message}");
+    assert_eq!(message.lines().count(), 1, "{what}: {message}");
+    for word in ["Error", "panicked", "Some(", "Os {"] {
+        assert!(!message.contains(word), "{what}: {message}");
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A folder that holds copies of these files of testdata/raw.
+fn folder(raw: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in raw {
+        std::fs::copy(testdata("raw").join(name), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+fn f32s(path: PathBuf) -> Vec<f32> {
+    std::fs::read(path).unwrap().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn npy(order: &str, shape: &str, values: &[f32]) -> Vec<u8> {
+    let dict = format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': {shape}, }}");
+    let text = format!("{dict:<117}\n");
+    let values: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), &values].concat()
+}
+
+#[test]
+fn every_raw_file_goes_in_and_comes_out_within_its_bound() {
+    let dir = folder(&[WIND, SST, SEA, RELIEF]);
+    let d = dir.path();
+    let cases: [(&str, &[&str]); 8] = [
+        (WIND, &["--rel", "1e-2"]),
+        (WIND, &["--abs", "0.1", "--preset", "fast"]),
+        (SST, &["--rel", "1e-3", "--preset", "small"]),
+        (SST, &["--lossless"]),
+        (SEA, &["--abs", "0.01", "--fill", "-1e10"]),
+        (SEA, &["--pw", "1e-2", "--fill", "-1e10", "--preset", "fast"]),
+        (RELIEF, &["--abs", "5", "--threads", "1"]),
+        (RELIEF, &["--lossless", "--frame", "20x30"]),
+    ];
+    for (input, options) in cases {
+        let report = json(d, &[&["compress", input, "-o", "a.cae", "--force"], options].concat());
+        for key in [
+            "input_bytes",
+            "output_bytes",
+            "ratio",
+            "ratio_without_model",
+            "bound",
+            "bound_mode",
+            "max_error",
+            "max_error_over_bound",
+            "mean_pw_error",
+            "psnr",
+            "sections",
+            "plan",
+            "seconds",
+            "threads",
+        ] {
+            assert!(report.get(key).is_some(), "{input}: no `{key}` in {report}");
+        }
+        let len = |name: &str| std::fs::metadata(d.join(name)).unwrap().len();
+        assert_eq!(report["input_bytes"], len(input));
+        assert_eq!(report["output_bytes"], len("a.cae"));
+        assert!(report["max_error_over_bound"].as_f64().unwrap() <= 1.0);
+        let sections = report["sections"].as_object().unwrap();
+        assert_eq!(sections.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), len("a.cae"));
+
+        let out = format!("out.{}", input.rsplit_once('.').unwrap().1);
+        let report = json(d, &["decompress", "a.cae", "-o", &out, "--force"]);
+        assert!(report["seconds"].is_number());
+        assert_eq!(report["bytes"], len(input));
+        if options[0] == "--lossless" {
+            assert!(std::fs::read(d.join(&out)).unwrap() == std::fs::read(d.join(input)).unwrap());
+        }
+
+        let report = json(d, &["verify", "a.cae", "--against", input]);
+        assert_eq!(report["ok"], true);
+        assert_eq!(report["bad_frames"], Value::Array(vec![]));
+        assert!(report["frames"].as_u64().unwrap() > 0);
+        assert_eq!(report["digest"].as_str().unwrap().len(), 8);
+        assert_eq!(report["against"]["bound_met"], true);
+    }
+}
+
+#[test]
+fn a_bound_holds_for_someone_who_reads_only_the_raw_bytes() {
+    let dir = folder(&[SST]);
+    good(dir.path(), &["compress", SST, "-o", "a.cae", "--abs", "0.05"]);
+    good(dir.path(), &["decompress", "a.cae", "-o", "back.f32"]);
+    let (x, y) = (f32s(dir.path().join(SST)), f32s(dir.path().join("back.f32")));
+    assert_eq!(x.len(), y.len());
+    for (x, y) in x.iter().zip(&y) {
+        let same = x.to_bits() == y.to_bits();
+        assert!(if x.is_finite() { (f64::from(*x) - f64::from(*y)).abs() <= 0.05 } else { same }, "{x} {y}");
+    }
+}
+
+#[test]
+fn several_arrays_share_a_file_and_are_picked_by_name_or_number() {
+    let dir = folder(&[SST, SEA, RELIEF]);
+    let d = dir.path();
+    let report = json(d, &["compress", SST, SEA, RELIEF, "-o", "a.cae", "--rel", "1e-3"]);
+    let arrays: Vec<&String> = report["arrays"].as_object().unwrap().keys().collect();
+    assert_eq!(arrays, ["coads_sst", "etopo_rose", "levitus_temp"]);
+    let message = bad(d, &["decompress", "a.cae", "-o", "x.npy"], 2);
+    assert!(message.contains("--array") && message.contains("levitus_temp"), "{message}");
+    bad(d, &["decompress", "a.cae", "-o", "x.npy", "--array", "sst"], 2);
+    bad(d, &["decompress", "a.cae", "-o", "x.npy", "--array", "3"], 2);
+    good(d, &["decompress", "a.cae", "-o", "name.f64", "--array", "etopo_rose"]);
+    good(d, &["decompress", "a.cae", "-o", "number.f64", "--array", "2"]);
+    assert_eq!(std::fs::read(d.join("name.f64")).unwrap(), std::fs::read(d.join("number.f64")).unwrap());
+    good(d, &["decompress", "a.cae", "--array", "coads_sst"]);
+    assert!(d.join("coads_sst.npy").exists());
+    assert_eq!(json(d, &["inspect", "a.cae"])["arrays"].as_array().unwrap().len(), 3);
+    bad(d, &["compress", SST, SST, "-o", "b.cae", "--rel", "1e-3"], 2);
+}
+
+#[test]
+fn npy_files_in_either_order_give_the_same_array() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    let c: Vec<f32> = (0..24).map(|i| i as f32 * 0.5).collect();
+    // The same 2x3x4 array with the first index fastest.
+    let f: Vec<f32> = (0..24).map(|i| c[(i % 2) * 12 + (i / 2 % 3) * 4 + i / 6]).collect();
+    std::fs::write(d.join("c.npy"), npy("False", "(2, 3, 4)", &c)).unwrap();
+    std::fs::write(d.join("f.npy"), npy("True", "(2, 3, 4)", &f)).unwrap();
+    good(d, &["compress", "c.npy", "-o", "c.cae", "--lossless", "--name", "x"]);
+    good(d, &["compress", "f.npy", "-o", "f.cae", "--lossless", "--name", "x", "--frame", "1x2x3"]);
+    for file in ["c.cae", "f.cae"] {
+        good(d, &["decompress", file, "-o", "back.npy", "--force"]);
+        let back = std::fs::read(d.join("back.npy")).unwrap();
+        let (header, values) = back.split_at(back.len() - 96);
+        assert_eq!(values, c.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+        assert_eq!(header.len() % 64, 0);
+        let header = String::from_utf8_lossy(header).into_owned();
+        assert!(header.contains("'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 4), }"), "{header}");
+    }
+    good(d, &["verify", "f.cae", "--against", "c.npy"]);
+    good(d, &["verify", "c.cae", "--against", "f.npy"]);
+    std::fs::write(d.join("one.npy"), npy("False", "(3,)", &c[..3])).unwrap();
+    std::fs::write(d.join("none.npy"), npy("False", "()", &c[..1])).unwrap();
+    for file in ["one.npy", "none.npy"] {
+        good(d, &["compress", file, "-o", "s.cae", "--lossless", "--force"]);
+        good(d, &["decompress", "s.cae", "-o", "s.npy", "--force"]);
+        good(d, &["verify", "s.cae", "--against", file]);
+        good(d, &["verify", "s.cae", "--against", "s.npy"]);
+    }
+}
+
+#[test]
+fn broken_npy_files_give_one_line() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    let whole = npy("False", "(2, 3)", &[1.0; 6]);
+    let edit = |from: &str, to: &str| String::from_utf8_lossy(&whole[10..]).replace(from, to);
+    let with = |text: String| [&whole[..10], text.as_bytes()].concat();
+    let cases: [(&str, Vec<u8>); 9] = [
+        ("empty", vec![]),
+        ("signature", b"\x93NUMPX\x01\x00".to_vec()),
+        ("header cut", whole[..50].to_vec()),
+        ("values cut", whole[..whole.len() - 1].to_vec()),
+        ("values long", [&whole[..], &[0]].concat()),
+        ("big endian", with(edit("<f4", ">f4"))),
+        ("structured", with(edit("'<f4'", "[(1)]"))),
+        ("negative", with(edit("(2, 3)", "(-2, 3)"))),
+        ("huge", with(edit("(2, 3), }   ", "(18446744073709551615, 9999999999999999999), }"))),
+    ];
+    for (name, bytes) in cases {
+        std::fs::write(d.join("x.npy"), bytes).unwrap();
+        let out = cae(d, &["compress", "x.npy", "-o", "a.cae", "--lossless"]);
+        let status = out.status.code().unwrap();
+        assert!(status == 1 || status == 2, "{name}: {status}");
+        one_line(&out, status, name);
+        assert_eq!(names(d), ["x.npy"], "{name}");
+    }
+}
+
+#[test]
+fn a_region_equals_that_part_of_the_whole_in_a_file_and_on_stdout() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "1e-3", "--preset", "fast", "--frame", "7x20x30"]);
+    good(d, &["decompress", "a.cae", "-o", "all.f32"]);
+    good(d, &["decompress", "a.cae", "-o", "part.f32", "--region", "5:16,:,17:70", "--threads", "2"]);
+    let all = f32s(d.join("all.f32"));
+    let expected: Vec<f32> = (5..16)
+        .flat_map(|t| (0..37).flat_map(move |y| (17..70).map(move |x| (t * 37 + y) * 72 + x)))
+        .map(|i| all[i])
+        .collect();
+    assert!(f32s(d.join("part.f32")) == expected);
+    let out = cae(d, &["decompress", "a.cae", "-o", "-", "--region", "5:16,:,17:70"]);
+    assert!(out.status.success() && out.stdout == std::fs::read(d.join("part.f32")).unwrap());
+    let out = cae(d, &["decompress", "a.cae", "-o", "-", "--json"]);
+    assert!(out.stdout == std::fs::read(d.join("all.f32")).unwrap());
+    assert!(serde_json::from_str::<Value>(&text(&out.stderr)).unwrap()["seconds"].is_number());
+    for region in ["0:21,:,:", "1:2,:", "3:2,:,:", "a:b,:,:", "1,2,3"] {
+        bad(d, &["decompress", "a.cae", "-o", "x.f32", "--region", region], 2);
+    }
+}
+
+#[test]
+fn existing_files_are_replaced_only_when_told_to() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    std::fs::write(d.join("a.cae"), "mine").unwrap();
+    bad(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1"], 2);
+    assert_eq!(std::fs::read(d.join("a.cae")).unwrap(), b"mine");
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1", "--force"]);
+    std::fs::write(d.join("b.f32"), "mine").unwrap();
+    bad(d, &["decompress", "a.cae", "-o", "b.f32"], 2);
+    assert_eq!(std::fs::read(d.join("b.f32")).unwrap(), b"mine");
+    good(d, &["decompress", "a.cae", "-o", "b.f32", "--force"]);
+    assert_eq!(std::fs::metadata(d.join("b.f32")).unwrap().len(), 19200);
+}
+
+#[test]
+fn wrong_commands_end_with_status_2() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1"]);
+    for args in [
+        &["compress", SEA, "-o", "b.cae"][..],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--abs", "1"],
+        &["compress", SEA, "--rel", "0.1"],
+        &["frobnicate"],
+        &[],
+    ] {
+        assert_eq!(cae(d, args).status.code(), Some(2), "{args:?}");
+    }
+    std::fs::write(d.join("plain.f32"), [0; 8]).unwrap();
+    std::fs::write(d.join("plain"), [0; 8]).unwrap();
+    for args in [
+        &["compress", SEA, "-o", "b.cae", "--rel", "0"][..],
+        &["compress", SEA, "-o", "b.cae", "--rel=-1"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "nan"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--shape", "8x20x31"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--dtype", "f64"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--frame", "8x20"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--frame", "0x20x30"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--dims", "y,x"],
+        &["compress", SEA, "-o", "b.cae", "--rel", "0.1", "--attr", "units"],
+        &["compress", "plain.f32", "-o", "b.cae", "--rel", "0.1"],
+        &["compress", "plain", "-o", "b.cae", "--rel", "0.1", "--shape", "2"],
+        &["decompress", "a.cae", "-o", "b.f64"],
+        &["verify", "a.cae", "--against", "plain.f32", "--shape", "2"],
+    ] {
+        bad(d, args, 2);
+    }
+}
+
+#[test]
+fn bad_files_end_with_status_1_and_one_line_that_names_them() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1"]);
+    let whole = std::fs::read(d.join("a.cae")).unwrap();
+    std::fs::write(d.join("cut.cae"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(d.join("empty.cae"), "").unwrap();
+    for file in ["cut.cae", "empty.cae", SEA, "missing.cae"] {
+        for verb in [&["decompress", file, "-o", "x.f32"][..], &["inspect", file], &["verify", file]] {
+            let message = bad(d, verb, 1);
+            assert!(message.contains(file), "{message}");
+        }
+    }
+    let message = bad(d, &["compress", "missing.npy", "-o", "x.cae", "--rel", "0.1"], 1);
+    assert!(message.contains("missing.npy"), "{message}");
+    let message = bad(d, &["compress", "missing_2x3.f32", "-o", "x.cae", "--rel", "0.1"], 1);
+    assert!(message.contains("missing_2x3.f32"), "{message}");
+    std::fs::write(d.join("short_8x20x30.f32"), [0; 100]).unwrap();
+    assert!(bad(d, &["compress", "short_8x20x30.f32", "-o", "x.cae", "--rel", "0.1"], 2).contains("100 bytes"));
+    for output in ["no/x.cae", "a.cae/x.cae"] {
+        bad(d, &["compress", SEA, "-o", output, "--rel", "0.1"], 1);
+        bad(d, &["decompress", "a.cae", "-o", &output.replace("x.cae", "x.npy")], 1);
+    }
+}
+
+#[test]
+fn a_damaged_frame_is_named_and_the_rest_salvaged() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "1e-2", "--frame", "5x37x72", "--preset", "fast"]);
+    let mut bytes = std::fs::read(d.join("a.cae")).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(d.join("a.cae"), &bytes).unwrap();
+    let out = cae(d, &["verify", "a.cae", "--json"]);
+    assert_eq!(out.status.code(), Some(1));
+    let report: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+    assert_eq!((&report["ok"], &report["frames"]), (&Value::Bool(false), &Value::from(4)));
+    assert_eq!(report["bad_frames"][0]["frame"], 0);
+    assert_eq!(report["bad_frames"][0]["region"], "0:5,0:37,0:72");
+    bad(d, &["decompress", "a.cae", "-o", "x.f32"], 1);
+    let out = cae(d, &["decompress", "a.cae", "-o", "x.f32", "--salvage"]);
+    assert_eq!(out.status.code(), Some(1));
+    let back = f32s(d.join("x.f32"));
+    assert!(back[..5 * 37 * 72].iter().all(|v| v.is_nan()) && back[5 * 37 * 72..].iter().all(|v| v.is_finite()));
+    good(d, &["decompress", "a.cae", "-o", "y.f32", "--region", "5:20,:,:"]);
+}
+
+#[test]
+fn values_beyond_the_bound_fail_verification() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    good(d, &["compress", SEA, "-o", "a.cae", "--abs", "0.01"]);
+    let mut values = std::fs::read(d.join(SEA)).unwrap();
+    values[..4].copy_from_slice(&500f32.to_le_bytes());
+    std::fs::write(d.join("other_8x20x30.f32"), values).unwrap();
+    let out = cae(d, &["verify", "a.cae", "--against", "other_8x20x30.f32", "--json"]);
+    one_line(&out, 1, "verify");
+    assert_eq!(serde_json::from_str::<Value>(&text(&out.stdout)).unwrap()["ok"], false);
+}
+
+#[test]
+fn metadata_and_provenance_travel_in_the_file() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    let args = [
+        "compress",
+        SEA,
+        "-o",
+        "a.cae",
+        "--abs",
+        "0.01",
+        "--fill",
+        "-1e10",
+        "--dims",
+        "z,y,x",
+        "--attr",
+        "units=K",
+        "--attr",
+        "n=3",
+        "--provenance",
+    ];
+    good(d, &args);
+    let array = &json(d, &["inspect", "a.cae"])["arrays"][0];
+    assert_eq!(array["dims"], serde_json::json!(["z", "y", "x"]));
+    let attributes = &array["attributes"];
+    assert_eq!((&attributes["units"], &attributes["n"]), (&Value::from("K"), &Value::from(3)));
+    assert_eq!(attributes["_FillValue"], -1e10);
+    assert_eq!(attributes["provenance"]["source"], SEA);
+    assert_eq!(attributes["provenance"]["source_sha256"].as_str().unwrap().len(), 64);
+    assert!(attributes["errors"]["max_error_over_bound"].as_f64().unwrap() <= 1.0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_gives_one_line_and_leaves_nothing() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1"]);
+    let before = names(d);
+    // A limit on the size of files makes every write beyond it fail, as a full disk does.
+    for args in [
+        &["decompress", "a.cae", "-o", "x.f32"][..],
+        &["decompress", "a.cae", "-o", "x.npy"],
+        &["compress", WIND, "-o", "b.cae", "--lossless"],
+    ] {
+        let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\"";
+        let out = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_cae")])
+            .args(args)
+            .current_dir(d)
+            .output()
+            .unwrap();
+        one_line(&out, 1, &format!("{args:?}"));
+        assert_eq!(names(d), before, "{args:?}");
+    }
+    if let Ok(full) = std::fs::File::options().write(true).open("/dev/full") {
+        let out = program()
+            .args(["decompress", "a.cae", "-o", "-"])
+            .current_dir(d)
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        one_line(&out, 1, "stdout");
+    }
+}
+
+/// What a special file is named would be lost by a rename over it.
+#[cfg(unix)]
+#[test]
+fn outputs_that_are_no_regular_file_are_refused() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    std::os::unix::net::UnixListener::bind(d.join("socket")).unwrap();
+    std::fs::create_dir(d.join("folder")).unwrap();
+    for name in ["socket", "folder"] {
+        bad(d, &["compress", SEA, "-o", name, "--rel", "0.1", "--force"], 1);
+    }
+}
+
+#[test]
+fn inspect_prints_what_it_printed_before() {
+    crate::golden::update::goldens_if_asked();
+    let golden = testdata("golden");
+    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/snapshots");
+    for name in ["metadata", "frames", "masks_f32", "empty"] {
+        let (major, minor) = cae::VERSION;
+        let file = format!("{major}.{minor}_{name}.cae");
+        for (args, extension) in [(&["inspect", &file][..], "txt"), (&["inspect", &file, "--json"], "json")] {
+            let now = good(&golden, args);
+            let path = snapshots.join(format!("inspect_{name}.{extension}"));
+            if std::env::var_os("CAE_UPDATE_SNAPSHOTS").is_some() {
+                std::fs::create_dir_all(&snapshots).unwrap();
+                std::fs::write(&path, &now).unwrap();
+            }
+            assert_eq!(now, std::fs::read_to_string(&path).unwrap(), "{name}");
+        }
+    }
+}

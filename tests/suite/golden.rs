@@ -1,0 +1,332 @@
+//! Every golden decodes to the values recorded when it was written. Goldens are named by the format version that wrote
+//! them and stay as they are; `CAE_UPDATE_GOLDENS=1 cargo test --features internals golden` writes those of a draft anew.
+
+use crate::fields::{crc, masked, smooth};
+#[cfg(feature = "internals")]
+use crate::forge;
+use crate::open::{cae_files, small, testdata};
+use cae::{ArrayOptions, Bound, DataType, Element, Preset, Reader, Writer};
+use ndarray::{ArrayD, IxDyn};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const MANIFEST: &str = "manifest.tsv";
+
+/// What the manifest says of one array: everything that a reader of the file must find.
+fn describe(file: &str, reader: &Reader) -> String {
+    let mut lines = String::new();
+    for a in reader.arrays() {
+        let methods: Vec<&str> = a.breakdown().unwrap().methods.into_keys().collect();
+        let (checksum, some) = match a.data_type() {
+            DataType::F64 => values_of(&a.read::<f64>().unwrap()),
+            _ => values_of(&a.read::<f32>().unwrap()),
+        };
+        let shape: Vec<String> = a.shape().iter().map(u64::to_string).collect();
+        let kind = match a.bound() {
+            Bound::Lossless => "lossless",
+            Bound::Absolute(_) => "abs",
+            Bound::Range(_) => "rel",
+            Bound::Pointwise(_) => "pw",
+            Bound::Rmse(_) => "rmse",
+            Bound::Psnr(_) => "psnr",
+            Bound::Ratio(_) => "ratio",
+            _ => "by_point",
+        };
+        let bound = a.bound().parameter().map_or(kind.to_owned(), |e| format!("{kind}={e:e}"));
+        let fields = [
+            file,
+            a.name(),
+            a.data_type().name(),
+            &shape.join("x"),
+            &bound,
+            &methods.join(","),
+            &a.dim_names().join(","),
+            a.attributes(),
+            &format!("{checksum:08x}"),
+            &some,
+        ];
+        writeln!(lines, "{}", fields.join("\t")).unwrap();
+    }
+    lines
+}
+
+/// CRC-32 of all values, and four of them as index:bits.
+fn values_of<T: Element>(values: &ArrayD<T>) -> (u32, String) {
+    let flat: Vec<T> = values.iter().copied().collect();
+    let digits = 2 * T::DATA_TYPE.size();
+    let picks: BTreeSet<usize> = [0, flat.len() / 3, flat.len() * 2 / 3, flat.len().saturating_sub(1)].into();
+    let some = picks.iter().filter(|i| **i < flat.len()).map(|i| format!("{i}:{:0digits$x}", flat[*i].to_bits64()));
+    (crc(&flat), some.collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn every_golden_decodes_to_the_recorded_values() {
+    update::goldens_if_asked();
+    let manifest = std::fs::read_to_string(testdata("golden").join(MANIFEST)).unwrap();
+    let files = cae_files("golden");
+    assert!(!files.is_empty());
+    for (name, bytes) in &files {
+        let expected: String =
+            manifest.lines().filter(|l| l.split('\t').next() == Some(name)).map(|l| format!("{l}\n")).collect();
+        let reader = Reader::new_with(bytes, small()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(describe(name, &reader), expected, "{name}");
+        for a in reader.arrays() {
+            assert!(a.verify().unwrap().0.is_empty(), "{name}");
+        }
+    }
+    let listed: BTreeSet<&str> = manifest.lines().skip(1).filter_map(|l| l.split('\t').next()).collect();
+    let present: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(listed.is_subset(&present), "missing: {:?}", listed.difference(&present));
+}
+
+#[test]
+fn goldens_cover_every_method_bound_type_and_number_of_dimensions() {
+    update::goldens_if_asked();
+    let manifest = std::fs::read_to_string(testdata("golden").join(MANIFEST)).unwrap();
+    let column = |i: usize| manifest.lines().skip(1).filter_map(move |l| l.split('\t').nth(i));
+    let methods: BTreeSet<&str> = column(5).flat_map(|m| m.split(',')).collect();
+    for m in ["constant", "raw", "multilevel", "raster", "fast", "exact", "sparse"] {
+        assert!(methods.contains(m), "{m}");
+    }
+    let bounds: BTreeSet<&str> = column(4).filter_map(|b| b.split('=').next()).collect();
+    assert_eq!(bounds, ["abs", "by_point", "lossless", "psnr", "pw", "ratio", "rel", "rmse"].into());
+    assert_eq!(column(2).collect::<BTreeSet<_>>(), ["f32", "f64"].into());
+    let dims: BTreeSet<usize> = column(3).map(|s| s.split('x').filter(|n| !n.is_empty()).count()).collect();
+    assert_eq!(dims, (0..=8).collect());
+}
+
+/// Writing the goldens. Kernels that no preset is sure to choose are asked for by name through `internals`.
+pub mod update {
+    use super::*;
+
+    pub fn goldens_if_asked() {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        if std::env::var_os("CAE_UPDATE_GOLDENS").is_some() {
+            ONCE.call_once(write_all);
+        }
+    }
+
+    fn write_all() {
+        assert!(cfg!(feature = "internals"), "the goldens of single kernels need --features internals");
+        let (major, minor) = cae::VERSION;
+        let folder = testdata("golden");
+        let own = format!("{major}.{minor}_");
+        let mut manifest = String::from(
+            "file\tarray\tdtype\tshape\tbound\tmethods\tdims\tattributes\tcrc32 of little-endian values\tindex:bits\n",
+        );
+        for (name, bytes) in cae_files("golden") {
+            if name.starts_with(&own) {
+                std::fs::remove_file(folder.join(&name)).unwrap();
+            } else {
+                manifest += &describe(&name, &Reader::new_with(&bytes, small()).unwrap());
+            }
+        }
+        let mut all = by_preset();
+        #[cfg(feature = "internals")]
+        all.extend(by_kernel());
+        for (name, bytes) in all {
+            let name = format!("{own}{name}.cae");
+            manifest += &describe(&name, &Reader::new_with(&bytes, small()).unwrap());
+            std::fs::write(folder.join(&name), bytes).unwrap();
+        }
+        std::fs::write(folder.join(MANIFEST), manifest).unwrap();
+    }
+
+    fn file(fill: impl FnOnce(&mut Writer<Vec<u8>>)) -> Vec<u8> {
+        let mut w = Writer::new(Vec::new()).unwrap();
+        fill(&mut w);
+        w.finish().unwrap()
+    }
+
+    fn with(bound: Bound, preset: Preset) -> ArrayOptions<'static> {
+        ArrayOptions { bound, preset, threads: 1, ..ArrayOptions::default() }
+    }
+
+    fn add<T: Element>(w: &mut Writer<Vec<u8>>, name: &str, values: &ArrayD<T>, options: &ArrayOptions) {
+        w.add_array(name, &values.view(), options).unwrap();
+    }
+
+    fn one<T: Element>(values: ArrayD<T>, options: ArrayOptions) -> Vec<u8> {
+        file(|w| add(w, "field", &values, &options))
+    }
+
+    fn by_preset() -> Vec<(&'static str, Vec<u8>)> {
+        let (abs, pw) = (Bound::Absolute(0.01), Bound::Pointwise(1e-3));
+        let noise = |n: usize| {
+            let mut random = crate::fields::Random(9);
+            ArrayD::from_shape_fn(IxDyn(&[n]), |_| f32::from_bits(random.bits() as u32 & 0xbfff_ffff))
+        };
+        vec![
+            ("no_arrays", file(|_| ())),
+            ("constant", one(ArrayD::from_elem(IxDyn(&[5, 4]), 7.5f32), with(Bound::Lossless, Preset::Balanced))),
+            ("constant_within_bound", one(smooth::<f64>(&[6, 7], 1), with(Bound::Absolute(100.0), Preset::Balanced))),
+            ("raw", one(noise(40), with(Bound::Lossless, Preset::Fast))),
+            (
+                "one_value",
+                file(|w| {
+                    add(w, "f32", &ArrayD::from_elem(IxDyn(&[1, 1]), 1.5f32), &with(abs, Preset::Small));
+                    add(w, "f64", &ArrayD::from_elem(IxDyn(&[1]), -2.5f64), &with(pw, Preset::Fast));
+                    add(w, "nan", &ArrayD::from_elem(IxDyn(&[1]), f64::NAN), &with(abs, Preset::Balanced));
+                }),
+            ),
+            (
+                "empty",
+                file(|w| {
+                    add(w, "flat", &ArrayD::<f32>::zeros(IxDyn(&[0])), &with(abs, Preset::Balanced));
+                    add(w, "deep", &ArrayD::<f64>::zeros(IxDyn(&[3, 0, 2])), &with(Bound::Range(0.1), Preset::Small));
+                }),
+            ),
+            (
+                "dimensions",
+                file(|w| {
+                    let shape = [4, 3, 2, 3, 2, 2, 3, 2];
+                    for n in 0..=8 {
+                        let values = smooth::<f32>(&shape[..n], n as u64);
+                        add(w, &format!("d{n}"), &values, &with(abs, Preset::Balanced));
+                    }
+                }),
+            ),
+            (
+                "masks_f32",
+                file(|w| {
+                    let values = masked::<f32>(&[7, 9, 12], 2, -99.5);
+                    for (name, bound, preset) in masks() {
+                        add(w, name, &values, &ArrayOptions { fill: Some(-99.5), ..with(bound, preset) });
+                    }
+                }),
+            ),
+            (
+                "masks_f64",
+                file(|w| {
+                    let values = masked::<f64>(&[11, 30], 3, 1e34);
+                    for (name, bound, preset) in masks() {
+                        add(w, name, &values, &ArrayOptions { fill: Some(1e34), ..with(bound, preset) });
+                    }
+                }),
+            ),
+            (
+                "many_specials",
+                file(|w| {
+                    let mut values = smooth::<f32>(&[200], 4);
+                    for i in 0..40 {
+                        values[i * 5] = f32::from_bits(0x7f80_0001 + i as u32);
+                    }
+                    add(w, "listed", &values, &with(abs, Preset::Balanced));
+                }),
+            ),
+            ("patches", one(smooth::<f32>(&[9, 40], 5), with(Bound::Absolute(4e-7), Preset::Balanced))),
+            (
+                "frames",
+                file(|w| {
+                    let values = smooth::<f32>(&[9, 14, 11], 6);
+                    let frame_shape = Some(vec![4, 5, 11]);
+                    add(
+                        w,
+                        "wind",
+                        &values,
+                        &ArrayOptions { frame_shape, ..with(Bound::Range(1e-3), Preset::Balanced) },
+                    );
+                }),
+            ),
+            ("bounds", file(bounds)),
+            ("model_exact512", predicted("exact512", &[3, 700])),
+            ("model_conv16", predicted("conv16", &[2, 24, 40])),
+            (
+                "metadata",
+                file(|w| {
+                    let options = ArrayOptions {
+                        dim_names: vec!["time".into(), "y".into()],
+                        attributes: "{\"units\":\"m/s\",\"level\":850}".into(),
+                        ..with(Bound::Range(0.01), Preset::Small)
+                    };
+                    add(w, "u wind", &smooth::<f32>(&[12, 20], 7), &options);
+                    add(w, "h\u{f6}he", &smooth::<f64>(&[30], 8), &with(Bound::Lossless, Preset::Balanced));
+                }),
+            ),
+        ]
+    }
+
+    /// Bounds that a writer resolves by trial, and one that changes from point to point.
+    fn bounds(w: &mut Writer<Vec<u8>>) {
+        let values = smooth::<f32>(&[12, 30], 11);
+        for (name, bound) in [("rmse", Bound::Rmse(0.02)), ("psnr", Bound::Psnr(50.0)), ("ratio", Bound::Ratio(6.0))] {
+            add(w, name, &values, &with(bound, Preset::Balanced));
+        }
+        let tight = ArrayD::from_shape_fn(IxDyn(&[12, 30]), |at| [0.0, 0.01, 0.1][(at[0] / 4 + at[1] / 10) % 3]);
+        let options = ArrayOptions {
+            bounds: Some(&tight.view()),
+            frame_shape: Some(vec![4, 10]),
+            ..with(Bound::ByPoint, Preset::Balanced)
+        };
+        add(w, "by point", &values, &options);
+    }
+
+    /// Smooth data in [0.01, 0.1), which the networks of `models/` were made for.
+    fn predicted(pair: &str, shape: &[usize]) -> Vec<u8> {
+        file(|w| {
+            let read = |half| std::fs::read(testdata("models").join(format!("{pair}-{half}.onnx"))).unwrap();
+            let model = Some(w.add_model(&read("decoder"), Some(&read("encoder")), true).unwrap());
+            let values = smooth::<f32>(shape, 12).mapv(|v| 0.055 + v * 0.002);
+            for (name, bound) in [("pointwise", Bound::Pointwise(0.01)), ("absolute", Bound::Absolute(1e-4))] {
+                add(w, name, &values, &ArrayOptions { model, ..with(bound, Preset::Balanced) });
+            }
+        })
+    }
+
+    fn masks() -> [(&'static str, Bound, Preset); 6] {
+        [
+            ("lossless", Bound::Lossless, Preset::Balanced),
+            ("absolute", Bound::Absolute(0.02), Preset::Balanced),
+            ("absolute fast", Bound::Absolute(0.02), Preset::Fast),
+            ("absolute small", Bound::Absolute(0.02), Preset::Small),
+            ("pointwise", Bound::Pointwise(0.01), Preset::Balanced),
+            ("pointwise fast", Bound::Pointwise(0.01), Preset::Fast),
+        ]
+    }
+
+    /// One file a kernel, profile and type, in each domain that it codes.
+    #[cfg(feature = "internals")]
+    fn by_kernel() -> Vec<(&'static str, Vec<u8>)> {
+        let kernels = [
+            ("kernel_multilevel_balanced", "multilevel"),
+            ("kernel_multilevel_small", "multilevel small"),
+            ("kernel_raster", "raster"),
+            ("kernel_raster_snapped", "raster snapped"),
+            ("kernel_fast", "fast"),
+            ("kernel_exact", "exact"),
+            ("kernel_sparse", "sparse"),
+        ];
+        kernels
+            .iter()
+            .map(|(name, kernel)| (*name, forge::File { models: vec![], arrays: kernel_arrays(kernel) }.bytes()))
+            .collect()
+    }
+
+    #[cfg(feature = "internals")]
+    fn kernel_arrays(kernel: &str) -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for bound in [Bound::Absolute(0.01), Bound::Absolute(1e-4), Bound::Pointwise(1e-3), Bound::Lossless] {
+            for shape in [&[16, 20][..], &[6, 9, 12], &[300]] {
+                arrays.extend(kernel_array::<f32>(kernel, bound, shape));
+                arrays.extend(kernel_array::<f64>(kernel, bound, shape));
+            }
+        }
+        arrays
+    }
+
+    #[cfg(feature = "internals")]
+    fn kernel_array<T: Element>(kernel: &str, bound: Bound, shape: &[usize]) -> Option<forge::Array> {
+        let values: Vec<T> = smooth::<T>(shape, shape.len() as u64).into_iter().collect();
+        let frame = cae::internals::frame::encode(&values, shape, bound, None, kernel).unwrap()?;
+        let (text, bound) = match bound {
+            Bound::Absolute(e) => (format!("abs {e:e}"), [&[1][..], &e.to_le_bytes()].concat()),
+            Bound::Pointwise(e) => (format!("pw {e:e}"), [&[3][..], &e.to_le_bytes()].concat()),
+            _ => ("lossless".into(), forge::LOSSLESS.to_vec()),
+        };
+        let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+        let type_name = T::DATA_TYPE.name();
+        let name = format!("{type_name} {}-d {text}", shape.len()).into_bytes();
+        let array = forge::Array { name, bound, ..forge::Array::new(&shape, frame) };
+        Some(if T::DATA_TYPE == DataType::F64 { array.f64() } else { array })
+    }
+}

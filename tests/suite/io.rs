@@ -1,0 +1,152 @@
+//! Files are complete or not there.
+
+use crate::fields::{Random, smooth};
+use cae::{ArrayOptions, AtomicFile, Bound, Error, Preset, RawFile, Reader, Region, Source, Writer};
+use ndarray::{ArrayD, IxDyn};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+fn options() -> ArrayOptions<'static> {
+    ArrayOptions { bound: Bound::Absolute(0.01), ..ArrayOptions::default() }
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_committed_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.cae");
+    std::fs::write(&path, "old").unwrap();
+    let mut w = Writer::create(&path).unwrap();
+    w.add_array("a", &smooth::<f32>(&[5, 6], 1).view(), &options()).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    let len = w.commit().unwrap();
+    assert_eq!(entries(folder.path()), ["a.cae"]);
+    assert_eq!(Reader::open(&path).unwrap().file_len(), len);
+}
+
+#[test]
+fn a_writer_that_is_dropped_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.cae");
+    let mut w = Writer::create(&path).unwrap();
+    w.add_array("a", &smooth::<f32>(&[5, 6], 1).view(), &options()).unwrap();
+    assert_eq!(entries(folder.path()).len(), 1);
+    drop(w);
+    assert!(entries(folder.path()).is_empty());
+}
+
+#[test]
+fn a_file_that_changed_before_it_was_committed_is_not_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.cae");
+    let mut w = Writer::create(&path).unwrap();
+    // More than any buffer holds, so that the beginning is in the file.
+    let mut random = Random(1);
+    let noise = ArrayD::from_shape_fn(IxDyn(&[50_000]), |_| f64::from_bits(random.bits() >> 2));
+    w.add_array("a", &noise.view(), &ArrayOptions { preset: Preset::Fast, ..ArrayOptions::default() }).unwrap();
+    // Stands for a device that loses what was written to it.
+    let temporary = folder.path().join(&entries(folder.path())[0]);
+    let mut other = std::fs::File::options().write(true).open(temporary).unwrap();
+    other.seek(SeekFrom::Start(1000)).unwrap();
+    other.write_all(&[1; 9]).unwrap();
+    drop(other);
+    assert!(matches!(w.commit(), Err(Error::Format { .. } | Error::Argument(_))));
+    assert!(entries(folder.path()).is_empty());
+}
+
+#[test]
+fn folders_that_are_not_there_and_paths_without_a_name_are_io_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(Writer::create(folder.path().join("no/a.cae")), Err(Error::Io(_))));
+    assert!(AtomicFile::create(folder.path().join("..")).is_err());
+    assert!(matches!(Reader::open(folder.path().join("a.cae")), Err(Error::Io(_))));
+    assert!(matches!(Reader::open(folder.path()), Err(Error::Io(_))));
+}
+
+#[test]
+fn an_empty_file_is_truncated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.cae");
+    std::fs::write(&path, "").unwrap();
+    assert!(matches!(Reader::open(&path), Err(Error::Format { .. })));
+}
+
+/// Accepts `room` bytes, as a disk does that is nearly full.
+struct Full {
+    room: usize,
+}
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = bytes.len().min(self.room);
+        self.room -= n;
+        if n == 0 && !bytes.is_empty() { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(n) }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_io_error_wherever_it_fills() {
+    let values = smooth::<f32>(&[20, 20], 1);
+    let write = |room| {
+        let mut w = Writer::new(Full { room })?;
+        w.add_array("a", &values.view(), &options())?;
+        w.finish().map(|left| left.room)
+    };
+    let needed = (1 << 20) - write(1 << 20).unwrap();
+    for room in 0..needed {
+        assert!(matches!(write(room), Err(Error::Io(_))), "{room}");
+    }
+    assert_eq!(write(needed).unwrap(), 0);
+}
+
+#[test]
+fn raw_files_of_the_wrong_length_are_refused_and_right_ones_read_by_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.f32");
+    let values = smooth::<f32>(&[4, 5], 1);
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(&path, [&[9; 3], bytes.as_slice()].concat()).unwrap();
+    assert!(RawFile::<f32>::open(&path, &[4, 5], 0).is_err());
+    assert!(RawFile::<f32>::open(&path, &[u64::MAX, 5], 3).is_err());
+    let source = RawFile::<f32>::open(&path, &[4, 5], 3).unwrap();
+    let mut out = [0.0; 4];
+    source.read(&Region { start: vec![1, 2], extent: vec![2, 2] }, &mut out).unwrap();
+    assert_eq!(out, [values[[1, 2]], values[[1, 3]], values[[2, 2]], values[[2, 3]]]);
+}
+
+/// Fails where a real source would: halfway through.
+struct Failing;
+
+impl Source<f32> for Failing {
+    fn shape(&self) -> Vec<u64> {
+        vec![40, 10]
+    }
+    fn read(&self, region: &Region, out: &mut [f32]) -> cae::Result<()> {
+        if region.start[0] >= 20 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+        out.fill(1.0);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_source_that_fails_ends_the_writer_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for threads in [1, 4] {
+        let mut w = Writer::create(folder.path().join("a.cae")).unwrap();
+        let options = ArrayOptions { frame_shape: Some(vec![10, 10]), threads, ..options() };
+        assert!(matches!(w.add_source("a", &Failing, &options), Err(Error::Io(_))));
+        drop(w);
+        assert!(entries(folder.path()).is_empty());
+    }
+}
