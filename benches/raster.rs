@@ -5,6 +5,14 @@
 //! - `exact` on files named `NAME_d0xd1x...f32` or `.f64`, without loss
 //! - `raster [--bounds=B,B..] [--pointwise] [--snapped] [--inner=ROWxPLANE..] [--encode-only]` on the same; bounds are relative to the range unless point-wise.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a measuring tool: it stops at the first surprise"
+)]
+
 use cae::internals::{classes, exact, raster};
 use std::time::Instant;
 
