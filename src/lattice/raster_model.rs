@@ -283,7 +283,7 @@ pub(super) fn run<C: BitCoder>(
         let mut k = 0;
         if let Some(wanted) = wanted {
             let real = (wanted[i] - center + 0.5).floor();
-            if !(real.abs() < (1u64 << CLASSES) as f64) {
+            if real.is_nan() || real.abs() >= (1u64 << CLASSES) as f64 {
                 return Err(OutOfRange);
             }
             k = signed(real as i64);
