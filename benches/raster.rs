@@ -15,14 +15,6 @@
     reason = "a benchmark may end where it stands"
 )]
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a measuring tool: it stops at the first surprise"
-)]
-
 use cae::internals::{classes, exact, raster};
 use std::time::Instant;
 
