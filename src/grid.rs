@@ -39,6 +39,21 @@ impl Region {
         Ok(region)
     }
 
+    /// A box of at most `values` values in the middle of this one, as cubic as it allows.
+    pub(crate) fn center(&self, values: u64) -> Region {
+        let mut part = self.clone();
+        while part.len() as u64 > values.max(1) {
+            let Some(widest) = (0..part.extent.len()).max_by_key(|d| part.extent.get(*d)) else { break };
+            if let Some(e) = part.extent.get_mut(widest) {
+                *e = e.div_ceil(2);
+            }
+        }
+        for ((s, e), whole) in part.start.iter_mut().zip(&part.extent).zip(&self.extent) {
+            *s = s.saturating_add((whole.saturating_sub(*e) / 2) as u64);
+        }
+        part
+    }
+
     /// Number of values; saturates.
     pub fn len(&self) -> usize {
         self.extent.iter().fold(1, |n: usize, e| n.saturating_mul(*e))

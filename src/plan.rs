@@ -3,6 +3,7 @@
 use crate::bound::{Bound, Tolerance};
 use crate::element::DataType;
 use crate::frame::{Candidate, Kernel};
+use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
 use crate::sparse;
@@ -34,8 +35,15 @@ impl Preset {
 /// Label of the paper's pipeline in reports.
 pub(crate) const PAPER: &str = "autoencoder";
 
-/// Frames that are coded in every way before the choice is made.
+/// Parts of the array that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
+
+/// The part of an array's values that `Balanced` may spend on its choice: the slowest kernel takes ten times as long as
+/// the others.
+const SAMPLED_PART: u64 = 24;
+
+/// Values of a sample that tell anything.
+const SAMPLE_VALUES: u64 = 1 << 13;
 
 /// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
 /// and regions more, and take less memory.
@@ -55,6 +63,7 @@ pub(crate) struct Plan {
     pub(crate) candidates: Vec<Candidate>,
     /// What each gave on the sample frames, in bytes.
     pub(crate) tried: Vec<(&'static str, u64)>,
+    preset: Preset,
     /// How many ways are tried on every frame once the samples were judged.
     keep: usize,
 }
@@ -68,23 +77,39 @@ impl Plan {
             // A guard that is not finite: the model is refused unless its rounding errors are proved.
             let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
             vec![of(PAPER, Kernel::Sparse(options), false)]
-        } else if tolerance == Tolerance::Lossless && data_type == DataType::F64 {
-            vec![of("exact", Kernel::Exact, false)]
+        } else if tolerance == Tolerance::Lossless {
+            let mut ways = vec![of("exact", Kernel::Exact, false)];
+            // The positions of f64 values are too many for the other kernels.
+            if data_type == DataType::F32 && preset != Preset::Fast {
+                ways.extend(candidates(preset).into_iter().filter(|c| !c.hole && !matches!(c.kernel, Kernel::Fast)));
+            }
+            ways
         } else {
             candidates(preset)
         };
         let keep = if preset == Preset::Small { 2 } else { 1 };
-        Plan { candidates, tried: Vec::new(), keep }
+        Plan { candidates, tried: Vec::new(), preset, keep }
     }
 
-    /// The frames to judge by: none if they are so few that each may be coded in every way.
-    pub(crate) fn sample_frames(&self, count: u64) -> Vec<u64> {
-        if count <= SAMPLES.saturating_add(1) || self.candidates.len() <= self.keep {
+    /// The regions to judge by: none if all ways are to be tried on every frame.
+    pub(crate) fn samples(&self, grid: &FrameGrid) -> Vec<Region> {
+        let count = grid.frame_count();
+        if count == 0 || self.candidates.len() <= self.keep {
             return Vec::new();
         }
         // Spread over the array, away from its ends.
         let at = |i: u64| count.saturating_mul(i.saturating_mul(2).saturating_add(1)) / (2 * SAMPLES);
-        (0..SAMPLES).map(at).collect()
+        let spread: std::collections::BTreeSet<u64> = (0..SAMPLES).map(at).collect();
+        let frames = spread.iter().map(|f| grid.frame(*f));
+        match self.preset {
+            Preset::Small if count <= SAMPLES.saturating_add(1) => Vec::new(),
+            Preset::Small => frames.collect(),
+            _ => {
+                let part = (grid.values() / SAMPLED_PART).max(SAMPLE_VALUES);
+                let each = part.checked_div(spread.len() as u64).unwrap_or(part);
+                frames.map(|f| f.center(each)).collect()
+            }
+        }
     }
 
     /// Keeps the best by what the samples gave.
@@ -92,8 +117,15 @@ impl Plan {
         if self.tried.is_empty() {
             return;
         }
-        let size = |label: &str| self.tried.iter().find(|(l, _)| *l == label).map_or(u64::MAX, |(_, n)| *n);
-        self.candidates.sort_by_key(|c| size(c.label));
+        let size = |c: &Candidate| {
+            let n = self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
+            // `Balanced` takes a slow way only where it gains a quarter.
+            let slow = self.preset == Preset::Balanced && matches!(c.kernel, Kernel::Raster(_));
+            if slow { n.saturating_add(n / 3) } else { n }
+        };
+        let mut ways: Vec<(u64, Candidate)> = self.candidates.iter().map(|c| (size(c), c.clone())).collect();
+        ways.sort_by_key(|(n, _)| *n);
+        self.candidates = ways.into_iter().map(|(_, c)| c).collect();
         self.candidates.truncate(self.keep);
     }
 }
@@ -115,7 +147,12 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
     let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
     match preset {
         Preset::Fast => vec![of("fast", Kernel::Fast)],
-        Preset::Balanced => vec![of("multilevel", multilevel(Profile::Balanced))],
+        Preset::Balanced => vec![
+            of("multilevel", multilevel(Profile::Balanced)),
+            of("fast", Kernel::Fast),
+            // Slow, but far smaller where data repeat or take few values.
+            of("raster snapped", raster(true)),
+        ],
         Preset::Small => vec![
             of("multilevel", multilevel(Profile::Small)),
             of("raster", raster(false)),

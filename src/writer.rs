@@ -243,7 +243,7 @@ impl<W: Write> Writer<W> {
         parallel::for_each_in_order(
             job.threads,
             &all,
-            |f| job.encode(*f, bound.tolerance, &plan),
+            |f| job.encode(&grid.frame(*f), bound.tolerance, &plan),
             |f, encoded| {
                 let encoded = encoded?;
                 out.write_all(&encoded.bytes).map_err(Error::from)?;
@@ -356,10 +356,9 @@ struct Job<'a, T: Element> {
 }
 
 impl<T: Element> Job<'_, T> {
-    fn values(&self, frame: u64) -> Result<Vec<T>> {
-        let region = self.grid.frame(frame);
+    fn values(&self, region: &Region) -> Result<Vec<T>> {
         let mut values = vec![T::default(); region.len()];
-        self.source.read(&region, &mut values)?;
+        self.source.read(region, &mut values)?;
         Ok(values)
     }
 
@@ -396,7 +395,7 @@ impl<T: Element> Job<'_, T> {
         parallel::for_each_in_order(
             self.threads,
             &all,
-            |f| self.encode(*f, tolerance, plan),
+            |f| self.encode(&self.grid.frame(*f), tolerance, plan),
             |_, encoded| {
                 let encoded = encoded?;
                 bytes = bytes.saturating_add(encoded.bytes.len() as u64);
@@ -417,7 +416,7 @@ impl<T: Element> Job<'_, T> {
             &frames,
             |f| {
                 let ordinary = |v: &&T| v.to_f64().is_finite() && Some(v.to_bits64()) != fill;
-                self.values(*f).map(|values| {
+                self.values(&self.grid.frame(*f)).map(|values| {
                     values
                         .iter()
                         .filter(ordinary)
@@ -439,11 +438,11 @@ impl<T: Element> Job<'_, T> {
         let has_model = self.models.decoder.is_some();
         let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, has_model);
         let mut tried = Vec::new();
-        let samples = plan.sample_frames(self.grid.frame_count());
+        let samples = plan.samples(self.grid);
         parallel::for_each_in_order(
             self.threads,
             &samples,
-            |f| self.encode(*f, tolerance, &plan),
+            |region| self.encode(region, tolerance, &plan),
             |_, encoded| {
                 let encoded = encoded?;
                 tried = plan::sum(&tried, &encoded.tried);
@@ -455,10 +454,9 @@ impl<T: Element> Job<'_, T> {
         Ok(plan)
     }
 
-    fn encode(&self, frame: u64, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
-        let values = self.values(frame)?;
-        let region = self.grid.frame(frame);
-        let bounds = self.bounds_of(&region)?;
+    fn encode(&self, region: &Region, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
+        let values = self.values(region)?;
+        let bounds = self.bounds_of(region)?;
         let kept: Option<Vec<bool>> = bounds.as_ref().map(|b| b.iter().map(|e| !is_bound(*e)).collect());
         let tightest = bounds.iter().flatten().copied().filter(|e| is_bound(*e)).fold(f64::INFINITY, f64::min);
         let block = Block {

@@ -19,7 +19,7 @@ const PER_ROW: usize = 4;
 const ROUNDS: usize = 5;
 const ROUGH_ROUNDS: usize = 3;
 /// Variance of what quantization does to a neighbor, in steps squared: in a closed loop much less than the 1/12 of open rounding.
-const NOISE: f32 = 0.1 / 12.0;
+const NOISE: f32 = 0.25 / 12.0;
 
 /// What one point has to say: its neighbors and itself, less the point before, in steps.
 struct Equation {

@@ -75,15 +75,15 @@ fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64
 /// The value that many of the ordinary points share exactly, if there is one: as the base of the lattice it makes rows
 /// without anything else in them free.
 fn background<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<f64> {
-    const SAMPLES: usize = 32;
+    const SAMPLES: u32 = 32;
     let mut found: Vec<f64> = (0..SAMPLES)
-        .map(|k| (((k * 0x9e37_79b9) & 0xffff_ffff) * values.len()) >> 32)
+        .map(|k| ((u64::from(k.wrapping_mul(0x9e37_79b9)) * values.len() as u64) >> 32) as usize)
         .filter(|i| ordinary.is_none_or(|o| o[*i]))
         .map(|i| values[i].to_f64())
         .collect();
     found.sort_by(f64::total_cmp);
     let equal = found.chunk_by(|a, b| a == b).max_by_key(|c| c.len())?;
-    (equal.len() * 4 > SAMPLES).then(|| equal[0])
+    (equal.len() * 4 > SAMPLES as usize).then(|| equal[0])
 }
 
 /// Codes `values` so that `|recon - value| <= tolerance` at every ordinary point, where the type of the values allows that.

@@ -132,9 +132,14 @@ pub(crate) fn encode<T: Element>(
                 }
                 Ok(())
             })?;
-            // Verbatim values bound the size of every frame; they are only made where they may win.
+            // Verbatim values bound the size of every frame. Where nothing suits that well, coding without loss may.
             let raw = (values.len() as u64).saturating_mul(T::DATA_TYPE.size() as u64);
             if race.best.as_ref().is_none_or(|b| b.size > raw) {
+                let balanced = Kernel::Multilevel(multilevel::Options { profile: multilevel::Profile::Balanced });
+                if let Some(trial) = plain.trial(&balanced, models)? {
+                    race.enter("multilevel", &plain, trial);
+                }
+                race.enter("exact", &plain, plain.exact());
                 race.enter("raw", &plain, plain.raw());
             }
         }
@@ -314,7 +319,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             }
             Kernel::Raster(o) => self.lattice(Method::Raster, |v, t, r| raster::encode(v, &self.grid(), t, o, r)),
             Kernel::Fast => self.fast(),
-            Kernel::Exact => self.exact(),
+            Kernel::Exact => Some(self.exact()),
             Kernel::Sparse(o) => Some(self.sparse(o, models)?),
         })
     }
@@ -337,12 +342,10 @@ impl<'a, T: Element> Prepared<'a, T> {
         Some(self.finish(Method::Fast, Domain::Linear, Owned::One(codes), at))
     }
 
-    fn exact(&self) -> Option<Trial<T>> {
-        (self.tolerance == Tolerance::Lossless).then(|| {
-            let q: Vec<u64> = self.values.iter().map(|v| v.to_image()).collect();
-            let codes = exact::encode(&q, &self.grid());
-            self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), |i| self.value(i))
-        })
+    fn exact(&self) -> Trial<T> {
+        let q: Vec<u64> = self.values.iter().map(|v| v.to_image()).collect();
+        let codes = exact::encode(&q, &self.grid());
+        self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), |i| self.value(i))
     }
 
     /// A kernel that codes f64 numbers of a domain: (numbers, tolerance, reconstruction) -> bytes.

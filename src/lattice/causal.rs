@@ -150,11 +150,11 @@ impl Walk {
             // Components that leave the shape are dropped; what is then not causal becomes the point before.
             let mut distance = 0isize;
             let mut slowest = 0i8;
-            for axis in 1..axes {
-                let to = self.at[axis].checked_add_signed(isize::from(tap[axis]));
-                if tap[axis] != 0 && to.is_some_and(|c| c < self.shape.extents[axis]) {
-                    slowest = tap[axis];
-                    distance -= isize::from(tap[axis]) * self.shape.strides[axis].cast_signed();
+            for (axis, c) in tap.iter().enumerate().take(axes).skip(1) {
+                let to = self.at[axis].checked_add_signed(isize::from(*c));
+                if *c != 0 && to.is_some_and(|to| to < self.shape.extents[axis]) {
+                    slowest = *c;
+                    distance -= isize::from(*c) * self.shape.strides[axis].cast_signed();
                 }
             }
             let dx = isize::from(tap[0]);

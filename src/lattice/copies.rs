@@ -80,7 +80,7 @@ pub(super) fn find(values: &[f64], ordinary: Option<&[bool]>, shape: &Shape) -> 
     let kept =
         || values.iter().enumerate().filter(|(i, _)| ordinary.is_none_or(|o| o[*i])).map(|(i, v)| (*v, i as u32));
     let (low, high) = kept().fold((f64::MAX, f64::MIN), |(l, h), (v, _)| (l.min(v), h.max(v)));
-    if !(high > low) || values.len() > 1 << 22 {
+    if high <= low || values.len() > 1 << 22 {
         return Vec::new();
     }
     // Equal to the bit, or else to a part in four million of the range.

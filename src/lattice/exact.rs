@@ -116,7 +116,7 @@ impl Form {
             Form::Decimal { source, digits, .. } => {
                 let x = source.number(q);
                 let n = (x * TENS[usize::from(digits)]).round_ties_even();
-                if !(n.abs() < DECIMAL_MAX) {
+                if n.is_nan() || n.abs() >= DECIMAL_MAX {
                     return None;
                 }
                 let n = ((n as i64).cast_unsigned()).wrapping_add(1 << 63);

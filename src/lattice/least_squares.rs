@@ -116,18 +116,18 @@ impl LeastSquares {
         let y = &mut self.column;
         for i in 0..n {
             let mut sum = self.target[i];
-            for j in 0..i {
-                sum -= self.factor[i * n + j] * y[j];
+            for (f, y) in self.factor[i * n..i * n + i].iter().zip(&*y) {
+                sum -= f * y;
             }
             y[i] = sum;
         }
-        for i in 0..n {
-            y[i] /= self.factor[i * n + i];
+        for (i, y) in y.iter_mut().enumerate() {
+            *y /= self.factor[i * n + i];
         }
         for i in (0..n).rev() {
             let w = y[i];
-            for j in 0..i {
-                y[j] -= self.factor[i * n + j] * w;
+            for (y, f) in y.iter_mut().zip(&self.factor[i * n..i * n + i]) {
+                *y -= f * w;
             }
         }
         if y.iter().all(|w| w.abs() < 1.0e6) {

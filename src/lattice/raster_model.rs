@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     /// Whether values are whole numbers of steps.
     pub(super) snapped: bool,
+    /// Whether numbers are coded as they are, what is expected being known only through contexts.
+    pub(super) absolute: bool,
     /// Maps to earlier points that probably have the same value, the likeliest first.
     pub(super) maps: Vec<Map>,
 }
@@ -152,7 +154,11 @@ pub(super) fn run<C: BitCoder>(
             weights += weight;
         }
         p /= weights;
-        let center = if plan.snapped { (p + 0.5).floor() } else { p };
+        let center = match (plan.absolute, plan.snapped) {
+            (true, _) => 0.0,
+            (false, true) => (p + 0.5).floor(),
+            (false, false) => p,
+        };
 
         // How far off the points around were.
         let mut sum = 0.0;
@@ -277,7 +283,7 @@ pub(super) fn run<C: BitCoder>(
         let mut k = 0;
         if let Some(wanted) = wanted {
             let real = (wanted[i] - center + 0.5).floor();
-            if !(real.abs() < (1u64 << CLASSES) as f64) {
+            if real.is_nan() || real.abs() >= (1u64 << CLASSES) as f64 {
                 return Err(OutOfRange);
             }
             k = signed(real as i64);

@@ -2,18 +2,22 @@
 
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     reason = "samples are cut to the length of the data"
 )]
 
 use super::Grid;
 use super::causal::Shape;
+use super::raster::Options;
 use super::raster_model::{Plan, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 
-/// Points that each shape is tried on, at least.
+/// Points that each way is tried on, at least.
 const TRIAL: usize = 1 << 16;
+/// Distinct values that count as few.
+const FEW: usize = 512;
 
 /// Sixteenths of a step by which to shift the lattice so that neighbors fall together most often.
 pub(super) fn phase(values: &[f64], step: f64) -> u8 {
@@ -37,44 +41,116 @@ pub(super) fn phase(values: &[f64], step: f64) -> u8 {
     if best.0 + best.0 / 32 + 8 < plain { best.1 } else { 0 }
 }
 
-/// Extents of rows and planes to read a grid of one axis as; empty if as it is.
-pub(super) fn inner(wanted: &[f64], grid: &Grid, snapped: bool) -> Vec<usize> {
+/// What the plan decides on trials.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Choice {
+    /// Extents of rows and planes to read a grid of one axis as; empty if as it is.
+    pub(super) inner: Vec<usize>,
+    /// Whether numbers are coded as they are.
+    pub(super) absolute: bool,
+}
+
+/// Tries ways to code `wanted` on a part of it.
+pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
+    let mut choice = Choice { inner: options.inner.clone(), absolute: false };
     let n = wanted.len();
-    if Shape::of_grid(grid.dims).axes() > 1 || n < 256 {
-        return Vec::new();
+    if n < 256 {
+        return choice;
     }
-    let mut candidates: Vec<Vec<usize>> = vec![Vec::new(), vec![8], vec![8, 8]];
+    let one_axis = Shape::of_grid(grid.dims).axes() == 1;
+    if one_axis && choice.inner.is_empty() {
+        let candidates = candidates(wanted);
+        let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
+        let trial = Trial::new(wanted, grid, options, unit);
+        let costs: Vec<usize> = candidates.iter().map(|c| trial.cost(c, false)).collect();
+        let best = (0..candidates.len()).min_by_key(|i| costs[*i]).unwrap_or(0);
+        choice.inner = candidates[best].clone();
+    }
+    // Few values that follow no smooth rule are better told apart than predicted.
+    if options.snapped && few_values(wanted) {
+        let unit = choice.inner.iter().product::<usize>().max(1);
+        let trial = Trial::new(wanted, grid, options, unit);
+        choice.absolute = trial.cost(&choice.inner, true) < trial.cost(&choice.inner, false);
+    }
+    choice
+}
+
+/// Rows and planes that `wanted` may have lost.
+fn candidates(wanted: &[f64]) -> Vec<Vec<usize>> {
+    let mut found: Vec<Vec<usize>> = vec![Vec::new(), vec![8], vec![8, 8]];
     let rows = periods(wanted);
     for row in &rows {
-        candidates.push(vec![*row]);
+        found.push(vec![*row]);
         let planes = rows.iter().filter(|p| **p > *row && p.is_multiple_of(*row));
-        candidates.extend(planes.map(|p| vec![*row, p / row]));
+        found.extend(planes.map(|p| vec![*row, p / row]));
     }
     if let Some(row) = rows.iter().min() {
-        candidates.extend(row_periods(wanted, *row).into_iter().map(|planes| vec![*row, planes]));
+        found.extend(row_periods(wanted, *row).into_iter().map(|planes| vec![*row, planes]));
     }
-    candidates.sort();
-    candidates.dedup();
-    let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
-    let len = (4 * unit).max(TRIAL).min(n);
-    // Blocks start at multiples of powers of two.
-    let start = (n - len) / 2 / 4096 * 4096;
-    let ordinary = grid.ordinary.map(|o| &o[start..start + len]);
-    let mut out = vec![0.0; len];
-    let mut cost = |inner: &[usize]| {
-        let shape = if inner.is_empty() { Shape::of_grid(&[len]) } else { Shape::of_period(len, inner) };
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Whether rounded values are few.
+fn few_values(wanted: &[f64]) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    let step = wanted.len().div_ceil(TRIAL).max(1);
+    wanted.iter().step_by(step).all(|v| {
+        seen.insert((v + 0.5).floor() as i64);
+        seen.len() <= FEW
+    })
+}
+
+/// A stretch of the data to try things on.
+struct Trial<'a> {
+    wanted: &'a [f64],
+    ordinary: Option<&'a [bool]>,
+    /// Dims of the stretch if it is read as it is.
+    dims: Vec<usize>,
+    snapped: bool,
+}
+
+impl<'a> Trial<'a> {
+    /// At least four times `unit` points from the middle, whole planes of a grid of more than one axis.
+    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, unit: usize) -> Self {
+        let n = wanted.len();
+        let mut dims: Vec<usize> = grid.dims.iter().copied().filter(|d| *d > 1).collect();
+        let plane = dims.iter().skip(1).product::<usize>().max(1);
+        let wide = (4 * unit).max(TRIAL).min(n);
+        let (start, len) = if dims.len() > 1 {
+            let planes = wide.div_ceil(plane).min(dims[0]);
+            let start = (dims[0] - planes) / 2 * plane;
+            dims[0] = planes;
+            (start, planes * plane)
+        } else {
+            dims = vec![wide];
+            // Blocks start at multiples of powers of two.
+            ((n - wide) / 2 / 4096 * 4096, wide)
+        };
+        let ordinary = grid.ordinary.map(|o| &o[start..start + len]);
+        Trial { wanted: &wanted[start..start + len], ordinary, dims, snapped: options.snapped }
+    }
+
+    /// Bytes of the stretch.
+    fn cost(&self, inner: &[usize], absolute: bool) -> usize {
+        let shape =
+            if inner.is_empty() { Shape::of_grid(&self.dims) } else { Shape::of_period(self.wanted.len(), inner) };
+        let plan = Plan { shape, snapped: self.snapped, absolute, maps: Vec::new() };
         let mut coder = Encoder::new();
-        run(
-            &mut coder,
-            &Plan { shape, snapped, maps: Vec::new() },
-            ordinary,
-            Some(&wanted[start..start + len]),
-            &mut out,
-        )
-        .ok()?;
-        Some(coder.finish().len() + 2 * inner.len())
-    };
-    let costs = candidates.iter().map(|c| cost(c).unwrap_or(usize::MAX)).collect::<Vec<_>>();
-    let best = (0..candidates.len()).min_by_key(|i| costs[*i]).unwrap_or(0);
-    candidates.swap_remove(best)
+        let mut out = vec![0.0; self.wanted.len()];
+        match run(&mut coder, &plan, self.ordinary, Some(self.wanted), &mut out) {
+            Ok(()) => coder.finish().len() + 2 * inner.len(),
+            Err(_) => usize::MAX,
+        }
+    }
+}
+
+/// The most frequent whole number in `wanted`.
+pub(super) fn mode(wanted: &[f64]) -> f64 {
+    let mut counts = std::collections::HashMap::new();
+    for v in wanted {
+        *counts.entry((v + 0.5).floor() as i64).or_insert(0usize) += 1;
+    }
+    counts.into_iter().max_by_key(|(v, count)| (*count, *v)).map_or(0.0, |(v, _)| v as f64)
 }

@@ -257,17 +257,13 @@ impl SymbolCoder {
         let ones = ones & self.alive;
         let zeros = self.alive & !ones;
         let mut slots = [0usize; GUESSES];
-        for g in 0..GUESSES {
-            self.inputs[2 * CONTEXTS + EXPERTS + g] = 0.0;
-            if self.alive >> g & 1 == 0 {
-                continue;
-            }
+        self.inputs[2 * CONTEXTS + EXPERTS..BIAS].fill(0.0);
+        for (g, slot) in slots.iter_mut().enumerate().filter(|(g, _)| self.alive >> g & 1 == 1) {
             let one = ones >> g & 1;
             let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
             let record = given.records[g].unwrap_or(0);
-            let slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
-            slots[g] = slot;
-            let trust = self.logistic.stretch(self.guess_counters[slot].p());
+            *slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
+            let trust = self.logistic.stretch(self.guess_counters[*slot].p());
             self.inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
         }
 

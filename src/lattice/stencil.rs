@@ -11,6 +11,7 @@
 
 /// Largest number of taps.
 pub(crate) const TAPS: usize = 32;
+
 /// Weighted normal equations and their solution.
 #[derive(Debug, Clone)]
 pub(crate) struct Stencil {
@@ -26,7 +27,6 @@ pub(crate) struct Stencil {
     growth: f64,
     samples: u32,
     next_solution: u32,
-    ridge: f64,
 }
 
 /// Sums are scaled down when the weight of a sample exceeds this.
@@ -50,13 +50,11 @@ impl Stencil {
             growth,
             samples: 0,
             next_solution: 16,
-            ridge: RIDGE,
         }
     }
 
-    /// Starts the next level from this one's sums, which then count as `samples` samples at most.
+    /// Starts the next pass from this one's sums, which then count as about `keep` samples.
     pub(crate) fn descend(&mut self, keep: f64) {
-        // The sums decay to those of about 1 / (1 - 1 / growth) samples by themselves.
         let effective = f64::from(self.samples) * self.gain;
         if effective > keep {
             self.scale(keep / effective);
@@ -127,8 +125,10 @@ impl Stencil {
         for (i, row) in self.moments.iter_mut().enumerate().take(self.len) {
             let x = taps[i] * gain;
             // Whole groups of four up to the diagonal; what lies above it is never read.
-            for (m, y) in row.iter_mut().zip(taps).take((i & !3) + 4) {
-                *m += x * y;
+            for (m, y) in row.as_chunks_mut::<4>().0.iter_mut().zip(taps.as_chunks::<4>().0).take(i / 4 + 1) {
+                for j in 0..4 {
+                    m[j] += x * y[j];
+                }
             }
             self.targets[i] += x * target;
         }
@@ -143,7 +143,7 @@ impl Stencil {
             trace += self.moments[i][i];
         }
         #[allow(clippy::cast_precision_loss, reason = "at most TAPS")]
-        let ridge = self.ridge * trace / n as f64 + 1e-6 * self.gain;
+        let ridge = RIDGE * trace / n as f64 + 1e-6 * self.gain;
         let mut l = [[0f64; TAPS]; TAPS];
         let mut z = [0f64; TAPS];
         for i in 0..n {

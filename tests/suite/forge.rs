@@ -167,21 +167,22 @@ pub mod onnx {
         [varint(field << 3 | 2), super::block(v)].concat()
     }
 
-    /// A float tensor of shape [N, `len`].
-    fn value(name: &str, len: u64) -> Vec<u8> {
-        let dims = [bytes(1, &bytes(2, b"N")), bytes(1, &number(1, len))].concat();
+    /// A float tensor of shape [N, `block`..].
+    fn value(name: &str, block: &[u64]) -> Vec<u8> {
+        let mut dims = bytes(1, &bytes(2, b"N"));
+        block.iter().for_each(|n| dims.extend(bytes(1, &number(1, *n))));
         let tensor = [number(1, 1), bytes(2, &dims)].concat();
         [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
     }
 
-    /// A chain of `nodes` operators `op` from [N, `len`] to [N, `len`].
-    pub fn chain(op: &str, nodes: usize, len: u64) -> Vec<u8> {
+    /// A chain of `nodes` operators `op` from [N, `block`..] to the same shape.
+    pub fn chain(op: &str, nodes: usize, block: &[u64]) -> Vec<u8> {
         let name = |i: usize| format!("t{i}").into_bytes();
         let node = |i: usize| [bytes(1, &name(i)), bytes(2, &name(i + 1)), bytes(4, op.as_bytes())].concat();
         let mut graph: Vec<u8> = (0..nodes).flat_map(|i| bytes(1, &node(i))).collect();
         graph.extend(bytes(2, b"g"));
-        graph.extend(bytes(11, &value("t0", len)));
-        graph.extend(bytes(12, &value(&format!("t{nodes}"), len)));
+        graph.extend(bytes(11, &value("t0", block)));
+        graph.extend(bytes(12, &value(&format!("t{nodes}"), block)));
         [number(1, 8), bytes(8, &number(2, 17)), bytes(7, &graph)].concat()
     }
 }

@@ -231,12 +231,12 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     };
     vec![
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
-        ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, 4))),
-        ("model_blocks_mostly_pad", "Model(Mismatch)", with(onnx::chain("Relu", 1, 400))),
-        ("model_latents_missing", "Format(Truncated)", with(onnx::chain("Relu", 1, 4))),
-        ("over_model_nodes", "Limit(ModelNodes)", with(onnx::chain("Relu", 100, 4))),
-        ("over_model_elements", "Limit(ModelElements)", with(onnx::chain("Relu", 1, (1 << 16) + 1))),
-        ("over_model_operations", "Limit(ModelOperations)", with(onnx::chain("Relu", 40, 1 << 13))),
+        ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),
+        ("model_blocks_of_more_axes", "Model(Mismatch)", with(onnx::chain("Relu", 1, &[2, 3]))),
+        ("model_latents_missing", "Format(Truncated)", with(onnx::chain("Relu", 1, &[4]))),
+        ("over_model_nodes", "Limit(ModelNodes)", with(onnx::chain("Relu", 100, &[4]))),
+        ("over_model_elements", "Limit(ModelElements)", with(onnx::chain("Relu", 1, &[(1 << 16) + 1]))),
+        ("over_model_operations", "Limit(ModelOperations)", with(onnx::chain("Relu", 40, &[1 << 13]))),
     ]
 }
 

@@ -201,7 +201,7 @@ fn fit(values: &[f64], grid: &Grid, shape: &Shape, pass: &Pass, frame: &mut Fram
                     *v = values[j];
                 }
             }
-            let (_, cubic) = interpolate(&v, 1, values[i]);
+            let (_, cubic) = interpolate(&v, values[i]);
             let mut x = [0f64; TAPS];
             for (x, v) in x.iter_mut().zip(&v) {
                 let d = (v - cubic) * frame.inverse;
@@ -334,7 +334,7 @@ impl State<'_> {
                 *v = self.recon[j];
             }
         }
-        let (_, cubic) = interpolate(&v, 1, fallback);
+        let (_, cubic) = interpolate(&v, fallback);
         let mut shift = 0.0;
         if let Some(weights) = &frame.weights {
             for (w, v) in weights.iter().zip(&v) {

@@ -279,8 +279,9 @@ pub(crate) fn encode(
         return None;
     }
     let candidates = plain.candidates(values, grid, tolerance);
-    let whole = grid.len() <= SAMPLE;
-    let (extents, corner) = survey::block(grid, SAMPLE);
+    let size = sample_size(options.profile);
+    let whole = grid.len() <= size;
+    let (extents, corner) = survey::block(grid, size);
     let sample: Vec<f64> = survey::pick(grid.dims, &extents, &corner).filter_map(|i| values.get(i).copied()).collect();
     let mask: Vec<bool> = survey::pick(grid.dims, &extents, &corner).map(|i| grid.is_ordinary(i)).collect();
     let block = Grid { dims: &extents, ordinary: grid.ordinary.map(|_| &mask[..]) };
@@ -297,7 +298,12 @@ pub(crate) fn encode(
 }
 
 /// How many points candidates are tried on.
-const SAMPLE: usize = 49_152;
+fn sample_size(profile: Profile) -> usize {
+    match profile {
+        Profile::Small => 49_152,
+        Profile::Balanced => 16_384,
+    }
+}
 
 impl Header {
     /// As many steps as the tolerance allows around a plain prediction; no order yet.

@@ -90,7 +90,7 @@ pub(crate) struct Setup {
     pub(crate) quantizer: Quantizer,
     /// What the first point is predicted to be.
     pub(crate) origin: f64,
-    /// Step sizes of levels 1, 2, .. as factors of the step; the last holds for all further ones.
+    /// Step sizes of levels 0, 1, .. as factors of the step; the last holds for all further ones.
     pub(crate) factors: [f64; 4],
     pub(crate) step: f64,
     pub(crate) tolerance: f64,
@@ -232,7 +232,7 @@ impl State<'_> {
                         *v = self.field.recon[j];
                     }
                 }
-                let (flat, cubic) = interpolate(&v, 1, self.fallback);
+                let (flat, cubic) = interpolate(&v, self.fallback);
                 let mut features = [0f64; TAPS];
                 let (mut low, mut high) = (0f64, 0f64);
                 for (f, v) in features.iter_mut().zip(&v) {
@@ -351,47 +351,34 @@ impl State<'_> {
     }
 }
 
-/// Linear and cubic interpolation along the odd axes, each with neighbors at -1, 1, -3, 3; mean over the axes that
-/// lie between two known points, else over those that are known on one side, else `fallback`.
+/// Linear and cubic interpolation between the first four neighbors, which are at -1, 1, -3 and 3 along the axis; what
+/// is left if some are unknown (SPEC 9.2.3).
 #[inline(always)]
-pub(crate) fn interpolate(v: &[f64; TAPS], axes: usize, fallback: f64) -> (f64, f64) {
-    let (mut flat, mut cubic, mut count) = (0.0, 0.0, 0.0);
-    let (mut edge, mut edges) = (0.0, 0.0);
-    for a in v.chunks_exact(4).take(axes) {
-        let (l, r, ll, rr) = (a[0], a[1], a[2], a[3]);
-        match (!l.is_nan(), !r.is_nan(), !ll.is_nan(), !rr.is_nan()) {
-            (true, true, far_left, far_right) => {
-                flat += (l + r) * 0.5;
-                cubic += match (far_left, far_right) {
-                    (true, true) => (l + r) * 0.5625 - (ll + rr) * 0.0625,
-                    (true, false) => l * 0.75 + r * 0.375 - ll * 0.125,
-                    (false, true) => r * 0.75 + l * 0.375 - rr * 0.125,
-                    (false, false) => (l + r) * 0.5,
-                };
+pub(crate) fn interpolate(v: &[f64; TAPS], fallback: f64) -> (f64, f64) {
+    let [l, r, ll, rr, ..] = *v;
+    let both = |x: f64| (x, x);
+    match (!l.is_nan(), !r.is_nan(), !ll.is_nan(), !rr.is_nan()) {
+        (true, true, far_left, far_right) => {
+            let flat = (l + r) * 0.5;
+            let cubic = match (far_left, far_right) {
+                (true, true) => (l + r) * 0.5625 - (ll + rr) * 0.0625,
+                (true, false) => (l * 0.75 + r * 0.375) - ll * 0.125,
+                (false, true) => (r * 0.75 + l * 0.375) - rr * 0.125,
+                (false, false) => flat,
+            };
+            (flat, cubic)
+        }
+        (true, false, true, _) => both(l * 1.5 - ll * 0.5),
+        (true, false, false, _) => both(l),
+        (false, true, _, true) => both(r * 1.5 - rr * 0.5),
+        (false, true, _, false) => both(r),
+        (false, false, ..) => {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for v in v.iter().filter(|v| v.is_finite()) {
+                sum += v;
                 count += 1.0;
             }
-            (true, false, far, _) => {
-                edge += if far { l * 1.5 - ll * 0.5 } else { l };
-                edges += 1.0;
-            }
-            (false, true, _, far) => {
-                edge += if far { r * 1.5 - rr * 0.5 } else { r };
-                edges += 1.0;
-            }
-            _ => {}
+            both(if count > 0.0 { sum / count } else { fallback })
         }
     }
-    if count > 0.0 {
-        return (flat / count, cubic / count);
-    }
-    if edges > 0.0 {
-        return (edge / edges, edge / edges);
-    }
-    let known = || v.iter().filter(|v| v.is_finite());
-    let total = known().count();
-    if total > 0 {
-        let mean = known().sum::<f64>() / total as f64;
-        return (mean, mean);
-    }
-    (fallback, fallback)
 }
