@@ -5,6 +5,7 @@
 
 import json
 import math
+import os
 import pathlib
 import sys
 import time
@@ -15,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import reader  # noqa: E402
 
-GOLDEN = pathlib.Path(__file__).parents[2] / "testdata" / "golden"
+GOLDEN = pathlib.Path(os.environ.get("CAE_GOLDENS", pathlib.Path(__file__).parents[2] / "testdata" / "golden"))
 
 
 def wrong(array, row, values):

@@ -1,4 +1,654 @@
+"""SPEC 9.3: method raster."""
+
+import math
+
+import numpy as np
+
+from entropy import Arithmetic, Counters, Mixer, Refiner, squash, stretch, tail
+from primitives import CaeError, Cursor, unzigzag
+
+F = np.float32
+M32, M64 = (1 << 32) - 1, (1 << 64) - 1
+P = 0x9E3779B97F4A7C15
+TAPS = [12, 16, 20, 28, 32]
+
+
+def all_taps(axes):
+    """The displacements in their order (SPEC 9.3.2)."""
+    reach = 16 if axes == 1 else 3
+    found = [()]
+    for _ in range(axes):
+        found = [t + (d,) for t in found for d in range(-reach, reach + 1)]
+    found = [t for t in found if next((d for d in reversed(t) if d), 0) < 0]
+
+    def key(t):
+        wide = t + (0,) * (5 - axes)
+        return (2 * sum(map(abs, t)) + sum(d * d for d in t), [-d for d in reversed(wide)])
+
+    return sorted(found, key=key)[: TAPS[axes - 1]]
+
+
+TAPS_OF = {a: all_taps(a) for a in range(1, 6)}
+
+
 class Axes:
-    pass
+    """SPEC 9.3.2."""
+
+    def __init__(self, dims, rows=None):
+        points = math.prod(dims)
+        if rows:
+            self.n = [*rows, -(-points // math.prod(rows))]
+        else:
+            self.n = [d for d in reversed(dims) if d != 1] or [1]
+            while len(self.n) > 5:
+                last = self.n.pop()
+                self.n[-1] *= last
+        self.count = len(self.n)
+        self.stride = [math.prod(self.n[:a]) for a in range(self.count)]
+        self.taps = TAPS_OF[self.count]
+
+    def at(self, i):
+        return [i // s % n for s, n in zip(self.stride, self.n)]
+
+    def tap(self, x=0, y=0, z=0):
+        """j(x, y, z)."""
+        wanted = (x, y, z)
+        for j, t in enumerate(self.taps):
+            if (t + (0, 0))[:3] == wanted and not any(t[3:]):
+                return j
+        return 0
+
+    def backs(self, i):
+        c = self.at(i)
+        n0, c0 = self.n[0], c[0]
+        up = next((self.stride[a] for a in range(1, self.count) if c[a] > 0), 0)
+        out = []
+        for t in self.taps:
+            d = s = 0
+            for a in range(1, self.count):
+                if t[a] and 0 <= c[a] + t[a] < self.n[a]:
+                    s = t[a]
+                    d -= t[a] * self.stride[a]
+            t0 = t[0]
+            if s > 0 or (s == 0 and t0 >= 0):
+                d, t0 = 0, -1
+            if d == 0 and c0 == 0:
+                out.append(up)
+            else:
+                out.append(d + c0 - min(max(c0 + t0, 0), n0 - 1))
+        return out
+
+
+class LeastSquares:
+    """SPEC 9.3.3."""
+
+    def __init__(self, n, growth, most):
+        self.n, self.growth, self.most = n, growth, most
+        self.g = np.zeros((n, n))
+        self.b = np.zeros(n)
+        self.w = np.zeros(n)
+        self.gain, self.pending, self.interval = 1.0, 0, 1
+
+    def output(self, x):
+        self.x = x
+        lane = np.zeros(4)
+        for row in (self.w * x).reshape(-1, 4):
+            lane = lane + row
+        return (lane[0] + lane[2]) + (lane[1] + lane[3])
+
+    def learn(self, y, trust):
+        f = self.gain * trust * self.x
+        self.g += np.outer(f, self.x)
+        self.b += f * y
+        self.gain *= self.growth
+        if self.gain > 1e12:
+            self.g *= 1 / self.gain
+            self.b *= 1 / self.gain
+            self.gain = 1.0
+        self.pending += 1
+        if self.pending >= self.interval:
+            self.pending = 0
+            self.interval = min(self.interval + 1, self.most)
+            self.solve()
+
+    def solve(self):
+        n = self.n
+        f = self.g.copy()
+        for i in range(n):
+            f[i, i] += self.gain * 0.3 + f[i, i] * 1e-9
+        for k in range(n):
+            if not 0 < f[k, k] < 1.7976931348623157e308:
+                return
+            r = 1 / f[k, k]
+            col = f[k + 1 :, k].copy()
+            scaled = col * r
+            f[k + 1 :, k] = scaled
+            # The upper triangle is changed too and never read.
+            f[k + 1 :, k + 1 :] -= np.outer(scaled, col)
+        y = self.b.copy()
+        for j in range(n):
+            y[j + 1 :] -= f[j + 1 :, j] * y[j]
+        y = y / f.diagonal()
+        for i in range(n - 1, -1, -1):
+            y[:i] -= f[i, :i] * y[i]
+        if (np.abs(y) < 1e6).all():
+            self.w = y
+
+
+class Track:
+    """How well a prediction has done lately."""
+
+    def __init__(self, n):
+        self.near = 0.0
+        self.row = [0.0] * (n + 2)
+
+    def mean(self, x):
+        row = self.row
+        return (((self.near + row[x]) + 0.75 * row[x + 1]) + 0.25 * row[x + 2]) * 0.2
+
+    def learn(self, x, e):
+        self.near = self.near * (2 / 3) + e
+        self.row[x] = e
+
+
+class Match:
+    """SPEC 9.3.5, matches of one length."""
+
+    def __init__(self, length, b):
+        self.length, self.b = length, b
+        self.table = {}
+        self.hash = 0
+        self.drop = pow(P, length, 1 << 64)
+        self.next = None
+        self.len = self.misses = 0
+
+    def record(self):
+        if self.misses == 0:
+            return min(self.len.bit_length(), 11)
+        return min(11 + self.misses.bit_count(), 15)
+
+    def learn(self, s):
+        n = len(s)
+        if self.next is not None:
+            hit = s[self.next] == s[-1]
+            self.misses = (2 * self.misses + (not hit)) % 256
+            self.len = min(self.len + 1, 65535) if hit else self.len // 4
+            self.next = None if self.misses.bit_count() >= 5 else self.next + 1
+        self.hash = (self.hash * P + s[-1]) & M64
+        if n > self.length:
+            self.hash = (self.hash - self.drop * s[n - 1 - self.length]) & M64
+        if n < self.length:
+            return
+        slot = ((self.hash ^ (self.hash >> 32)) * P & M64) >> (64 - self.b)
+        q = self.table.get(slot, 0)
+        if q and (self.next is None or self.misses & 1):
+            most = min(4 * self.length, q)
+            found = 0
+            while found < most and s[q - 1 - found] == s[n - 1 - found]:
+                found += 1
+            if found >= self.length:
+                self.next, self.len, self.misses = q, found, 0
+        self.table[slot] = n
+
+
+def slot_of(numbers, b):
+    """The slot of a list of signed 64-bit numbers."""
+    h = 0
+    for number in numbers:
+        h = (h ^ (number & M64)) * P & M64
+        h ^= h >> 29
+    return h >> (64 - b)
+
+
+def limited(v, most):
+    return min(max(v, -most), most)
+
+
+FAR = 4 * 10**15
+
+
+def nearest(y):
+    return limited(math.floor(y + 0.5), FAR)
+
+
+def lg(n):
+    if n < 4:
+        return n
+    length = n.bit_length() - 1
+    return 4 * length - 4 + ((n >> (length - 2)) & 3)
+
+
+def sl(d):
+    m = abs(d)
+    if m >= 2:
+        length = m.bit_length() - 1
+        m = 2 * length + ((m >> (length - 1)) & 1)
+    return m + (256 if d < 0 else 0)
+
+
+def hash32(numbers):
+    h = 0
+    for number in numbers:
+        h = (h << 7 | h >> 25) & M32
+        h = (h ^ (number & M32)) * 0x9E3779B1 & M32
+    return h
+
+
+def probability(value):
+    """An expert's probability as 16 bits."""
+    scaled = value * F(65536)
+    if not scaled > 64:
+        return 64
+    return 65471 if scaled >= 65471 else int(scaled)
+
+
+class Coder:
+    """SPEC 9.3.6: one number, decision by decision."""
+
+    def __init__(self, data, b):
+        self.arithmetic = Arithmetic(data)
+        self.row_bits = min(b - 3, 15)
+        slots = 8 << self.row_bits
+        self.slow = [Counters(slots) for _ in range(12)]
+        self.fast = [Counters(slots) for _ in range(12)]
+        weights = [F(0.5) / F(12)] * 24 + [F(0.1)] * 3 + [F(0.15)] * 12 + [F(0)]
+        self.mixers = [Mixer(weights, 16 * n, 0.002, 0.02) for n in (1, 24, 64)]
+        self.last = Mixer([F(1) / F(3)] * 3 + [F(0)] * 5, 16, 0.002, 0.01)
+        self.refiners = [Refiner(384), Refiner(1024)]
+        self.guess_counters = Counters(12 * 16 * 4 * 4 * 2)
+
+    def part(self, q):
+        rows = []
+        for context in self.contexts:
+            h = (context + q * 0x9E3779B1) * 0x85EBCA6B & M32
+            h = (h ^ (h >> 15)) * 0x2C1B3C6D & M32
+            rows.append(h >> (32 - self.row_bits))
+        self.rows = rows
+
+    def bit(self, node, kind, stage, experts, says):
+        """`says(guess)` is what a guess that is alive says."""
+        at = [8 * row + node for row in self.rows]
+        inputs = []
+        for slow, fast, i in zip(self.slow, self.fast, at):
+            inputs += [stretch(slow.p16(i)), stretch(fast.p16(i))]
+        inputs += [stretch(probability(p)) for p in experts]
+        voices = {g: int(says(number)) for g, number in self.alive.items()}
+        ones = sum(voices.values())
+        used = {}
+        for g in range(12):
+            if g not in voices:
+                inputs.append(F(0))
+                continue
+            one = voices[g]
+            others = (ones if one else len(voices) - ones) - 1
+            i = (((g * 16 + self.records[g]) * 4 + min(others, 3)) * 4 + stage) * 2 + one
+            used[g] = i
+            p = stretch(self.guess_counters.p16(i))
+            inputs.append(p if one else -p)
+        inputs.append(F(0.25))
+        outputs = [m.mix(inputs, s * 16 + kind) for m, s in zip(self.mixers, self.selectors)]
+        x = self.last.mix([*outputs, F(0.25)] + [F(0)] * 4, kind)
+        p = squash(x)
+        a = self.refiners[0].refine(x, self.selectors[1] * 16 + kind)
+        b = self.refiners[1].refine(x, at[0] % 1024)
+        if abs(x) < 7:
+            p = limit16((2 * p + a + b) // 4)
+        bit = self.arithmetic.bit(p)
+        for slow, fast, i in zip(self.slow, self.fast, at):
+            slow.update(i, bit, 400)
+            fast.update(i, bit, 24)
+        for g, i in used.items():
+            self.guess_counters.update(i, voices[g] == bit, 255)
+            if voices[g] != bit:
+                del self.alive[g]
+        for mixer in (*self.mixers, self.last):
+            mixer.update(bit)
+        for refiner in self.refiners:
+            refiner.update(bit)
+        return bit
+
+    def decode(self, contexts, selectors, start, centers, scales, guesses, records):
+        """A number, mirrored as its contexts are."""
+        self.contexts, self.selectors = contexts, selectors
+        self.alive, self.records = dict(guesses), records
+
+        def above(x):
+            return [tail((x - c) * v) for c, v in zip(centers, scales)]
+
+        over = above(F(0.5))
+        under = [tail((c - F(-0.5)) * v) for c, v in zip(centers, scales)]
+        self.part(0)
+        p = [(F(1) - b) - a for a, b in zip(over, under)]
+        if self.bit(0, 0, 0, p, lambda g: g == 0):
+            return 0
+        negative = self.bit(1, 1, 1, [b / (b + a) for a, b in zip(over, under)], lambda g: g < 0)
+        if negative:
+            centers = [-c for c in centers]
+        low = under if negative else over
+        high = [F(0)] * 3
+
+        def step(edge, node, kind, stage, says, first_way=False):
+            nonlocal low, high
+            middle = above(edge)
+            if first_way:
+                p = [m / a for m, a in zip(middle, low)]
+            else:
+                p = [(m - b) / (a - b) for m, a, b in zip(middle, low, high)]
+            bit = self.bit(node, kind, stage, p, says)
+            if bit:
+                low = middle
+            else:
+                high = middle
+            return bit
+
+        def class_says(a):
+            return lambda g: abs(g) >= 1 << a
+
+        c = 0
+        if start < 7:
+            while c < 52:
+                if c == 6:
+                    self.part(64)
+                node = 2 + c if c < 6 else min(c - 6, 7)
+                kind = 2 + c if c < 6 else 8
+                edge = F(2.0 ** (c + 1)) - F(0.5)
+                if not step(edge, node, kind, 2, class_says(c + 1), True):
+                    break
+                c += 1
+        else:
+            self.part(64 + start)
+            end, a = 53, start
+            while end - c > 1:
+                node = min(a - start, 3) if a >= start else min(3 + start - a, 7)
+                kind = 13 + min(abs(a - start), 2)
+                if step(F(2.0**a) - F(0.5), node, kind, 2, class_says(a)):
+                    c = a
+                    a += 1
+                else:
+                    end = a
+                    a -= 1
+        self.part(c)
+        f = 1
+        for done in range(c):
+            left = c - done - 1
+            if done >= 3 and not self.alive:
+                f = 2 * f + self.arithmetic.bit(32768)
+                continue
+            node = (0, 1 + f % 2, 3 + f % 4, 7)[min(done, 3)]
+            edge = F(float((2 * f + 1) << left)) - F(0.5)
+            f = 2 * f + step(edge, node, 9 + min(done, 3), 3, lambda g: abs(g) >> left & 1)
+        return -f if negative else f
+
+
+def limit16(p):
+    return min(max(p, 1), 65535)
+
+
+class Raster:
+    def __init__(self, payload, dims, ordinary):
+        self.ordinary = ordinary
+        self.points = math.prod(dims)
+        cursor = Cursor(payload)
+        self.read_head(cursor, dims)
+        self.b = min(max(self.points.bit_length(), 10), 20)
+        self.coder = Coder(cursor.rest(), self.b)
+        count = self.axes.count
+        sizes = ([12, 16, 20, 28, 32], [4, 8, 12, 16, 20], [4, 4, 8, 8, 12])
+        slow, fast, quick = (size[count - 1] for size in sizes)
+        self.slow = LeastSquares(slow + 4 * bool(self.copies), 1.0005, 32)
+        self.fast = LeastSquares(fast, 1.015, 8)
+        self.quick = LeastSquares(quick, 1.05, 4)
+        self.tracks = [Track(self.axes.n[0]) for _ in range(4 + bool(self.copies))]
+        self.low = self.high = 0.0
+        self.v = [0.0] * self.points
+        self.error = [F(0)] * self.points
+        self.k = [0] * self.points
+        self.right = [0] * self.points
+        self.sequence = []
+        self.matches = {0: Match(6, self.b), 9: Match(20, self.b), 10: Match(100, self.b)}
+        self.lookups = [{}, {}]
+        axes = self.axes
+        self.near_taps = (0, axes.tap(-2), 1, 2)
+        self.corner = axes.tap(-1, -1)
+        self.far_corner = axes.tap(-1, 0, -1)
+
+    def read_head(self, cursor, dims):
+        flags = cursor.u8()
+        if flags >> 7 or (flags & 64 and not flags & 1):
+            raise CaeError(f"raster flags {flags}")
+        self.snapped, self.absolute = flags & 1, flags & 64
+        if flags & 2:
+            self.step = cursor.number("d")
+        else:
+            self.step = Cursor(b"\0" * 4 + cursor.take(4)).number("d")
+        if not 0 < self.step < math.inf:
+            raise CaeError("step")
+        self.origin = cursor.number("d") if flags & 4 else 0.0
+        if not math.isfinite(self.origin):
+            raise CaeError("origin")
+        self.phase = cursor.u8() if flags & 16 else 0
+        if flags & 16 and not 1 <= self.phase <= 15:
+            raise CaeError("phase")
+        self.base = float(cursor.signed())
+        rows = None
+        if flags & 8:
+            count = cursor.u8()
+            if not 1 <= count <= 4:
+                raise CaeError("row axes")
+            rows = [cursor.varint() for _ in range(count)]
+            if min(rows) < 2 or math.prod(rows) > self.points:
+                raise CaeError("row extents")
+        self.axes = Axes(dims, rows)
+        self.copies = []
+        if flags & 32:
+            count = cursor.u8()
+            if not 1 <= count <= 4:
+                raise CaeError("copy count")
+            self.copies = [self.read_copy(cursor) for _ in range(count)]
+
+    def read_copy(self, cursor):
+        out = []
+        for _ in range(self.axes.count):
+            byte = cursor.u8()
+            if byte & 7 >= self.axes.count or byte >> 4:
+                raise CaeError("axis of a copy")
+            shift = cursor.varint()
+            if shift > 1 << 33:
+                raise CaeError("shift of a copy")
+            out.append((byte & 7, -1 if byte & 8 else 1, unzigzag(shift)))
+        return out
+
+    def copied(self, i, c):
+        """`copy` at a point, None without one."""
+        for copy in self.copies:
+            place = [shift + sign * c[axis] for axis, sign, shift in copy]
+            if all(0 <= p < n for p, n in zip(place, self.axes.n)):
+                source = sum(p * s for p, s in zip(place, self.axes.stride))
+                if source < i:
+                    return self.v[source]
+        return None
+
+    def decode(self):
+        for i in range(self.points):
+            back = self.axes.backs(i)
+            if self.ordinary[i]:
+                self.point(i, back)
+            else:
+                self.v[i] = self.v[i - back[0]] if back[0] else 0.0
+                self.error[i] = self.error[i - back[0]] if back[0] else F(0)
+        self.coder.arithmetic.end()
+        base = self.base + self.phase / 16
+        return [self.origin + (base + v) * self.step for v in self.v]
+
+    def inputs(self, taps, m, copy):
+        """Inputs of the three predictors."""
+        x = np.array(taps) - m
+        slow, fast, quick = x[: self.slow.n], x[: self.fast.n].copy(), x[: self.quick.n].copy()
+        if self.copies:
+            extra = 0.0 if copy is None else copy - m
+            slow = np.concatenate([x[: self.slow.n - 4], [extra, 0.0, 0.0, 0.0]])
+            fast[-1] = extra
+            if self.quick.n == self.fast.n:
+                quick[-1] = extra
+        return slow, fast, quick
+
+    def point(self, i, back):
+        axes, v = self.axes, self.v
+        count = axes.count
+        c = axes.at(i)
+        T = [v[i - d] if d else 0.0 for d in back]
+        if count == 1:
+            m, fixed = T[0], T[0]
+            planar = 2 * T[0] - T[axes.tap(-2)]
+        else:
+            m = (T[0] + T[1]) * 0.5
+            planar = (T[0] + T[1]) - T[self.corner]
+            fixed = sorted([T[0], T[1], planar])[1]
+        copy = self.copied(i, c)
+
+        predictors = (self.slow, self.fast, self.quick)
+        found = []
+        for predictor, x in zip(predictors, self.inputs(T, m, copy)):
+            found.append(float(min(max(m + predictor.output(x), self.low), self.high)))
+        slow, fast, quick = found
+        predictions = [slow, fast, fixed, quick]
+        if self.copies:
+            predictions.append(fixed if copy is None else copy)
+        means = [track.mean(c[0]) for track in self.tracks]
+        total = weights = 0.0
+        for mean, prediction in zip(means, predictions):
+            M = mean * mean + 0.005
+            weight = 1 / (M * M)
+            total += weight * prediction
+            weights += weight
+        p = total / weights
+        center = float(math.floor(p + 0.5)) if self.snapped else p
+        if self.absolute:
+            center = 0.0
+
+        total = weights = 0.0
+        for j in range(min(count + 4, len(back))):
+            if back[j]:
+                weight = 2.0 if j < count else 1.0
+                total += weight * float(self.error[i - back[j]])
+                weights += weight
+        spread = total / weights if weights else 0.0
+
+        guesses, slots = self.guesses(center, T, planar, copy)
+        lean = p - center if self.snapped else fixed - p
+        mirror = -1 if lean < 0 else 1
+        k = self.number(
+            i, back, c, T, p, center, spread, slow, fast, means, lean, mirror, guesses, copy, planar
+        )
+        self.k[i] = k
+        v[i] = center + k
+        self.error[i] = F(abs(v[i] - p))
+        self.low, self.high = min(self.low, v[i]), max(self.high, v[i])
+        for track, prediction in zip(self.tracks, predictions):
+            track.learn(c[0], abs(v[i] - prediction))
+        trust = 1 / ((spread + 0.3) * (spread + 0.3))
+        for predictor in predictors:
+            predictor.learn(v[i] - m, trust)
+        self.right[i] = {g for g, number in guesses.items() if number == k}
+        self.sequence.append(int(v[i]) if self.snapped else k)
+        for match in self.matches.values():
+            match.learn(self.sequence)
+        for lookup, slot in zip(self.lookups, slots):
+            lookup[slot] = i
+
+    def guesses(self, center, T, planar, copy):
+        """SPEC 9.3.5, not mirrored; and the slots of the lookups."""
+        count = self.axes.count
+
+        def steps(y):
+            return nearest(y - center)
+
+        out = {}
+        for g, match in self.matches.items():
+            if match.next is not None:
+                number = self.sequence[match.next]
+                out[g] = steps(number) if self.snapped else number
+        rounded = [math.floor(t + 0.5) for t in T[: count + 4]]
+        slots = [slot_of(rounded, self.b), slot_of(rounded[: max(count, 2)], self.b)]
+        for g, (lookup, slot) in enumerate(zip(self.lookups, slots), 1):
+            if slot in lookup:
+                out[g] = steps(self.v[lookup[slot]])
+        out[3] = steps(T[0])
+        if count >= 2:
+            out[4] = steps(T[1])
+        if count >= 3:
+            out[5] = steps(T[2])
+            out[8] = steps((T[2] + T[0]) - T[self.far_corner])
+        if count >= 4:
+            out[6] = steps(T[count - 1])
+        out[7] = steps(planar)
+        if copy is not None:
+            out[11] = steps(copy)
+        return out, slots
+
+    def number(
+        self, i, back, c, T, p, center, spread, slow, fast, means, lean, mirror, guesses, copy, planar
+    ):
+        """SPEC 9.3.6."""
+        axes, count = self.axes, self.axes.count
+
+        def D(j):
+            return mirror * nearest(T[j] - center)
+
+        def E(j):
+            return mirror * self.k[i - back[j]] if back[j] else 0
+
+        def four(prediction):
+            return mirror * limited(int(4 * (prediction - center)), FAR)
+
+        records = {}
+        for g in guesses:
+            if g in self.matches:
+                records[g] = self.matches[g].record()
+                continue
+            records[g] = 0
+            for bit, j in enumerate(self.near_taps):
+                if back[j] and self.ordinary[i - back[j]] and g in self.right[i - back[j]]:
+                    records[g] |= 1 << bit
+
+        scale = lg(int(64 * spread))
+        coarse = scale // 2
+        fraction = int(min(16 * abs(lean), 15))
+        west = D(0)
+        north = D(axes.tap(-2)) if count == 1 else D(1)
+        plane = D(3) if count <= 2 else D(2)
+        volume = D(4) if count <= 3 else D(count - 1)
+        contexts = [
+            [scale, fraction],
+            [sl(west), sl(north), coarse],
+            [sl(four(fast)), sl(four(slow)), coarse],
+            [sl(mirror * guesses[7]), fraction // 2, coarse],
+            [sl(E(0)), sl(E(1)), coarse // 2],
+            [sl(west), sl(plane), fraction // 4],
+            [west, north, D(self.corner), D(3)],
+            [west, plane, north, volume],
+            [sl(E(2)), sl(E(count - 1)), coarse],
+            [sl(plane), sl(volume), coarse],
+            [c[0] if axes.n[0] <= 256 else 0, coarse // 2],
+            [limited(E(j), 3) for j in range(4)] + [limited(E(4), 1)],
+        ]
+        sixth = 11 if self.copies else 5
+        silent = sum((guesses.get(g) == 0) << b for b, g in enumerate((0, 1, 3, 4, sixth, 7)))
+        centers = [F(mirror * (y - center)) for y in (p, slow, fast)]
+        scales = [F(1.4 / (s + 0.04)) for s in (spread, means[0], means[1])]
+        start = min(int(0.75 * spread + 1).bit_length() - 1, 51)
+        with np.errstate(all="ignore"):
+            k = self.coder.decode(
+                [hash32(list_) for list_ in contexts],
+                (0, min(coarse, 23), silent),
+                start,
+                centers,
+                scales,
+                {g: mirror * number for g, number in guesses.items()},
+                records,
+            )
+        return mirror * k
+
+
 def decode(payload, dims, ordinary):
-    raise NotImplementedError
+    return Raster(payload, dims, ordinary).decode()
