@@ -7,6 +7,7 @@ pub(crate) mod exact;
 mod least_squares;
 mod matches;
 pub(crate) mod multilevel;
+mod native;
 pub(crate) mod quantizer;
 pub(crate) mod raster;
 mod raster_model;

@@ -9,6 +9,7 @@
 use super::Grid;
 use super::causal::{MAX_AXES, Shape};
 use super::copies::{self, MAX_MAPS, Map};
+use super::native;
 use super::raster_model::{Plan, run};
 use super::raster_plan::{self, Choice};
 use crate::codec::arithmetic::{Decoder, Encoder};
@@ -38,6 +39,8 @@ const PHASE: u8 = 16;
 const COPIES: u8 = 32;
 /// Flag: numbers are coded as they are.
 const ABSOLUTE: u8 = 64;
+/// How much wider than usual steps must be for a lattice of the data's own to be worth its bytes.
+const WORTH: f64 = 1.02;
 /// Whole numbers beyond this are not told apart by binary64.
 const INDEX_MAX: f64 = 9.0e15;
 
@@ -63,37 +66,56 @@ pub(crate) fn encode(
             &kept
         }
     };
-    let phase = if options.snapped { raster_plan::phase(filled, step) } else { 0 };
-    let out = write(filled, grid, Lattice { step, phase }, options, recon)?;
     let within = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
-    recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x)).then_some(out)
+    let holds = |recon: &[f64]| recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x));
+    if options.snapped
+        && let Some(lattice) = native_lattice(filled, tolerance)
+        && let Some(out) = write(filled, grid, lattice, options, recon)
+        && holds(recon)
+    {
+        return Some(out);
+    }
+    let phase = if options.snapped { raster_plan::phase(filled, step) } else { 0 };
+    let out = write(filled, grid, Lattice { step, origin: 0.0, phase }, options, recon)?;
+    holds(recon).then_some(out)
+}
+
+/// Every so many points of the lattice that the values lie on, if that is coarser than the tolerance allows otherwise.
+fn native_lattice(values: &[f64], tolerance: f64) -> Option<Lattice> {
+    let native = native::find(values)?;
+    let count = ((2.0 * (tolerance - native.noise)) / native.spacing).floor() + 1.0;
+    let step = count * native.spacing;
+    let origin = native.origin + (count - 1.0) * 0.5 * native.spacing;
+    (count >= 1.0 && step > 2.0 * tolerance * WORTH).then_some(Lattice { step, origin, phase: 0 })
 }
 
 /// Codes the ordinary points of `values`, all whole numbers below 2^53 in magnitude, without loss.
 pub(super) fn encode_whole(values: &[f64], grid: &Grid) -> Option<Vec<u8>> {
     let options = Options { snapped: true, ..Options::default() };
     let mut recon = vec![0.0; values.len()];
-    let out = write(values, grid, Lattice { step: 1.0, phase: 0 }, &options, &mut recon)?;
+    let out = write(values, grid, Lattice { step: 1.0, origin: 0.0, phase: 0 }, &options, &mut recon)?;
     recon.iter().zip(values).enumerate().all(|(i, (r, x))| r == x || !grid.is_ordinary(i)).then_some(out)
 }
 
 /// Where the points of the lattice lie.
 #[derive(Debug, Clone, Copy)]
 struct Lattice {
-    /// Distance between them; only its upper four bytes may differ from zero.
+    /// Distance between them.
     step: f64,
+    /// One of them, but for the phase.
+    origin: f64,
     /// How far they lie above multiples of the step, in sixteenths of a step.
     phase: u8,
 }
 
 fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon: &mut [f64]) -> Option<Vec<u8>> {
-    let Lattice { step, phase } = lattice;
+    let Lattice { step, origin, phase } = lattice;
     let shift = f64::from(phase) / 16.0;
-    let mut base = (values.first().copied().unwrap_or(0.0) / step - shift).round_ties_even();
+    let mut base = ((values.first().copied().unwrap_or(0.0) - origin) / step - shift).round_ties_even();
     if base.is_nan() || base.abs() >= INDEX_MAX {
         return None;
     }
-    let mut wanted: Vec<f64> = values.iter().map(|x| x / step - shift - base).collect();
+    let mut wanted: Vec<f64> = values.iter().map(|x| (x - origin) / step - shift - base).collect();
     let Choice { inner, absolute } = raster_plan::choose(&wanted, grid, options);
     if absolute {
         // The most frequent number is coded as 0.
@@ -105,13 +127,20 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     let maps = copies::find(&wanted, grid.ordinary, &shape);
     let plan = Plan { shape, snapped: options.snapped, absolute, maps };
 
-    let [.., b4, b5, b6, b7] = step.to_le_bytes();
+    let bytes = step.to_le_bytes();
+    let wide = bytes[..4] != [0; 4];
     let flags = if options.snapped { SNAPPED } else { 0 }
         | if inner.is_empty() { 0 } else { INNER }
         | if phase == 0 { 0 } else { PHASE }
         | if plan.maps.is_empty() { 0 } else { COPIES }
-        | if absolute { ABSOLUTE } else { 0 };
-    let mut out = vec![flags, b4, b5, b6, b7];
+        | if absolute { ABSOLUTE } else { 0 }
+        | if wide { WIDE_STEP } else { 0 }
+        | if origin == 0.0 { 0 } else { ORIGIN };
+    let mut out = vec![flags];
+    out.extend(if wide { &bytes[..] } else { &bytes[4..] });
+    if origin != 0.0 {
+        out.extend(origin.to_le_bytes());
+    }
     if phase != 0 {
         out.push(phase);
     }
@@ -127,7 +156,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     let mut coder = Encoder::new();
     run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
     drop(wanted);
-    finish(recon, 0.0, base + shift, step);
+    finish(recon, origin, base + shift, step);
     out.extend(coder.finish());
     Some(out)
 }
