@@ -10,7 +10,7 @@ use super::Grid;
 use super::causal::{MAX_AXES, Shape};
 use super::copies::{self, MAX_MAPS, Map};
 use super::native;
-use super::raster_model::{Plan, run};
+use super::raster_model::{MEMORIES, Plan, run};
 use super::raster_plan::{self, Choice};
 use crate::codec::arithmetic::{Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
@@ -116,7 +116,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         return None;
     }
     let mut wanted: Vec<f64> = values.iter().map(|x| (x - origin) / step - shift - base).collect();
-    let Choice { inner, absolute } = raster_plan::choose(&wanted, grid, options);
+    let Choice { inner, absolute, memory } = raster_plan::choose(&wanted, grid, options);
     if absolute {
         // The most frequent number is coded as 0.
         let mode = raster_plan::mode(&wanted);
@@ -125,7 +125,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     }
     let shape = shape_of(grid, &inner);
     let maps = copies::find(&wanted, grid.ordinary, &shape);
-    let plan = Plan { shape, snapped: options.snapped, absolute, maps };
+    let plan = Plan { shape, snapped: options.snapped, absolute, memory, maps };
 
     let bytes = step.to_le_bytes();
     let wide = bytes[..4] != [0; 4];
@@ -136,7 +136,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         | if absolute { ABSOLUTE } else { 0 }
         | if wide { WIDE_STEP } else { 0 }
         | if origin == 0.0 { 0 } else { ORIGIN };
-    let mut out = vec![flags];
+    let mut out = vec![flags, memory];
     out.extend(if wide { &bytes[..] } else { &bytes[4..] });
     if origin != 0.0 {
         out.extend(origin.to_le_bytes());
@@ -181,6 +181,14 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
     let known = SNAPPED | WIDE_STEP | ORIGIN | INNER | PHASE | COPIES | ABSOLUTE;
     if flags & !known != 0 {
         return Err(FormatError::Value { field: "raster flags", found: flags.into(), expected: known.into() });
+    }
+    let memory = cursor.u8("raster memory")?;
+    if memory >= MEMORIES {
+        return Err(FormatError::Value {
+            field: "raster memory",
+            found: memory.into(),
+            expected: u64::from(MEMORIES) - 1,
+        });
     }
     let step = if flags & WIDE_STEP != 0 {
         cursor.f64("raster step")?
@@ -229,7 +237,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
     if absolute && flags & SNAPPED == 0 {
         return Err(FormatError::Value { field: "raster flags", found: flags.into(), expected: known.into() });
     }
-    let plan = Plan { shape, snapped: flags & SNAPPED != 0, absolute, maps };
+    let plan = Plan { shape, snapped: flags & SNAPPED != 0, absolute, memory, maps };
     let mut coder = Decoder::new(cursor.take_rest());
     run(&mut coder, &plan, grid.ordinary, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
     finish(out, origin, base, step);
@@ -340,7 +348,7 @@ mod tests {
             let mut stream = vec![flags];
             stream.extend(&bytes);
             let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
-            let mut stream = vec![flags & 1, 0, 0, 0xf0, 0x3f, 0];
+            let mut stream = vec![flags & 1, flags >> 5, 0, 0, 0xf0, 0x3f, 0];
             stream.extend(&bytes);
             let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
         }

@@ -23,8 +23,17 @@ const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
 const MATCH_LENS: [usize; 3] = [6, 20, 100];
 /// Taps of the quick predictor, a multiple of four.
 const QUICK_TAPS: [usize; 6] = [0, 4, 4, 8, 8, 12];
-/// By how much each sample outweighs the one before, for the slow, the fast and the quick predictor.
-const GROWTH: [f64; 3] = [1.000_5, 1.015, 1.05];
+/// By how much each sample outweighs the one before, for the slow, the fast and the quick predictor: for data that
+/// stay alike, and for data that change from place to place.
+const GROWTH: [[f64; 3]; 2] = [[1.000_1, 1.003, 1.02], [1.000_5, 1.015, 1.05]];
+/// Errors, in steps, that are taken for none.
+const FLAT: f64 = 1.0 / 64.0;
+/// Memory bit: learning forgets fast.
+const FORGETFUL: u8 = 1;
+/// Memory bit: nothing is learned where errors are taken for none.
+const FLAT_SKIPPED: u8 = 2;
+/// Number of values that the memory field has.
+pub(super) const MEMORIES: u8 = 4;
 /// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
 const PREDICTORS: usize = 5;
 /// Guesses that only a hit of this bit counts for.
@@ -38,6 +47,8 @@ pub(super) struct Plan {
     pub(super) snapped: bool,
     /// Whether numbers are coded as they are, what is expected being known only through contexts.
     pub(super) absolute: bool,
+    /// How predictors learn: `FORGETFUL` and `FLAT_SKIPPED`.
+    pub(super) memory: u8,
     /// Maps to earlier points that probably have the same value, the likeliest first.
     pub(super) maps: Vec<Map>,
 }
@@ -91,14 +102,16 @@ pub(super) fn run<C: BitCoder>(
     let mut symbols = SymbolCoder::new((bits - 3).min(15));
     let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
+    let growth = GROWTH[usize::from(plan.memory & FORGETFUL)];
+    let flat = if plan.memory & FLAT_SKIPPED != 0 { FLAT } else { 0.0 };
     // A copy is one more input, which the fast predictor gets in place of its last tap.
     let copying = !plan.maps.is_empty();
     let predictors = if copying { 5 } else { 4 };
     let fast_count = FAST_TAPS[axes];
-    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, GROWTH[0], 32);
-    let mut fast = LeastSquares::new(fast_count, GROWTH[1], 8);
+    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, growth[0], 32);
+    let mut fast = LeastSquares::new(fast_count, growth[1], 8);
     let quick_count = QUICK_TAPS[axes];
-    let mut quick = LeastSquares::new(quick_count, GROWTH[2], 4);
+    let mut quick = LeastSquares::new(quick_count, growth[2], 4);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
     let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
@@ -306,9 +319,12 @@ pub(super) fn run<C: BitCoder>(
             track.put(at, value - prediction);
         }
         let trust = 1.0 / ((spread + 0.3) * (spread + 0.3));
-        slow.learn(&x, value - base, trust);
-        fast.learn(&fast_x, value - base, trust);
-        quick.learn(&fast_x, value - base, trust);
+        // Where all is flat there is nothing to learn, and what was learned elsewhere is kept.
+        if spread >= flat || (value - p).abs() >= flat {
+            slow.learn(&x, value - base, trust);
+            fast.learn(&fast_x, value - base, trust);
+            quick.learn(&fast_x, value - base, trust);
+        }
         lookups.iter_mut().for_each(|l| l.put(i));
         sequence.push(if plan.snapped { value as i64 } else { k });
         for m in &mut matches {

@@ -10,11 +10,11 @@
 use super::Grid;
 use super::causal::Shape;
 use super::raster::Options;
-use super::raster_model::{Plan, run};
+use super::raster_model::{MEMORIES, Plan, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 
-/// Points that each way is tried on, at least.
+/// Points that each shape is tried on, at least.
 const TRIAL: usize = 1 << 16;
 /// Distinct values that count as few.
 const FEW: usize = 512;
@@ -48,11 +48,13 @@ pub(super) struct Choice {
     pub(super) inner: Vec<usize>,
     /// Whether numbers are coded as they are.
     pub(super) absolute: bool,
+    /// How predictors learn.
+    pub(super) memory: u8,
 }
 
 /// Tries ways to code `wanted` on a part of it.
 pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
-    let mut choice = Choice { inner: options.inner.clone(), absolute: false };
+    let mut choice = Choice { inner: options.inner.clone(), absolute: false, memory: 0 };
     let n = wanted.len();
     if n < 256 {
         return choice;
@@ -61,16 +63,19 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     if one_axis && choice.inner.is_empty() {
         let candidates = candidates(wanted);
         let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
-        let trial = Trial::new(wanted, grid, options, unit);
-        let costs: Vec<usize> = candidates.iter().map(|c| trial.cost(c, false)).collect();
+        let trial = Trial::new(wanted, grid, options, TRIAL.max(4 * unit));
+        let costs: Vec<usize> = candidates.iter().map(|c| trial.cost(c, false, 3)).collect();
         let best = (0..candidates.len()).min_by_key(|i| costs[*i]).unwrap_or(0);
         choice.inner = candidates[best].clone();
     }
+    let unit = choice.inner.iter().product::<usize>().max(1);
+    let trial = Trial::new(wanted, grid, options, (n / 8).clamp(TRIAL / 2, 4 * TRIAL).max(4 * unit));
+    let costs: Vec<usize> = (0..MEMORIES).map(|m| trial.cost(&choice.inner, false, m)).collect();
+    choice.memory = (0..MEMORIES).min_by_key(|m| costs[usize::from(*m)]).unwrap_or(0);
     // Few values that follow no smooth rule are better told apart than predicted.
     if options.snapped && few_values(wanted) {
-        let unit = choice.inner.iter().product::<usize>().max(1);
-        let trial = Trial::new(wanted, grid, options, unit);
-        choice.absolute = trial.cost(&choice.inner, true) < trial.cost(&choice.inner, false);
+        let predicted = costs[usize::from(choice.memory)];
+        choice.absolute = trial.cost(&choice.inner, true, choice.memory) < predicted;
     }
     choice
 }
@@ -112,12 +117,12 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// At least four times `unit` points from the middle, whole planes of a grid of more than one axis.
-    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, unit: usize) -> Self {
+    /// At least `wide` points from the middle, whole planes of a grid of more than one axis.
+    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, wide: usize) -> Self {
         let n = wanted.len();
         let mut dims: Vec<usize> = grid.dims.iter().copied().filter(|d| *d > 1).collect();
         let plane = dims.iter().skip(1).product::<usize>().max(1);
-        let wide = (4 * unit).max(TRIAL).min(n);
+        let wide = wide.min(n);
         let (start, len) = if dims.len() > 1 {
             let planes = wide.div_ceil(plane).min(dims[0]);
             let start = (dims[0] - planes) / 2 * plane;
@@ -133,10 +138,10 @@ impl<'a> Trial<'a> {
     }
 
     /// Bytes of the stretch.
-    fn cost(&self, inner: &[usize], absolute: bool) -> usize {
+    fn cost(&self, inner: &[usize], absolute: bool, memory: u8) -> usize {
         let shape =
             if inner.is_empty() { Shape::of_grid(&self.dims) } else { Shape::of_period(self.wanted.len(), inner) };
-        let plan = Plan { shape, snapped: self.snapped, absolute, maps: Vec::new() };
+        let plan = Plan { shape, snapped: self.snapped, absolute, memory, maps: Vec::new() };
         let mut coder = Encoder::new();
         let mut out = vec![0.0; self.wanted.len()];
         match run(&mut coder, &plan, self.ordinary, Some(self.wanted), &mut out) {
