@@ -260,8 +260,6 @@ class Stencil:
         m, t = self.m.copy(), self.t.copy()
         inverse, z = [], []
         for i in range(n):
-            m[i, i] += 0.0
-        for i in range(n):
             m[i, i] = self.m[i, i] + ridge
         for j in range(n):
             s = float(m[j, j])
@@ -513,7 +511,7 @@ class Balanced:
         prediction = self.predict(one, at, fallback)
         k = 0 if flag else self.correction(one, at, prediction)
         grid.value[i] = self.last = one.quantizer.point(prediction, k)
-        grid.code[i] = k
+        grid.code[i] = clamp(k, -32767, 32767)
 
     def predict(self, one, at, fallback):
         places = [self.grid.neighbor(at, d, one.unit) for d in self.taps]

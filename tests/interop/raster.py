@@ -395,9 +395,10 @@ class Raster:
         count = self.axes.count
         sizes = ([12, 16, 20, 28, 32], [4, 8, 12, 16, 20], [4, 4, 8, 8, 12])
         slow, fast, quick = (size[count - 1] for size in sizes)
-        self.slow = LeastSquares(slow + 4 * bool(self.copies), 1.0005, 32)
-        self.fast = LeastSquares(fast, 1.015, 8)
-        self.quick = LeastSquares(quick, 1.05, 4)
+        growth = (1.0005, 1.015, 1.05) if self.forgetful else (1.0001, 1.003, 1.02)
+        self.slow = LeastSquares(slow + 4 * bool(self.copies), growth[0], 32)
+        self.fast = LeastSquares(fast, growth[1], 8)
+        self.quick = LeastSquares(quick, growth[2], 4)
         self.tracks = [Track(self.axes.n[0]) for _ in range(4 + bool(self.copies))]
         self.low = self.high = 0.0
         self.v = [0.0] * self.points
@@ -417,6 +418,10 @@ class Raster:
         if flags >> 7 or (flags & 64 and not flags & 1):
             raise CaeError(f"raster flags {flags}")
         self.snapped, self.absolute = flags & 1, flags & 64
+        memory = cursor.u8()
+        if memory > 3:
+            raise CaeError(f"memory {memory}")
+        self.forgetful, self.flat_skipped = memory & 1, memory & 2
         if flags & 2:
             self.step = cursor.number("d")
         else:
@@ -536,19 +541,18 @@ class Raster:
 
         guesses, slots = self.guesses(center, T, planar, copy)
         lean = p - center if self.snapped else fixed - p
-        mirror = -1 if lean < 0 else 1
-        k = self.number(
-            i, back, c, T, p, center, spread, slow, fast, means, lean, mirror, guesses, copy, planar
-        )
+        errors = (spread, means[0], means[1])
+        k = self.number(i, back, c[0], T, (p, slow, fast), errors, center, lean, guesses)
         self.k[i] = k
         v[i] = center + k
         self.error[i] = F(abs(v[i] - p))
         self.low, self.high = min(self.low, v[i]), max(self.high, v[i])
         for track, prediction in zip(self.tracks, predictions):
             track.learn(c[0], abs(v[i] - prediction))
-        trust = 1 / ((spread + 0.3) * (spread + 0.3))
-        for predictor in predictors:
-            predictor.learn(v[i] - m, trust)
+        if not (self.flat_skipped and spread < 1 / 64 and abs(v[i] - p) < 1 / 64):
+            trust = 1 / ((spread + 0.3) * (spread + 0.3))
+            for predictor in predictors:
+                predictor.learn(v[i] - m, trust)
         self.right[i] = {g for g, number in guesses.items() if number == k}
         self.sequence.append(int(v[i]) if self.snapped else k)
         for match in self.matches.values():
@@ -586,11 +590,12 @@ class Raster:
             out[11] = steps(copy)
         return out, slots
 
-    def number(
-        self, i, back, c, T, p, center, spread, slow, fast, means, lean, mirror, guesses, copy, planar
-    ):
-        """SPEC 9.3.6."""
+    def number(self, i, back, c0, T, predictions, errors, center, lean, guesses):
+        """SPEC 9.3.6; `predictions` are p, slow and fast, `errors` the spread and two mean errors."""
         axes, count = self.axes, self.axes.count
+        p, slow, fast = predictions
+        spread = errors[0]
+        mirror = -1 if lean < 0 else 1
 
         def D(j):
             return mirror * nearest(T[j] - center)
@@ -629,13 +634,13 @@ class Raster:
             [west, plane, north, volume],
             [sl(E(2)), sl(E(count - 1)), coarse],
             [sl(plane), sl(volume), coarse],
-            [c[0] if axes.n[0] <= 256 else 0, coarse // 2],
+            [c0 if axes.n[0] <= 256 else 0, coarse // 2],
             [limited(E(j), 3) for j in range(4)] + [limited(E(4), 1)],
         ]
         sixth = 11 if self.copies else 5
         silent = sum((guesses.get(g) == 0) << b for b, g in enumerate((0, 1, 3, 4, sixth, 7)))
-        centers = [F(mirror * (y - center)) for y in (p, slow, fast)]
-        scales = [F(1.4 / (s + 0.04)) for s in (spread, means[0], means[1])]
+        centers = [F(mirror * (y - center)) for y in predictions]
+        scales = [F(1.4 / (s + 0.04)) for s in errors]
         start = min(int(0.75 * spread + 1).bit_length() - 1, 51)
         with np.errstate(all="ignore"):
             k = self.coder.decode(

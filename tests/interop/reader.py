@@ -93,6 +93,10 @@ class Array:
     def needs_network(self):
         return self.model is not None
 
+    def digests_informative(self):
+        """Whether engines may differ in the last bits of a frame (SPEC 6.1)."""
+        return any(self.frame(f)[9] & 16 for f in range(len(self.frame_lens)))
+
     def read(self, region=None):
         """The values of the array or of a region; only frames that it touches are decoded."""
         if region is None:
