@@ -125,7 +125,7 @@ def decode(data, dims, dtype, model):
     domain = flags & 3
     if code >= len(METHODS):
         raise Unsupported(f"method {code}")
-    if flags >> 5:
+    if flags >> 5 or domain == 3:
         raise Unsupported(f"frame flags {flags}")
     if domain not in DOMAINS[code]:
         raise CaeError(f"method {code} with domain {domain}")

@@ -198,19 +198,24 @@ class File:
         if offset != directory:
             raise CaeError("lengths do not add up to the offset of the directory")
 
-    def network(self, index):
-        """The engine of a model, its digest checked; needs onnxruntime."""
-        import network
-
+    def model(self, index):
+        """The bytes of a model, embedded or by its digest, which is checked."""
         entry = self.models[index]
         if entry["len"]:
             data = self.data[entry["offset"] : entry["offset"] + entry["len"]]
         else:
-            if self.model_folder is None:
+            path = os.path.join(self.model_folder or "", entry["digest"].hex() + ".onnx")
+            if self.model_folder is None or not os.path.exists(path):
                 raise Unsupported("model is kept elsewhere")
-            name = entry["digest"].hex() + ".onnx"
-            with open(os.path.join(self.model_folder, name), "rb") as file:
+            with open(path, "rb") as file:
                 data = file.read()
         if hashlib.sha256(data).digest() != entry["digest"]:
             raise CaeError("model has another digest")
+        return data
+
+    def network(self, index):
+        """The engine of a model; needs onnxruntime."""
+        data = self.model(index)
+        import network
+
         return network.Network(data)
