@@ -3,8 +3,7 @@
     python3 tests/interop/check.py [part of a file's name ..]
 
 Exits with 1 if anything differs. Arrays that a network decodes are skipped where onnxruntime is
-missing. CAE_GOLDENS names
-another folder of goldens.
+missing. CAE_GOLDENS names another folder of goldens.
 """
 
 import json
