@@ -318,6 +318,28 @@ mod tests {
         assert_eq!(round_trip(&[1e30, 0.0], &grid, 1e-3, &Options::default()), None);
     }
 
+    #[test]
+    fn damaged_streams_end() {
+        // A mirrored line of few values: rows, copies and a phase are all in the header.
+        let f = |i: usize| ((i % 37) * (i % 37) % 11) as f64 * 0.37 + (i / 37).min(26 - i / 37) as f64;
+        let values: Vec<f64> = (0..37 * 27).map(f).collect();
+        let grid = Grid { dims: &[27, 37], ordinary: None };
+        for snapped in [false, true] {
+            let options = Options { snapped, ..Options::default() };
+            let mut recon = vec![0.0; values.len()];
+            let bytes = encode(&values, &grid, 0.04, &options, &mut recon).unwrap();
+            let mut out = vec![0.0; values.len()];
+            for at in 0..bytes.len().min(20) {
+                let _ = decode(&bytes[..at], &grid, &mut out);
+                for change in [1, 0x50] {
+                    let mut damaged = bytes.clone();
+                    damaged[at] ^= change;
+                    let _ = decode(&damaged, &grid, &mut out);
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_values_round_trip(

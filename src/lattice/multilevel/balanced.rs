@@ -43,7 +43,7 @@ const ROWS: [usize; CONTEXTS] = [20 * 64, 5 * 5 * 3 * 5, 21 * 21, 21 * 21, 21 * 
 const NODES: usize = 8;
 
 /// Expected magnitudes from which on decisions are not mixed.
-const LOUD: u32 = 11;
+const LOUD: u32 = 13;
 const LOUD_BINS: usize = 32;
 
 /// Count limits.

@@ -339,7 +339,8 @@ impl State<'_> {
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
                 self.scales[scale_at].learn((k.unsigned_abs() as f32).min(1e6));
-                let noise = f64::from(mean) + 0.3;
+                // Points in smooth surroundings say more about the weights.
+                let noise = f64::from(miss[0]) + 0.5;
                 stencil.learn(&features, truth.clamp(-1e9, 1e9), 1.0 / (noise * noise));
                 x += pass.step[inner];
             }
