@@ -147,7 +147,7 @@ class Balanced:
         kl, kr, kw, kn = (toward(i) for i in places[:4])
         signs = 9 * sign(l) + 3 * sign(r) + sign(w)
         self.loud = octave(sides + before)
-        if self.loud >= 11:
+        if self.loud >= 13:
             q = min(self.loud, 31)
             if self.plain(self.lengths, 32 * q + 31):
                 return 0

@@ -228,5 +228,5 @@ class Small:
         after = count + F(1) if count < 60 else count
         moved = mean + (F(min(abs(k), 10**6)) - mean) / (after + F(1))
         self.cells[cell] = (moved, after)
-        noise = float(mean) + 0.3
+        noise = float(miss[0]) + 0.5
         self.stencil.learn(x, clamp(truth, -1e9, 1e9), 1 / (noise * noise))
