@@ -1,9 +1,9 @@
-"""Decodes every golden file and compares it with the manifest; then reads every invalid file, which must be refused.
+"""Decodes every golden file and compares it with the manifest; every invalid file must be refused.
 
     python3 tests/interop/check.py [part of a file's name ..]
 
-Exits with 1 if anything differs. Arrays that a network decodes are skipped where onnxruntime is missing. CAE_GOLDENS names
-another folder of goldens.
+Exits with 1 if anything differs. Arrays that a network decodes are skipped where onnxruntime is
+missing. CAE_GOLDENS names another folder of goldens.
 """
 
 import json

@@ -3,6 +3,7 @@
 import math
 import struct
 
+import axes
 import raster
 from entropy import Arithmetic, Counters
 from primitives import CaeError, Cursor
@@ -123,7 +124,7 @@ def decode_lower(data, dims, ordinary, u, c):
     """SPEC 9.5.3."""
     n = len(u)
     coder = Arithmetic(data)
-    axes = raster.Axes(dims)
+    shape = axes.Axes(dims)
     b = min(max(n.bit_length(), 10), 20)
     tables = [{}, {}, {}]
     up = [signed(v >> c) if there else 0 for v, there in zip(u, ordinary)]
@@ -145,7 +146,7 @@ def decode_lower(data, dims, ordinary, u, c):
         ]
         slots = [raster.slot_of(key, b) for key in keys]
         sources = [table.get(slot) for table, slot in zip(tables, slots)]
-        sources += [i - back if back else None for back in axes.backs(i)[:6]]
+        sources += [i - back if back else None for back in shape.backs(i)[:6]]
         refused = None
         for j, source in enumerate(sources):
             if source is None or not ordinary[source] or up[source] != up[i]:

@@ -152,7 +152,10 @@ class Tokens:
         begin = self.rows.index(at) * n
         ordinary = self.ordinary[begin : begin + n]
         count = (n + 1) // 2 if self.paired else n
-        free = [not any(ordinary[2 * t : 2 * t + 2] if self.paired else [ordinary[t]]) for t in range(count)]
+        free = [
+            not any(ordinary[2 * t : 2 * t + 2] if self.paired else [ordinary[t]])
+            for t in range(count)
+        ]
         activity = self.activities(at, count)
         classes = [sum(a >= t for t in self.thresholds) for a in activity[:count]]
         classes = [rans.FREE if f else c for c, f in zip(classes, free)]

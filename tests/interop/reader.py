@@ -1,8 +1,8 @@
 """An independent reader of `.cae` files, written from the specification alone.
 
-    file = reader.File("field.cae")
-    values = file.array("temperature").read()
-    corner = file.array("temperature").read((slice(0, 2), slice(10, 20)))
+file = reader.File("field.cae")
+values = file.array("temperature").read()
+corner = file.array("temperature").read((slice(0, 2), slice(10, 20)))
 """
 
 import hashlib

@@ -1,0 +1,188 @@
+"""SPEC 9.2.6: the balanced profile of method multilevel."""
+
+import itertools
+import math
+
+import numpy as np
+
+from entropy import Counters, Mixer, squash, stretch
+from passes import HUGE, Pass, clamp, halvings, interpolate, passes
+
+F = np.float32
+M32 = (1 << 32) - 1
+
+
+def octave(m):
+    if m < 4:
+        return m
+    t = m.bit_length() - 1
+    return 2 * t + (m >> (t - 1) & 1)
+
+
+def sign(k):
+    return (k > 0) - (k < 0) + 1
+
+
+ROWS = [1280, 375, 441, 441, 1323, 243, 1024]
+
+
+class Balanced:
+    """SPEC 9.2.6."""
+
+    def __init__(self, head, grid, arithmetic):
+        self.head, self.grid, self.arithmetic = head, grid, arithmetic
+        self.counters = [Counters(8 * rows) for rows in ROWS]
+        self.mixer = Mixer([0.3] * 7 + [0.0], 64, 0.0015, 0.02)
+        self.silence = Counters(20 * 4)
+        self.lengths = Counters(32 * 32)
+        self.signs = Counters(27)
+        self.tops = Counters(31 * 3)
+        self.last = head.first
+
+    def decode(self):
+        origin = Pass(self.head, 0, 3, [1 << halvings(n) for n in self.head.extents])
+        origin.points = [range(1)] * 5
+        origin.size = 1
+        for one in itertools.chain([origin], passes(self.head)):
+            self.weights = None
+            if one.size >= 2048 and len(one.taps) == 16 and self.arithmetic.bit(32768):
+                self.weights = [(self.even(10) - 512) / 256 for _ in range(16)]
+            self.taps = one.taps if self.weights else one.taps[:4]
+            self.direct = self.direct_weights()
+            self.causal = one.causal((4, 3, 2))
+            above = []
+            for line in itertools.product(*one.points[:4]):
+                above = self.line(one, line, above)
+
+    def even(self, count):
+        v = 0
+        for _ in range(count):
+            v = 2 * v + self.arithmetic.bit(32768)
+        return v
+
+    def direct_weights(self):
+        rest = 1.0
+        for w in self.weights or []:
+            rest = rest - w
+        out = list(self.weights or [0.0] * 4)
+        for t, c in enumerate((0.5625, 0.5625, -0.0625, -0.0625)):
+            out[t] = out[t] + c * rest
+        return out
+
+    def line(self, one, line, above):
+        silent = []
+        points = one.points[4]
+        for place, begin in enumerate(range(0, len(points), 16)):
+            before = silent[-1] if silent else 0
+            upper = above[place] if above else 0
+            at = 4 * one.kind + 2 * before + upper
+            flag = self.arithmetic.bit(clamp(self.silence.p16(at), 1, 65535))
+            self.silence.update(at, flag, 255)
+            silent.append(flag)
+            fallback = self.last
+            for c in points[begin : begin + 16]:
+                self.point(one, (*line, c), fallback, flag)
+        return silent
+
+    def point(self, one, at, fallback, flag):
+        grid = self.grid
+        i = grid.index(at)
+        if not grid.ordinary[i]:
+            return
+        prediction = self.predict(one, at, fallback)
+        k = 0 if flag else self.correction(one, at, prediction)
+        grid.value[i] = self.last = one.quantizer.point(prediction, k)
+        grid.code[i] = clamp(k, -32767, 32767)
+
+    def predict(self, one, at, fallback):
+        places = [self.grid.neighbor(at, d, one.unit) for d in self.taps]
+        values = self.grid.values(places)
+        if None not in places:
+            v = [math.nan if value is None else value for value in values]
+            s = [d * u for d, u in zip(self.direct[:4], v)]
+            for t in range(4, len(v)):
+                s[t % 4] += self.direct[t] * v[t]
+            p = (s[0] + s[2]) + (s[1] + s[3])
+            if abs(p) < HUGE:
+                return p
+        p = interpolate(values, fallback)[1]
+        if self.weights:
+            cubic, total = p, 0.0
+            for w, v in zip(self.weights, values):
+                if v is not None and abs(v - cubic) < HUGE:
+                    total += w * (v - cubic)
+            p = cubic + total
+        return p if abs(p) < HUGE else fallback
+
+    def plain(self, counters, i):
+        bit = self.arithmetic.bit(clamp(counters.p16(i), 32, 65504))
+        counters.update(i, bit, 127)
+        return bit
+
+    def mixed(self, node):
+        at = [8 * row + node for row in self.rows]
+        inputs = [stretch(c.p16(i)) for c, i in zip(self.counters, at)] + [F(0.25)]
+        x = self.mixer.mix(inputs, 8 * node + min(self.loud, 15) // 2)
+        bit = self.arithmetic.bit(squash(x))
+        for c, i in zip(self.counters, at):
+            c.update(i, bit, 255)
+        self.mixer.update(bit)
+        return bit
+
+    def correction(self, one, at, prediction):
+        grid, inverse = self.grid, one.inverse
+        deltas = one.taps[:2] + self.causal
+        places = [grid.neighbor(at, d, one.unit) for d in deltas]
+        l, r, w, n, u = grid.codes(places)
+        L, R, W_, N, U = map(abs, (l, r, w, n, u))
+        sides, before = L + R, 2 * (W_ + N) + U
+
+        def toward(i):
+            if i is None:
+                return 20
+            if not grid.ordinary[i]:
+                return 0
+            return int(clamp((grid.value[i] - prediction) * inverse, -10.0, 9.0) + 10.5)
+
+        kl, kr, kw, kn = (toward(i) for i in places[:4])
+        signs = 9 * sign(l) + 3 * sign(r) + sign(w)
+        self.loud = octave(sides + before)
+        if self.loud >= 13:
+            q = min(self.loud, 31)
+            if self.plain(self.lengths, 32 * q + 31):
+                return 0
+            negative = self.plain(self.signs, signs)
+            length = 0
+            while length < 30 and self.plain(self.lengths, 32 * q + length):
+                length += 1
+        else:
+            value = int(clamp(prediction * inverse * 0.125, -1e6, 1e6))
+            self.rows = [
+                one.kind * 64 + min(octave(sides), 7) * 8 + min(octave(before), 7),
+                ((min(W_, 4) * 5 + min(N, 4)) * 3 + min(U, 2)) * 5 + min(sides, 4),
+                21 * kl + kr,
+                21 * kw + kn,
+                (21 * kl + kw) * 3 + min(sides, 2),
+                (signs * 3 + sign(n)) * 3 + min(before, 2),
+                (value * 0x9E3779B1 & M32) >> 22,
+            ]
+            if self.mixed(0):
+                return 0
+            negative = self.mixed(1)
+            length = 0
+            while length < 30:
+                more = self.mixed(2 + length) if length < 6 else self.plain(self.lengths, length)
+                if not more:
+                    break
+                length += 1
+        k = 1
+        for done in range(length):
+            if done == 0:
+                bit = self.plain(self.tops, 3 * length)
+            elif done == 1:
+                bit = self.plain(self.tops, 3 * length + 1 + (k & 1))
+            else:
+                bit = self.arithmetic.bit(32768)
+            k = 2 * k + bit
+        k = min(k, 1 << 30)
+        return -k if negative else k
