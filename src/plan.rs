@@ -38,12 +38,12 @@ pub(crate) const PAPER: &str = "autoencoder";
 /// Parts of the array that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
 
-/// The part of an array's values that `Balanced` may spend on its choice: the slowest kernel takes ten times as long as
-/// the others.
-const SAMPLED_PART: u64 = 24;
+/// The part of an array's values that `Balanced` may spend on its choice: the slowest kernel takes some thirty times as
+/// long as the others.
+const SAMPLED_PART: u64 = 96;
 
-/// Values of a sample that tell anything.
-const SAMPLE_VALUES: u64 = 1 << 13;
+/// Values of a sample that tell anything of a small array, and of a large one.
+const SAMPLE_VALUES: std::ops::RangeInclusive<u64> = 1 << 13..=1 << 14;
 
 /// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
 /// and regions more, and take less memory.
@@ -105,7 +105,8 @@ impl Plan {
             Preset::Small if count <= SAMPLES.saturating_add(1) => Vec::new(),
             Preset::Small => frames.collect(),
             _ => {
-                let part = (grid.values() / SAMPLED_PART).max(SAMPLE_VALUES);
+                let least = (grid.values() / 16).clamp(*SAMPLE_VALUES.start(), *SAMPLE_VALUES.end());
+                let part = (grid.values() / SAMPLED_PART).max(least);
                 let each = part.checked_div(spread.len() as u64).unwrap_or(part);
                 frames.map(|f| f.center(each)).collect()
             }
