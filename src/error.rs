@@ -165,8 +165,6 @@ pub enum Unsupported {
         /// SHA-256 of the model's bytes.
         digest: [u8; 32],
     },
-    /// This build lacks a cargo feature.
-    Feature(&'static str),
 }
 
 /// A resource that [`Limits`](crate::Limits) bounds.
@@ -346,7 +344,6 @@ impl fmt::Display for Unsupported {
             Unsupported::ModelMissing { digest } => {
                 write!(f, "model {} is not in the file; give the folder that holds it", hex(digest))
             }
-            Unsupported::Feature(name) => write!(f, "this build of cae lacks the feature `{name}`"),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Decimal normalization (SPEC 7.1): a non-zero finite `x` is `y * 10^k` with `0.01 <= |y| < 0.1`.
 
-#![allow(dead_code, reason = "used once the frame layer calls the sparse kernel")]
-
 /// Largest magnitude of a decimal exponent in a file; [`apply`] gives -322..=310.
 pub(crate) const EXPONENT_MAX: i16 = 330;
 

@@ -1,7 +1,6 @@
 //! The fast kernel (SPEC 9.4): one prediction a row from rows before it, codes in rANS with few static classes.
 
 #![allow(
-    dead_code,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,

@@ -232,8 +232,7 @@ fn frequent_value<T: Element>(values: &[T], ordinary: Option<&[bool]>) -> Option
     }
     let (bits, _) = counts.into_iter().max_by_key(|(bits, n)| (*n, *bits))?;
     let (mut same, mut all) = (0usize, 0usize);
-    for (i, v) in values.iter().enumerate().filter(|(i, _)| grid(*i)) {
-        let _ = i;
+    for (_, v) in values.iter().enumerate().filter(|(i, _)| grid(*i)) {
         all = all.saturating_add(1);
         same = same.saturating_add(usize::from(v.to_bits64() == bits));
     }

@@ -1,8 +1,6 @@
 //! The paper's pipeline (SPEC 7): values are normalized, a network decodes blocks of them from latents, and points
 //! that miss the bound get a delta.
 
-#![allow(dead_code, reason = "used once the frame layer calls the kernel")]
-
 mod blocks;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
