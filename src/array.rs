@@ -6,7 +6,7 @@ use crate::error::{ArgumentError, Error, Fault, Place, Resource, Result};
 use crate::format::directory::ArrayEntry;
 use crate::frame::{self, Section};
 use crate::grid::{Region, for_each_shared_run};
-use crate::limits::within;
+use crate::limits::{frame_memory, within};
 use crate::model::Decoder;
 use crate::parallel::{self, Threads};
 use crate::reader::Reader;
@@ -16,9 +16,6 @@ use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Bytes of working memory that decoding takes per value of a frame, at most.
-const WORKING_BYTES: u64 = 64;
 
 /// A frame that could not be read.
 #[derive(Debug)]
@@ -320,9 +317,7 @@ impl<'r> Array<'r> {
             return Err(ArgumentError::DataType { array, asked }.into());
         }
         let limits = &self.reader.options().limits;
-        let values = within(Resource::FrameValues, self.entry.grid.frame_values(), limits.frame_values)?;
-        let each = values.saturating_mul(WORKING_BYTES);
-        within(Resource::Memory, each, limits.memory)?;
+        let each = frame_memory(self.entry.grid.frame_values(), limits)?;
         let fit = limits.memory.checked_div(each).unwrap_or(u64::MAX);
         Ok(Threads::new(self.reader.options().threads).at_most(fit))
     }

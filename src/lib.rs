@@ -3,6 +3,7 @@
 //!
 //! - [`Writer`] makes a file: models, then arrays, each within a [`Bound`] that every decoded value was checked against.
 //! - [`Reader`] opens one, from a path or from bytes, and gives its [`Array`]s, whole or by region.
+//! - [`compress_frame`] and [`decompress_frame`] code one block of values for formats that have a container of their own.
 //! - [`Limits`] bound what a hostile file may cost; [`Error`] says who must act.
 //!
 //! Layers, each knowing only those below it: `codec` (slices in, slices out), `lattice`, `fast` and `sparse` (values of
@@ -21,6 +22,7 @@ mod frame;
 mod grid;
 mod lattice;
 mod limits;
+mod lone;
 #[cfg(feature = "mmap")]
 mod mmap;
 pub mod model;
@@ -48,6 +50,7 @@ pub use format::header::VERSION;
 pub use frame::Section;
 pub use grid::Region;
 pub use limits::Limits;
+pub use lone::{CodedFrame, FrameOptions, compress_frame, decompress_frame};
 pub use plan::Preset;
 pub use reader::{ModelInfo, ReadOptions, Reader};
 pub use source::{RawFile, Source};

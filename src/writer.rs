@@ -345,14 +345,14 @@ impl ArrayReport {
     }
 }
 
-/// One array on its way into the file.
-struct Job<'a, T: Element> {
-    source: &'a dyn Source<T>,
-    grid: &'a FrameGrid,
-    threads: Threads,
-    fill: Option<T>,
-    bounds: Option<&'a dyn Source<f64>>,
-    models: Models<'a>,
+/// One array on its way into frames.
+pub(crate) struct Job<'a, T: Element> {
+    pub(crate) source: &'a dyn Source<T>,
+    pub(crate) grid: &'a FrameGrid,
+    pub(crate) threads: Threads,
+    pub(crate) fill: Option<T>,
+    pub(crate) bounds: Option<&'a dyn Source<f64>>,
+    pub(crate) models: Models<'a>,
 }
 
 impl<T: Element> Job<'_, T> {
@@ -363,7 +363,7 @@ impl<T: Element> Job<'_, T> {
     }
 
     /// What `asked` means for this array.
-    fn resolve(&self, asked: Bound, preset: Preset) -> Result<ResolvedBound> {
+    pub(crate) fn resolve(&self, asked: Bound, preset: Preset) -> Result<ResolvedBound> {
         let trial = |e: f64| {
             let tolerance = ResolvedBound::new(asked, e).tolerance;
             let plan = self.plan(tolerance, preset)?;
@@ -434,7 +434,7 @@ impl<T: Element> Job<'_, T> {
     }
 
     /// Chooses among the preset's candidates, on a few frames if there are many.
-    fn plan(&self, tolerance: Tolerance, preset: Preset) -> Result<Plan> {
+    pub(crate) fn plan(&self, tolerance: Tolerance, preset: Preset) -> Result<Plan> {
         let has_model = self.models.decoder.is_some();
         let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, has_model);
         let mut tried = Vec::new();
@@ -454,7 +454,7 @@ impl<T: Element> Job<'_, T> {
         Ok(plan)
     }
 
-    fn encode(&self, region: &Region, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
+    pub(crate) fn encode(&self, region: &Region, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
         let values = self.values(region)?;
         let bounds = self.bounds_of(region)?;
         let kept: Option<Vec<bool>> = bounds.as_ref().map(|b| b.iter().map(|e| !is_bound(*e)).collect());
