@@ -75,7 +75,7 @@ pub mod raster {
         snapped: bool,
         inner: &[usize],
     ) -> Option<(Vec<u8>, Vec<f64>)> {
-        let options = Options { snapped, inner: inner.to_vec(), copies_only: false };
+        let options = Options { snapped, inner: inner.to_vec(), ..Options::default() };
         let mut recon = vec![0.0; values.len()];
         let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
         Some((bytes, recon))
