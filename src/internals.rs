@@ -45,7 +45,7 @@ pub mod multilevel {
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
         let profile = if small { Profile::Small } else { Profile::Balanced };
-        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, &mut recon)?;
+        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, None, &mut recon)?;
         Some((bytes, recon))
     }
 
@@ -55,7 +55,7 @@ pub mod multilevel {
     /// If the bytes are damaged.
     pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
         let mut out = vec![0.0; dims.iter().product()];
-        multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        multilevel::decode(bytes, &Grid { dims, ordinary }, None, &mut out)?;
         Ok(out)
     }
 }
