@@ -19,12 +19,14 @@ mod fast;
 mod format;
 mod frame;
 mod grid;
+pub mod input;
 mod lattice;
 mod limits;
 #[cfg(feature = "mmap")]
 mod mmap;
 pub mod model;
 mod normalize;
+pub mod npy;
 mod parallel;
 mod plan;
 mod reader;
