@@ -1,7 +1,9 @@
 //! What benchmarks and fuzz targets may call; no part of the public API, no promise of stability.
 
 pub use crate::fast::Sample;
-pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
+pub use crate::sparse::internals::{
+    Decoder, Encoder, NormalizedBlocks, decode_sparse, denormalize, encode_sparse, normalized_blocks,
+};
 
 use crate::codec::cursor::Cursor;
 use crate::codec::rans;

@@ -211,6 +211,15 @@ pub enum Dtype {
     F64,
 }
 
+impl From<Dtype> for cae::DataType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => cae::DataType::F32,
+            Dtype::F64 => cae::DataType::F64,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresetName {
     Fast,
@@ -224,11 +233,7 @@ pub struct Shape(pub Vec<u64>);
 
 /// `41x128x128`; an empty text is a scalar.
 pub fn parse_shape(text: &str) -> Result<Shape, String> {
-    if text.is_empty() {
-        return Ok(Shape(Vec::new()));
-    }
-    let extent = |s: &str| s.parse::<u64>().map_err(|_| format!("`{s}` is no extent; a shape looks like 41x128x128"));
-    text.split('x').map(extent).collect::<Result<_, _>>().map(Shape)
+    cae::input::parse_shape(text).map(Shape)
 }
 
 /// `0:10,5:20,:` in an array of this shape.

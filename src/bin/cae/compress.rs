@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::figures::{self, ratio};
 use crate::input::{self, Input};
 use crate::progress;
-use cae::{ArrayOptions, ArrayReport, Bound, Element, Preset, Reader, Writer};
+use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, Preset, Reader, Writer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -32,7 +32,9 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     let attributes = attributes_of(&args.attr)?;
 
-    let bounds = args.bounds.as_ref().map(|p| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>());
+    let open_bounds =
+        |p: &PathBuf| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>().map_err(Failure::at(p));
+    let bounds = args.bounds.as_ref().map(open_bounds);
     let bounds = bounds.transpose()?;
     let here = Failure::at(&args.output);
     let mut writer = Writer::create(&args.output).map_err(&here)?;
@@ -60,9 +62,9 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
             threads: args.threads,
             progress: Some(&show),
         };
-        let report = match input.dtype {
-            Dtype::F32 => add::<f32>(&mut writer, &name, input, &options)?,
-            Dtype::F64 => add::<f64>(&mut writer, &name, input, &options)?,
+        let report = match input.data_type {
+            DataType::F32 => add::<f32>(&mut writer, &name, input, &options)?,
+            _ => add::<f64>(&mut writer, &name, input, &options)?,
         };
         bar.finish_and_clear();
         let mut attributes = attributes.clone();
@@ -128,7 +130,7 @@ fn add<T: Element>(
     input: &Input,
     options: &ArrayOptions,
 ) -> Result<ArrayReport, Failure> {
-    let source = input.open::<T>()?;
+    let source = input.open::<T>().map_err(Failure::at(&input.path))?;
     writer.add_source(name, source.as_ref(), options).map_err(Failure::at(&input.path))
 }
 

@@ -9,7 +9,6 @@ mod figures;
 mod input;
 mod inspect;
 mod model;
-mod npy;
 mod progress;
 mod verify;
 
