@@ -47,7 +47,8 @@ pub mod multilevel {
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
         let profile = if small { Profile::Small } else { Profile::Balanced };
-        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, None, &mut recon)?;
+        let bytes =
+            multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, None, &mut recon)?;
         Some((bytes, recon))
     }
 

@@ -8,7 +8,7 @@ mod encode;
 mod patch;
 
 pub(crate) use decode::{check, decode, sections};
-pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode};
+pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode, samples};
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};

@@ -34,7 +34,10 @@ pub(crate) struct Predictor {
 #[derive(Debug, Clone)]
 enum Link {
     /// Groups of `LANES` columns, one after another; in each, row after row.
-    Product { columns: usize, weights: Vec<[f32; LANES]> },
+    Product {
+        columns: usize,
+        weights: Vec<[f32; LANES]>,
+    },
     /// One value for each, or one for all.
     Binary(Binary, Vec<f32>),
     Unary(Unary),

@@ -68,7 +68,8 @@ pub struct Compress {
     /// Name of the array in the file; by default the input's name up to its shape or extension
     #[arg(long)]
     pub name: Option<String>,
-    /// Autoencoder: none, auto (the smallest file, which without a model at hand is none), or DECODER.onnx, or
+    /// Model: none, auto (the smallest file, which without a model at hand is none), a network in the loop PREDICTOR.onnx
+    /// (used where it saves more than its own bytes), or an autoencoder DECODER.onnx or
     /// ENCODER.onnx,DECODER.onnx
     #[arg(long, default_value = "auto")]
     pub model: String,

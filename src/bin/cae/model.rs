@@ -34,6 +34,7 @@ fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
         "operations_per_block": r.operations,
         "operations_per_output": per_value,
         "latent_range": r.latent_range,
+        "predictor": r.predictor,
         "exact": r.exact,
         "inexact": r.inexact.as_ref().map(|(node, reason)| json!({"node": node, "reason": reason})),
     });
@@ -45,6 +46,9 @@ fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     println!("  from {:?} of shape {:?} to {:?} of shape {:?}", r.input, r.input_shape, r.output, r.output_shape);
     println!("  {} nodes ({}), {} parameters", r.nodes, r.operators.join(", "), r.parameters);
     println!("  {} multiply-adds for a block, {per_value:.0} for each of its outputs", r.operations);
+    if r.predictor {
+        println!("  a network in the loop: {} multiply-adds a value", r.operations);
+    }
     match &r.inexact {
         None => println!("  exact: every engine gives the same bits"),
         Some((node, reason)) => println!("  not exact: at {node:?}, {reason}"),

@@ -13,9 +13,9 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::quantizer::Quantizer;
 use crate::model::Predictor;
+pub use network::Samples;
 use network::{Network, Nobody, Recorder};
 use pass::{AXES, Order, Shape, halvings};
-pub use network::Samples;
 use small::Setup;
 use survey::round_robin;
 
