@@ -88,8 +88,9 @@ impl<'a> Points<'a> {
     }
 }
 
-/// Trains a network on the points of arrays; the same for a seed, as long as no time is set.
-pub fn train(parts: &[Samples], options: &Options, mut look: impl FnMut(usize, f64) -> bool) -> Outcome {
+/// Trains a network on the points of arrays; the same for a seed, as long as no time is set. `look` gets the share that is
+/// done and the recent bits a point, and says whether to go on.
+pub fn train(parts: &[Samples], options: &Options, mut look: impl FnMut(f64, f64) -> bool) -> Outcome {
     let points = Points::new(parts);
     let mut random = Random::new(options.seed);
     let mut network = start(&options.hidden, &mut random);
@@ -133,7 +134,7 @@ pub fn train(parts: &[Samples], options: &Options, mut look: impl FnMut(usize, f
         optimizer.step(&mut network, &gradient, rate);
         taken += 1;
         recent += (bits / batch as f64 - recent) * (1.0 / taken.min(500) as f64);
-        if !look(taken, recent) {
+        if !look(share, recent) {
             break;
         }
     }

@@ -14,7 +14,7 @@ use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, Limits, Preset, R
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -163,7 +163,7 @@ fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
 }
 
 /// `DECODER` or `ENCODER,DECODER`.
-fn add_model(writer: &mut Writer<cae::AtomicFile>, paths: &str, embed: bool) -> Result<cae::ModelId, Failure> {
+pub fn add_model<W: Write>(writer: &mut Writer<W>, paths: &str, embed: bool) -> Result<cae::ModelId, Failure> {
     let (encoder, decoder) = match paths.split_once(',') {
         Some((encoder, decoder)) => (Some(Path::new(encoder)), Path::new(decoder)),
         None => (None, Path::new(paths)),
