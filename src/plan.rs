@@ -35,6 +35,16 @@ impl Preset {
 /// Label of the paper's pipeline in reports.
 pub(crate) const PAPER: &str = "autoencoder";
 
+/// Label of the network in the loop in reports.
+pub(crate) const NETWORK: &str = "network";
+
+/// What a model at hand is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Blocks,
+    InLoop,
+}
+
 /// Parts of the array that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
 
@@ -91,10 +101,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// All that may win.
-    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, has_model: bool) -> Plan {
+    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<Role>) -> Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
-        let candidates = if has_model {
+        let candidates = if model == Some(Role::Blocks) {
             // A guard that is not finite: the model is refused unless its rounding errors are proved.
             let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
             vec![of(PAPER, Kernel::Sparse(options), false)]
@@ -106,7 +116,9 @@ impl Plan {
             }
             ways
         } else {
-            candidates(preset)
+            // A network is one way more, which has to win.
+            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network, false));
+            network.into_iter().chain(candidates(preset)).collect()
         };
         Plan { candidates, tried: Vec::new(), preset }
     }

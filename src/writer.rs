@@ -11,7 +11,7 @@ use crate::grid::{FrameGrid, Region, frame_shape};
 use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
-use crate::plan::{self, Plan, Preset};
+use crate::plan::{self, Plan, Preset, Role};
 use crate::search;
 use crate::source::Source;
 use crate::stats::ErrorStats;
@@ -258,7 +258,8 @@ impl<W: Write> Writer<W> {
             },
         )?;
         // A model that no frame uses is not needed to read the array.
-        entry.model = options.model.filter(|_| report.chosen.contains_key(plan::PAPER)).map(|m| m.0);
+        let used = [plan::PAPER, plan::NETWORK].iter().any(|label| report.chosen.contains_key(label));
+        entry.model = options.model.filter(|_| used).map(|m| m.0);
         self.directory.arrays.push(entry);
         Ok(report)
     }
@@ -435,8 +436,8 @@ impl<T: Element> Job<'_, T> {
 
     /// Chooses among the preset's candidates, on a few frames if there are many.
     pub(crate) fn plan(&self, tolerance: Tolerance, preset: Preset) -> Result<Plan> {
-        let has_model = self.models.decoder.is_some();
-        let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, has_model);
+        let role = |d: &dyn Decoder| if d.is_predictor() { Role::InLoop } else { Role::Blocks };
+        let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, self.models.decoder.map(role));
         let mut tried = Vec::new();
         let samples = plan.samples(self.grid);
         parallel::for_each_in_order(

@@ -59,6 +59,8 @@ fn decode_ordinary<T: Element>(
             let sections =
                 sparse::Sections { exponents: *exponents, latents: *latents, bitmap: *bitmap, deltas: *deltas };
             let mut wide = vec![0.0; out.len()];
+            // A network in the loop decodes no blocks.
+            let decoder = decoder.filter(|d| d.in_loop().is_none());
             sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide)?;
             fill(out, grid, |i| T::from_f64(wide.get(i).copied().unwrap_or_default()));
         }
@@ -95,7 +97,11 @@ fn decode_ordinary<T: Element>(
         (method, Payload::One(bytes)) => {
             let mut wide = vec![0.0; out.len()];
             match method {
-                Method::Multilevel => multilevel::decode(bytes, grid, &mut wide)?,
+                Method::Multilevel => multilevel::decode(bytes, grid, None, &mut wide)?,
+                Method::Network => {
+                    let network = decoder.and_then(Decoder::in_loop).ok_or(FormatError::Code { what: "network" })?;
+                    multilevel::decode(bytes, grid, Some(network.0), &mut wide)?;
+                }
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
                 _ => fast::decode(bytes, grid, &mut wide)?,
             }

@@ -9,7 +9,7 @@ use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast;
 use crate::lattice::{Grid, exact, multilevel, raster};
-use crate::model::{Decoder, Encoder};
+use crate::model::{Decoder, Encoder, Predictor};
 use crate::parallel::{self, Threads};
 use crate::sparse;
 use crate::stats::ErrorStats;
@@ -28,17 +28,36 @@ pub(crate) struct Candidate {
 #[derive(Debug, Clone)]
 pub(crate) enum Kernel {
     Multilevel(multilevel::Options),
+    /// Multilevel, small, with the network in the loop.
+    Network,
     Raster(raster::Options),
     Fast,
     Exact,
     Sparse(sparse::Options),
 }
 
-/// The autoencoder that a frame may use.
+/// The autoencoder, or the network in the loop, that a frame may use.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Models<'a> {
     pub(crate) encoder: Option<&'a dyn Encoder>,
     pub(crate) decoder: Option<&'a dyn Decoder>,
+}
+
+impl<'a> Models<'a> {
+    pub(crate) fn in_loop(&self) -> Option<&'a Predictor> {
+        self.decoder?.in_loop().map(|n| n.0)
+    }
+}
+
+/// What a network in the loop would be asked at the points of a block, and what would be right; `None` if no lattice suits.
+pub(crate) fn samples<T: Element>(block: &Block<T>, network: Option<&Predictor>) -> Option<multilevel::Samples> {
+    let prepared = Prepared::new(Block { dims: kernel_dims(block.dims), ..*block }, None);
+    let mut samples = None;
+    prepared.lattice(Method::Network, |v, t, _| {
+        samples = multilevel::samples(v, &prepared.grid(), t, network);
+        None
+    });
+    samples
 }
 
 /// A coded frame.
@@ -314,8 +333,12 @@ impl<'a, T: Element> Prepared<'a, T> {
     fn trial(&self, kernel: &Kernel, models: &Models) -> Result<Option<Trial<T>>> {
         Ok(match kernel {
             Kernel::Multilevel(o) => {
-                self.lattice(Method::Multilevel, |v, t, r| multilevel::encode(v, &self.grid(), t, o, r))
+                self.lattice(Method::Multilevel, |v, t, r| multilevel::encode(v, &self.grid(), t, o, None, r))
             }
+            Kernel::Network => models.in_loop().and_then(|network| {
+                let o = multilevel::Options { profile: multilevel::Profile::Small };
+                self.lattice(Method::Network, |v, t, r| multilevel::encode(v, &self.grid(), t, &o, Some(network), r))
+            }),
             Kernel::Raster(o) => self.lattice(Method::Raster, |v, t, r| raster::encode(v, &self.grid(), t, o, r)),
             Kernel::Fast => self.fast(),
             Kernel::Exact => Some(self.exact()),

@@ -8,7 +8,7 @@ mod encode;
 mod patch;
 
 pub(crate) use decode::{check, decode, sections};
-pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode};
+pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode, samples};
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};
@@ -33,6 +33,8 @@ pub(crate) enum Method {
     Sparse = 5,
     /// Integers without loss (SPEC 9.5).
     Exact = 6,
+    /// Multilevel with a network in the loop (SPEC 9.2.7).
+    Network = 7,
 }
 
 impl Method {
@@ -45,6 +47,7 @@ impl Method {
             4 => Method::Fast,
             5 => Method::Sparse,
             6 => Method::Exact,
+            7 => Method::Network,
             other => return Err(Fault::unknown("frame method", other)),
         })
     }
@@ -59,6 +62,7 @@ impl Method {
             Method::Fast => "fast",
             Method::Sparse => "sparse",
             Method::Exact => "exact",
+            Method::Network => "network",
         }
     }
 }

@@ -18,6 +18,7 @@ mod guard;
 mod hostile;
 mod lower;
 mod onnx;
+mod predictor;
 mod program;
 mod reference;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ModelError, Result};
 use crate::limits::Limits;
+pub(crate) use predictor::Predictor;
+pub use predictor::{INPUT_MAX as PREDICTOR_INPUT_MAX, INPUTS as PREDICTOR_INPUTS};
 
 /// Turns latents into blocks of predicted values.
 pub trait Decoder: Send + Sync {
@@ -70,7 +73,22 @@ pub trait Decoder: Send + Sync {
     ///
     /// `latents` and `out` do not hold the same number of blocks, or the engine failed.
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()>;
+
+    /// Whether this is no decoder of blocks but a network in the loop (SPEC 5.8). Only those that [`load_decoder`] gives are.
+    fn is_predictor(&self) -> bool {
+        self.in_loop().is_some()
+    }
+
+    #[doc(hidden)]
+    fn in_loop(&self) -> Option<InLoop<'_>> {
+        None
+    }
 }
+
+/// A network in the loop, seen from outside.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct InLoop<'a>(pub(crate) &'a Predictor);
 
 /// Turns blocks of values into latents; only a writer needs one.
 pub trait Encoder: Send + Sync {
@@ -123,6 +141,8 @@ pub struct ModelReport {
     pub operations: u64,
     /// Least and greatest latent value, where the model declares that latents are integers.
     pub latent_range: Option<(i32, i32)>,
+    /// Whether it declares to be a network in the loop (SPEC 5.8).
+    pub predictor: bool,
     /// Whether every engine is proved to give the same bits (SPEC 5.6).
     pub exact: bool,
     /// Node that stands in the way of the proof, and why; for the whole model the node is empty.
@@ -136,8 +156,10 @@ pub struct ModelReport {
 /// The bytes are not an ONNX model, it does something that SPEC 5 does not allow, or it exceeds the limits.
 pub fn check(bytes: &[u8], limits: &Limits) -> Result<ModelReport> {
     let vetted = vet::vet(bytes, limits)?;
+    let predictor = Predictor::of(&vetted)?.is_some();
     let inexact = exact::prove(&vetted.program, vetted.latent_range).err().map(|i| (i.node, i.reason));
     Ok(ModelReport {
+        predictor,
         exact: inexact.is_none(),
         inexact,
         digest: digest(bytes),
@@ -192,6 +214,7 @@ struct Network {
     latent_range: Option<(i32, i32)>,
     is_exact: bool,
     program: program::Program,
+    predictor: Option<Predictor>,
 }
 
 /// `shape` less the channel axes of length 1 that frameworks put first or last; one axis always stays.
@@ -219,6 +242,7 @@ impl Network {
             latent_len: latent.iter().product(),
             latent_range: vetted.latent_range,
             program: vetted.program.clone(),
+            predictor: Predictor::of(vetted)?,
             is_exact: exact::prove(&vetted.program, vetted.latent_range).is_ok(),
         })
     }
@@ -269,6 +293,10 @@ impl Decoder for Network {
 
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {
         self.run((latents, self.latent_len), (out, self.block_len))
+    }
+
+    fn in_loop(&self) -> Option<InLoop<'_>> {
+        self.predictor.as_ref().map(InLoop)
     }
 }
 

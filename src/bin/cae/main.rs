@@ -1,6 +1,7 @@
 //! The command line. Data and JSON go to stdout, messages to stderr; exit status 0 good, 1 bad file or bound not met,
 //! 2 usage.
 
+mod advise;
 mod args;
 mod compress;
 mod decompress;
@@ -9,8 +10,8 @@ mod figures;
 mod input;
 mod inspect;
 mod model;
-mod npy;
 mod progress;
+mod train;
 mod verify;
 
 use clap::Parser;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         args::Command::Inspect(a) => inspect::run(&a),
         args::Command::Verify(a) => verify::run(&a),
         args::Command::Model(a) => model::run(&a),
+        args::Command::Advise(a) => advise::run(&a),
+        args::Command::Train { arguments } => train::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
