@@ -6,7 +6,7 @@ use crate::frame::{Candidate, Kernel};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
-use crate::sparse;
+use crate::sparse::{self, GuardPolicy};
 
 /// How hard a writer looks for the smallest file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,12 +70,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// All that may win.
-    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, has_model: bool) -> Plan {
+    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<GuardPolicy>) -> Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
-        let candidates = if has_model {
-            // A guard that is not finite: the model is refused unless its rounding errors are proved.
-            let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
+        let candidates = if let Some(policy) = model {
+            let options = sparse::Options { policy, ..Default::default() };
             vec![of(PAPER, Kernel::Sparse(options), false)]
         } else if tolerance == Tolerance::Lossless {
             let mut ways = vec![of("exact", Kernel::Exact, false)];

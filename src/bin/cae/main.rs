@@ -2,8 +2,10 @@
 //! 2 usage.
 
 mod args;
+mod certify;
 mod compress;
 mod decompress;
+mod exact;
 mod failure;
 mod figures;
 mod input;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         args::Command::Decompress(a) => decompress::run(&a),
         args::Command::Inspect(a) => inspect::run(&a),
         args::Command::Verify(a) => verify::run(&a),
+        args::Command::Certify(a) => certify::run(&a),
         args::Command::Model(a) => model::run(&a),
     };
     match result {

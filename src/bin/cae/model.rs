@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &Model) -> Result<(), Failure> {
     match &args.verb {
         ModelVerb::Check { file, json } => check(file, *json),
+        ModelVerb::Exact(a) => crate::exact::run(a),
         ModelVerb::Extract { file, index, output, force } => extract(file, *index, output.as_deref(), *force),
     }
 }
