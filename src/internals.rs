@@ -10,6 +10,14 @@ use crate::codec::rans;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
+/// A decoder on the plain evaluator of SPEC 5.4, whatever the build's engine is.
+///
+/// # Errors
+/// As for [`crate::model::load_decoder`].
+pub fn plain_decoder(bytes: &[u8], limits: &crate::Limits) -> crate::Result<Box<dyn Decoder>> {
+    crate::model::load_plain_decoder(bytes, limits)
+}
+
 /// Class images (SPEC 8.3).
 pub mod classes {
     use crate::codec::classes;

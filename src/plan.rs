@@ -6,7 +6,7 @@ use crate::frame::{Candidate, Kernel};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
-use crate::sparse;
+use crate::sparse::{self, GuardPolicy};
 
 /// How hard a writer looks for the smallest file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +41,9 @@ pub(crate) const NETWORK: &str = "network";
 /// What a model at hand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    Blocks,
+    /// To predict blocks from latents, and what to do where its guard leaves nothing of the bound.
+    Blocks(GuardPolicy),
+    /// To predict values from decoded neighbors.
     InLoop,
 }
 
@@ -104,9 +106,8 @@ impl Plan {
     pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<Role>) -> Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
-        let candidates = if model == Some(Role::Blocks) {
-            // A guard that is not finite: the model is refused unless its rounding errors are proved.
-            let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
+        let candidates = if let Some(Role::Blocks(policy)) = model {
+            let options = sparse::Options { policy, ..Default::default() };
             vec![of(PAPER, Kernel::Sparse(options), false)]
         } else if tolerance == Tolerance::Lossless {
             let mut ways = vec![of("exact", Kernel::Exact, false)];
