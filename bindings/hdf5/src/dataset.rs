@@ -4,7 +4,7 @@ use crate::FILTER_ID;
 use crate::host::{Hdf5, Hid};
 use crate::models;
 use crate::words::{Local, MAX_DIMS, Parameters};
-use cae::{Bound, DataType, Limits};
+use cae::{Bound, DataType};
 
 /// Type of the values, and whether the most significant byte comes first.
 pub fn type_of(hdf5: &Hdf5, datatype: Hid) -> Result<(DataType, bool), String> {
@@ -25,13 +25,8 @@ pub fn describe(hdf5: &Hdf5, given: &[u32], dcpl: Hid, datatype: Hid) -> Result<
         return Err("another filter comes first, which would change the values: leave out shuffle and the like".into());
     }
     let chunk = hdf5.chunk(dcpl)?;
-    let values = chunk.iter().try_fold(1u64, |n, e| n.checked_mul(*e)).unwrap_or(u64::MAX);
-    let most = Limits::default().frame_values;
-    if chunk.len() > MAX_DIMS || values > most {
-        return Err(format!(
-            "a chunk of {chunk:?} has {} dimensions and {values} values, at most {MAX_DIMS} and {most} are possible",
-            chunk.len()
-        ));
+    if chunk.len() > MAX_DIMS {
+        return Err(format!("a chunk of {} dimensions, at most {MAX_DIMS} are possible", chunk.len()));
     }
     let fill = hdf5.fill(dcpl, datatype)?;
     let of_all = matches!(parameters.bound, Bound::Range(_) | Bound::Rmse(_) | Bound::Psnr(_) | Bound::Ratio(_));
@@ -47,12 +42,14 @@ pub fn describe(hdf5: &Hdf5, given: &[u32], dcpl: Hid, datatype: Hid) -> Result<
         // A chunk is often coded only when its file is closed, and a failure there can end the process.
         models::for_writing(digest)?;
     }
-    parameters.local = Some(Local {
+    let local = Local {
         data_type,
         big_endian,
         fill: fill.map(|(bytes, _)| number(bytes, data_type, big_endian)),
         shape: chunk.iter().map(|e| usize::try_from(*e)).collect::<Result<_, _>>().map_err(|e| e.to_string())?,
-    });
+    };
+    local.bytes()?;
+    parameters.local = Some(local);
     Ok(parameters.words())
 }
 

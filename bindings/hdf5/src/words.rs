@@ -1,6 +1,6 @@
 //! The words of `cd_values` (docs/hdf5.md): what the user asks, and what `set_local` adds about the dataset.
 
-use cae::{Bound, DataType, Preset};
+use cae::{Bound, DataType, Limits, Preset};
 
 /// Bit of the options word that says that a model's digest follows.
 const HAS_MODEL: u32 = 1 << 8;
@@ -44,10 +44,10 @@ pub struct Local {
 impl Local {
     /// Bytes of a chunk's values.
     pub fn bytes(&self) -> Result<usize, String> {
-        let bytes = self.shape.iter().try_fold(self.data_type.size(), |n, e| n.checked_mul(*e));
-        bytes
-            .filter(|b| isize::try_from(*b).is_ok())
-            .ok_or_else(|| format!("a chunk of {:?} exceeds memory", self.shape))
+        let most = Limits::default().frame_values;
+        let values = self.shape.iter().try_fold(1usize, |n, e| n.checked_mul(*e));
+        let bytes = values.filter(|n| *n as u64 <= most).and_then(|n| n.checked_mul(self.data_type.size()));
+        bytes.ok_or_else(|| format!("a chunk of {:?}, at most {most} values are possible", self.shape))
     }
 }
 

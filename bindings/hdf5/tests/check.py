@@ -163,7 +163,7 @@ class Filter(unittest.TestCase):
         self.refused("not an IEEE float", x.astype("f2"), good)
         self.refused("another filter comes first", x, good, shuffle=True)
         self.refused("at most 8", np.zeros((1,) * 9, "f4"), good)
-        self.refused("16777216 are possible", np.zeros(2**24 + 1, "f4"), good)
+        self.refused("16777216 values are possible", np.zeros(2**24 + 1, "f4"), good)
         self.refused("at least 4 needed", x, (1, 0))
         self.refused("bound kind 7", x, words(7, 1))
         self.refused("positive finite number", x, words(ABSOLUTE, -1))
@@ -272,6 +272,19 @@ class Filter(unittest.TestCase):
             self.assertIn("cae: ", said)
             if i % 10 == 0:
                 self.assertIn("unable to print data", run("h5dump", "-d", "/x", "bad.h5", fails=True))
+
+    def test_valgrind_finds_no_misuse_of_memory(self):
+        self.write("good.h5", wind()[:4], words(ABSOLUTE, 0.1, FAST))
+        shutil.copy(FOLDER / "good.h5", FOLDER / "bad.h5")
+        with h5py.File(FOLDER / "bad.h5", "r+") as f:
+            chunk = f["x"].id.read_direct_chunk((0, 0, 0))[1]
+            f["x"].id.write_direct_chunk((0, 0, 0), chunk[:-1])
+        ask = ",".join(map(str, words(ABSOLUTE, 0.2)))
+        for command in (["h5dump", "good.h5"], ["h5dump", "bad.h5"], ["h5repack", "-f", f"UD=458,0,4,{ask}", "good.h5", "again.h5"]):
+            report = FOLDER / "valgrind.log"
+            bad = "bad.h5" in command
+            run("valgrind", "-q", "--error-exitcode=9", f"--log-file={report}", *command, fails=bad)
+            self.assertEqual(report.read_text(), "", command)
 
     def test_wrong_words_in_a_file_end_in_an_error(self):
         self.write("good.h5", wind(), words(ABSOLUTE, 0.1))
