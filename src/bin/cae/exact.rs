@@ -67,8 +67,8 @@ pub fn run(args: &Exact) -> Result<(), Failure> {
     let pair = Pair { encoder: read.pop(), decoder };
     let data = input::describe(&args.calibrate, args.shape.as_ref(), args.dtype)?;
     let tried = match data.data_type {
-        DataType::F32 => convert(args, &pair, &sample::<f32>(&data)?)?,
         DataType::F64 => convert(args, &pair, &sample::<f64>(&data)?)?,
+        _ => convert(args, &pair, &sample::<f32>(&data)?)?,
     };
     let best = tried.best().ok_or_else(|| Failure::bad("nothing could be converted"))?;
     let error = output_error(&pair, best, &tried.latents).map_err(|e| Failure::bad(e.to_string()))?;
