@@ -324,3 +324,36 @@ def test_golden_files_of_the_library_are_read(tmp_path):
         assert f"{crc:08x}" == row["crc32 of little-endian values"], row
         checked += 1
     assert checked > 20
+
+
+def test_python_goes_on_meanwhile_and_nothing_is_copied(tmp_path):
+    import tracemalloc
+
+    values = np.random.default_rng(3).normal(size=(32, 128, 256)).astype(np.float32)
+    ticks, stop = [0], threading.Event()
+
+    def tick():
+        while not stop.wait(0.001):
+            ticks[0] += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    seen = []
+    try:
+        tracemalloc.start()
+        for given in [values, values[:, ::-1]]:
+            before = ticks[0]
+            tracemalloc.reset_peak()
+            cae.save(tmp_path / "a.cae", {"a": given}, abs=1e-4, preset="fast", frame_shape=(2, 128, 256))
+            seen.append(ticks[0] - before)
+            # NumPy tells of its memory: a view that is not contiguous is copied frame by frame.
+            assert tracemalloc.get_traced_memory()[1] < values.nbytes / 2
+        before = ticks[0]
+        np.asarray(cae.open(tmp_path / "a.cae")["a"])
+        cae.decompress_frame(cae.compress_frame(values, abs=1e-4, preset="fast"), values.shape, "f4")
+        seen.append(ticks[0] - before)
+    finally:
+        tracemalloc.stop()
+        stop.set()
+        thread.join()
+    assert min(seen) >= 5, seen

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,9 +112,6 @@ def test_a_model_is_stored_once(tmp_path, exact_model):
     assert len(stored) == 1 and stored[0].read_bytes() == decoder
     assert sorted(root) == ["a", "b", "cae-models"]
     # Another process finds it in the store; one that gets the array pickled has it already.
-    import subprocess
-    import sys
-
     (tmp_path / "array.pickle").write_bytes(pickle.dumps(root["a"]))
     code = f"""
 import cae, cae.zarr, numpy, pickle, zarr
@@ -157,3 +157,24 @@ def test_damaged_chunks(tmp_path, field):
         with pytest.raises(cae.FormatError):
             array[0]
         assert array[10:].shape == (10, 37, 72)
+
+
+@pytest.mark.skipif("CAE_ZARRS_COPY" not in os.environ, reason="names the example `copy` of the crate cae-zarrs, which .ci/run builds")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shards", [None, (20, 37, 72)], ids=["chunks", "shards"])
+def test_the_rust_library_reads_and_writes_the_same_frames(tmp_path, field, dtype, shards):
+    values = field.astype(dtype)
+    values[0, 0, :5] = 1e20
+    # A number with no short decimal form: both must keep the exact bound.
+    codec = CaeCodec(abs=float(np.nextafter(0.05, 1.0)))
+    ours = create(str(tmp_path / "ours.zarr"), values, codec, (5, 37, 72), shards=shards, fill_value=1e20)
+    subprocess.run([os.environ["CAE_ZARRS_COPY"], tmp_path / "ours.zarr", tmp_path / "theirs.zarr"], check=True)
+    theirs = zarr.open_array(str(tmp_path / "theirs.zarr"), mode="r")
+    np.testing.assert_allclose(theirs[...], ours[...], rtol=0, atol=codec.settings.value)
+    assert theirs.metadata.codecs[0].to_dict() == ours.metadata.codecs[0].to_dict()
+    # Of the same values both make the same bytes.
+    again = create(str(tmp_path / "again.zarr"), ours[...], codec, (5, 37, 72), shards=shards, fill_value=1e20)
+    for path in sorted((tmp_path / "theirs.zarr" / "c").rglob("*")):
+        if path.is_file() and shards is None:
+            assert path.read_bytes() == (tmp_path / "again.zarr" / path.relative_to(tmp_path / "theirs.zarr")).read_bytes()
+    np.testing.assert_array_equal(theirs[...], again[...])

@@ -115,6 +115,10 @@ class Array:
     def __getitem__(self, key: Any) -> Any:
         return select(self._read, key, self._info.shape, self._info.frame_shape, self.dtype)
 
+    def outer(self, key: Any) -> Any:
+        """Indexing in which several arrays of integers each select from their own dimension, as slices do."""
+        return select(self._read, key, self._info.shape, self._info.frame_shape, self.dtype, outer=True)
+
     def _read(self, start: list[int], extent: list[int]) -> np.ndarray[Any, Any]:
         return self._file._native.read(self._index, start, extent)
 

@@ -109,9 +109,17 @@ class _Needed:
 
 
 def select(
-    read: Read, key: Any, shape: Sequence[int], frame_shape: Sequence[int], dtype: np.dtype[Any]
-) -> np.ndarray[Any, Any] | np.generic[Any]:
-    """`array[key]`, asking `read` only for boxes whose every frame holds needed values in each dimension."""
+    read: Read,
+    key: Any,
+    shape: Sequence[int],
+    frame_shape: Sequence[int],
+    dtype: np.dtype[Any],
+    outer: bool = False,
+) -> Any:
+    """`array[key]`, asking `read` only for boxes whose every frame holds needed values in each dimension.
+
+    With `outer`, several arrays of integers each select from their own dimension, as slices do.
+    """
     if any(extent > np.iinfo(np.intp).max for extent in shape):
         raise ArgumentError("the array is too large for this machine")
     index = expanded(key, shape)
@@ -126,6 +134,10 @@ def select(
         whole = np.empty(counts, dtype)
         for box in product(*runs):
             whole[tuple(run[2] for run in box)] = _box(read, box)
+    if outer:
+        for axis in reversed(range(len(needed))):
+            whole = whole[(slice(None),) * axis + (needed[axis].local,)]
+        return whole
     rest = iter(needed)
     local = tuple(None if part is None else next(rest).local for part in index)
     return whole[local]

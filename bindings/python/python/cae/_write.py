@@ -255,7 +255,7 @@ def given(values: Any, fill: float | None, dtype: np.dtype[Any] | None = None) -
         part = values[tuple(slice(s, s + e) for s, e in zip(start, extent))]
         if isinstance(part, np.ma.MaskedArray):
             part = part.filled(np.nan if fill is None else fill)
-        return np.require(np.atleast_1d(part), dtype, ["C", "A"]).view(dtype)
+        return np.require(np.atleast_1d(np.asarray(part)), dtype, ["C", "A"]).view(dtype)
 
     return box, shape, dtype
 
