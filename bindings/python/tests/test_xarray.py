@@ -25,7 +25,7 @@ def dataset(field) -> xr.Dataset:
             "mask": (("lat", "lon"), field[0] > 0),
             "count": (("lat", "lon"), np.arange(37 * 72, dtype=np.int16).reshape(37, 72)),
             "lat_bnds": (("lat", "bnds"), np.stack([lat - 2.5, lat + 2.5], axis=1)),
-            "station": (("site",), ["Cape Town", "Tromsø", "x"]),
+            "station": (("site",), ["Cape Town", "Troms\u00f8", "x"]),
             "crs": ((), np.int32(1), {"grid_mapping_name": "latitude_longitude"}),
         },
         coords={

@@ -119,10 +119,10 @@ fn wrong_configurations_types_and_chunks_are_refused() {
     let bound = r#"{"bound": {"kind": "abs", "value": 0.05}, "preset": "fast"}"#;
     let folder = tempfile::tempdir().unwrap();
     let array = create(folder.path(), SHAPE, None, data_type::int32(), 0i32, codec(bound));
-    assert!(array.store_array_subset(&array.subset_all(), &vec![1i32; 53280]).is_err());
+    assert!(array.store_array_subset(&array.subset_all(), vec![1i32; 53280]).is_err());
 
     let array = create(folder.path(), SHAPE, None, data_type::float32(), 0f32, codec(bound));
-    array.store_array_subset(&array.subset_all(), &field()).unwrap();
+    array.store_array_subset(&array.subset_all(), field()).unwrap();
     let path = folder.path().join("c/0/0/0");
     let good = std::fs::read(&path).unwrap();
     for bad in [good[..good.len() - 1].to_vec(), vec![0; good.len()], [good.as_slice(), b"x"].concat()] {
