@@ -75,7 +75,7 @@ pub mod raster {
         snapped: bool,
         inner: &[usize],
     ) -> Option<(Vec<u8>, Vec<f64>)> {
-        let options = Options { snapped, inner: inner.to_vec() };
+        let options = Options { snapped, inner: inner.to_vec(), copies_only: false };
         let mut recon = vec![0.0; values.len()];
         let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
         Some((bytes, recon))
@@ -166,7 +166,7 @@ pub mod frame {
         fill: Option<T>,
         kernel: &str,
     ) -> Result<Option<Vec<u8>>> {
-        let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+        let raster = |snapped| Kernel::Raster(raster::Options { snapped, ..raster::Options::default() });
         let kernel = match kernel {
             "multilevel" => Kernel::Multilevel(Options { profile: Profile::Balanced }),
             "multilevel small" => Kernel::Multilevel(Options { profile: Profile::Small }),

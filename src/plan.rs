@@ -38,12 +38,35 @@ pub(crate) const PAPER: &str = "autoencoder";
 /// Parts of the array that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
 
-/// The part of an array's values that `Balanced` may spend on its choice: the slowest kernel takes some thirty times as
-/// long as the others.
-const SAMPLED_PART: u64 = 96;
+/// What a preset spends on its choice and how it judges.
+struct Judgement {
+    /// One in so many of the values is sampled, ...
+    part: u64,
+    /// ... but at least so many of a small array and of a large one: fewer tell nothing.
+    values: std::ops::RangeInclusive<u64>,
+    /// Arrays up to so many values are tried in every way in full.
+    whole: u64,
+    /// A raster kernel, which decodes several times slower, must gain one in so many bytes.
+    slow: u64,
+    /// How many ways are tried on every frame after the samples, ...
+    keep: usize,
+    /// ... if they were within one in so many bytes of the best.
+    close: u64,
+}
 
-/// Values of a sample that tell anything of a small array, and of a large one.
-const SAMPLE_VALUES: std::ops::RangeInclusive<u64> = 1 << 13..=1 << 14;
+impl Preset {
+    fn judgement(self) -> Judgement {
+        match self {
+            // The slowest kernel takes some thirty times as long as the others.
+            Preset::Fast | Preset::Balanced => {
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 3, keep: 1, close: 1 }
+            }
+            Preset::Small => {
+                Judgement { part: 16, values: 1 << 15..=1 << 17, whole: 1 << 16, slow: 64, keep: 2, close: 64 }
+            }
+        }
+    }
+}
 
 /// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
 /// and regions more, and take less memory.
@@ -64,8 +87,6 @@ pub(crate) struct Plan {
     /// What each gave on the sample frames, in bytes.
     pub(crate) tried: Vec<(&'static str, u64)>,
     preset: Preset,
-    /// How many ways are tried on every frame once the samples were judged.
-    keep: usize,
 }
 
 impl Plan {
@@ -87,30 +108,23 @@ impl Plan {
         } else {
             candidates(preset)
         };
-        let keep = if preset == Preset::Small { 2 } else { 1 };
-        Plan { candidates, tried: Vec::new(), preset, keep }
+        Plan { candidates, tried: Vec::new(), preset }
     }
 
     /// The regions to judge by: none if all ways are to be tried on every frame.
     pub(crate) fn samples(&self, grid: &FrameGrid) -> Vec<Region> {
         let count = grid.frame_count();
-        if count == 0 || self.candidates.len() <= self.keep {
+        let judgement = self.preset.judgement();
+        if count == 0 || self.candidates.len() <= judgement.keep || grid.values() <= judgement.whole {
             return Vec::new();
         }
         // Spread over the array, away from its ends.
         let at = |i: u64| count.saturating_mul(i.saturating_mul(2).saturating_add(1)) / (2 * SAMPLES);
         let spread: std::collections::BTreeSet<u64> = (0..SAMPLES).map(at).collect();
-        let frames = spread.iter().map(|f| grid.frame(*f));
-        match self.preset {
-            Preset::Small if count <= SAMPLES.saturating_add(1) => Vec::new(),
-            Preset::Small => frames.collect(),
-            _ => {
-                let least = (grid.values() / 16).clamp(*SAMPLE_VALUES.start(), *SAMPLE_VALUES.end());
-                let part = (grid.values() / SAMPLED_PART).max(least);
-                let each = part.checked_div(spread.len() as u64).unwrap_or(part);
-                frames.map(|f| f.center(each)).collect()
-            }
-        }
+        let least = (grid.values() / 16).clamp(*judgement.values.start(), *judgement.values.end());
+        let part = grid.values().checked_div(judgement.part).unwrap_or(0).max(least);
+        let each = part.checked_div(spread.len() as u64).unwrap_or(part);
+        spread.iter().map(|f| grid.frame(*f).center(each)).collect()
     }
 
     /// Keeps the best by what the samples gave.
@@ -118,16 +132,29 @@ impl Plan {
         if self.tried.is_empty() {
             return;
         }
+        let judgement = self.preset.judgement();
+        let more = |n: u64, part: u64| n.saturating_add(n.checked_div(part).unwrap_or(0));
         let size = |c: &Candidate| {
             let n = self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
-            // `Balanced` takes a slow way only where it gains a quarter.
-            let slow = self.preset == Preset::Balanced && matches!(c.kernel, Kernel::Raster(_));
-            if slow { n.saturating_add(n / 3) } else { n }
+            if matches!(c.kernel, Kernel::Raster(_)) { more(n, judgement.slow) } else { n }
         };
         let mut ways: Vec<(u64, Candidate)> = self.candidates.iter().map(|c| (size(c), c.clone())).collect();
         ways.sort_by_key(|(n, _)| *n);
-        self.candidates = ways.into_iter().map(|(_, c)| c).collect();
-        self.candidates.truncate(self.keep);
+        let limit = ways.first().map_or(u64::MAX, |(n, _)| more(*n, judgement.close));
+        let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
+        let (kept, left) = ways.split_at(kept);
+        self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
+        // A sample hides what repeats across the whole: symmetric halves, equal planes.
+        let is_raster = |c: &Candidate| matches!(c.kernel, Kernel::Raster(_));
+        if self.preset == Preset::Small && !self.candidates.iter().any(is_raster) {
+            let copying = left.iter().map(|(_, c)| c).find(|c| is_raster(c)).cloned();
+            self.candidates.extend(copying.map(|c| match c.kernel {
+                Kernel::Raster(o) => {
+                    Candidate { kernel: Kernel::Raster(raster::Options { copies_only: true, ..o }), ..c }
+                }
+                kernel => Candidate { kernel, ..c },
+            }));
+        }
     }
 }
 
@@ -145,7 +172,7 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
     let of = |label, kernel| Candidate { label, kernel, hole: false };
     let holed = |label, kernel| Candidate { label, kernel, hole: true };
     let multilevel = |profile| Kernel::Multilevel(multilevel::Options { profile });
-    let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+    let raster = |snapped| Kernel::Raster(raster::Options { snapped, ..raster::Options::default() });
     match preset {
         Preset::Fast => vec![of("fast", Kernel::Fast)],
         Preset::Balanced => vec![
