@@ -2,6 +2,7 @@
 //! that miss the bound get a delta.
 
 mod blocks;
+mod choose;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
 mod refine;
@@ -9,6 +10,7 @@ mod refine;
 mod tests;
 
 use blocks::Blocks;
+use choose::Wish;
 
 use crate::codec::bitmap::{self, Points};
 use crate::codec::cursor::Cursor;
@@ -115,9 +117,19 @@ pub(crate) fn encode(
                 return Err(mismatch("the encoder's blocks or latents are not the decoder's"));
             }
             let latents = encode_blocks(encoder, &blocks, &frame.filled(target.grid))?;
-            frame.guard = guard(decoder, &latents, options.guard)?;
             let phases = blocks.phases(target.values.len());
-            let (bytes, latents) = refine::store(&frame, &blocks, &phases, decoder, &latents, options)?;
+            let mut best: Option<refine::Stored> = None;
+            for wish in [None, Some(Wish::Small), Some(Wish::Smooth)] {
+                let chosen = wish.map(|w| choose::improve(&frame, &blocks, decoder, &latents, w)).transpose()?;
+                let latents = chosen.as_ref().unwrap_or(&latents);
+                frame.guard = guard(decoder, latents, options.guard)?;
+                let stored = refine::store(&frame, &blocks, &phases, decoder, latents, options)?;
+                if best.as_ref().is_none_or(|b| stored.cost < b.cost) {
+                    best = Some(stored);
+                }
+            }
+            let refine::Stored { bytes, latents, .. } = best.unwrap_or_default();
+            frame.guard = guard(decoder, &latents, options.guard)?;
             let mut predicted = vec![0.0; target.values.len()];
             predict(decoder, &blocks, &latents, &mut predicted)?;
             (bytes, predicted, phases)
@@ -248,14 +260,14 @@ fn latent_count(blocks: &Blocks, len: usize) -> Result<usize> {
 /// Points that a network works on at a time.
 const BATCH_POINTS: usize = 1 << 18;
 
-/// Blocks that make up a batch.
-fn batch(blocks: &Blocks) -> usize {
-    BATCH_POINTS.checked_div(blocks.len).unwrap_or(1).clamp(1, blocks.count.max(1))
+/// Blocks that make up a batch, of `count` blocks of `len` points.
+fn batch(len: usize, count: usize) -> usize {
+    BATCH_POINTS.checked_div(len).unwrap_or(1).clamp(1, count.max(1))
 }
 
 /// Predictions of all points (SPEC 7.6); what is not finite becomes 0.
 fn predict(decoder: &dyn Decoder, blocks: &Blocks, latents: &[f32], predicted: &mut [f32]) -> Result<()> {
-    let size = batch(blocks);
+    let size = batch(blocks.len, blocks.count);
     let mut decoded = vec![0.0; size.saturating_mul(blocks.len)];
     for (nth, some) in latents.chunks(size.saturating_mul(decoder.latent_len()).max(1)).enumerate() {
         let first = nth.saturating_mul(size);
@@ -275,7 +287,7 @@ fn predict(decoder: &dyn Decoder, blocks: &Blocks, latents: &[f32], predicted: &
 
 /// Latents of all blocks; what is not finite becomes 0.
 fn encode_blocks(encoder: &dyn Encoder, blocks: &Blocks, normalized: &[f32]) -> Result<Vec<f32>> {
-    let size = batch(blocks);
+    let size = batch(blocks.len, blocks.count);
     let len = encoder.latent_len();
     let mut latents = vec![0.0; latent_count(blocks, len)?];
     let mut gathered = vec![0.0f32; size.saturating_mul(blocks.len)];
