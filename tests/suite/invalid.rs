@@ -190,7 +190,7 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         ("frame_checksum", "Format(Checksum)", array(|a| a.frames[0][11] ^= 1)),
         ("frame_digest", "Format(Digest)", of(resealed)),
-        ("frame_method_unknown", "Unsupported(Variant)", of(frame(digest, 7, 0, &values))),
+        ("frame_method_unknown", "Unsupported(Variant)", of(frame(digest, 8, 0, &values))),
         ("frame_flags_unknown", "Unsupported(Variant)", of(frame(digest, 1, 32, &values))),
         ("frame_domain_unknown", "Unsupported(Variant)", of(frame(digest, 1, 3, &values))),
         ("raw_too_short", "Format(Count)", of(frame(digest, 1, 0, &values[..15]))),
@@ -229,7 +229,15 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         let digest = sha2::Sha256::digest(&model).into();
         File { models: vec![Model { digest, bytes: model }], arrays: vec![array] }.bytes()
     };
+    let predictor = |kind: &str, shape: &[u64]| {
+        let entry = |k: &[u8], v: &[u8]| onnx::bytes(14, &[onnx::bytes(1, k), onnx::bytes(2, v)].concat());
+        let metadata = [entry(b"cae.kind", kind.as_bytes()), entry(b"cae.latent_range", b"-1023,1023")].concat();
+        with([onnx::chain("Relu", 1, shape), metadata].concat())
+    };
     vec![
+        ("model_of_unknown_kind", "Model(Refused)", predictor("oracle", &[4])),
+        ("network_of_wrong_shape", "Model(Refused)", predictor("predictor", &[55])),
+        ("network_missing", "Model(Mismatch)", File::of(Array::new(&[4], frame(0, 7, 0, &[0; 8]))).bytes()),
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),
         ("model_blocks_of_more_axes", "Model(Mismatch)", with(onnx::chain("Relu", 1, &[2, 3]))),
