@@ -426,13 +426,13 @@ enum cae_status cae_set_attributes(struct cae_writer *writer,
                                    const char *attributes);
 
 // Completes the file, reads it back, gives it its name and frees the writer, whether that succeeds or not; no file is left
-// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is an error, and is
-// not freed. Threads: one.
+// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is refused before
+// anything is done, and not freed. Threads: one.
 enum cae_status cae_commit(struct cae_writer *writer,
                            uint64_t *bytes);
 
 // Completes a file in memory and frees the writer, whether that succeeds or not. `bytes` receives the file, freed with
-// cae_free_bytes. A writer of cae_create is an error, and is not freed. Threads: one.
+// cae_free_bytes. NULL and a writer of cae_create are refused before anything is done, and not freed. Threads: one.
 enum cae_status cae_finish_memory(struct cae_writer *writer,
                                   struct cae_bytes *bytes);
 

@@ -231,8 +231,8 @@ pub unsafe extern "C" fn cae_set_attributes(
 }
 
 /// Completes the file, reads it back, gives it its name and frees the writer, whether that succeeds or not; no file is left
-/// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is an error, and is
-/// not freed. Threads: one.
+/// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is refused before
+/// anything is done, and not freed. Threads: one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cae_commit(writer: *mut Writer, bytes: *mut u64) -> Status {
     call(|| {
@@ -240,12 +240,16 @@ pub unsafe extern "C" fn cae_commit(writer: *mut Writer, bytes: *mut u64) -> Sta
         if let Destination::Memory(_) = unsafe { given(writer, "writer") }?.to {
             return Err(Failure::argument("the writer writes to memory: cae_finish_memory completes it"));
         }
+        if !bytes.is_null() {
+            // SAFETY: not NULL; the caller promises room for the number.
+            unsafe { put(bytes, 0, "bytes") }?;
+        }
         // SAFETY: a handle of this library, by the caller's promise, and not freed before.
         let writer = unsafe { Box::from_raw(writer) };
         if let Destination::File(w) = writer.to {
             let len = w.commit()?;
             if !bytes.is_null() {
-                // SAFETY: not NULL; the caller promises room for the number.
+                // SAFETY: as for the first write.
                 unsafe { put(bytes, len, "bytes") }?;
             }
         }
@@ -254,7 +258,7 @@ pub unsafe extern "C" fn cae_commit(writer: *mut Writer, bytes: *mut u64) -> Sta
 }
 
 /// Completes a file in memory and frees the writer, whether that succeeds or not. `bytes` receives the file, freed with
-/// cae_free_bytes. A writer of cae_create is an error, and is not freed. Threads: one.
+/// cae_free_bytes. NULL and a writer of cae_create are refused before anything is done, and not freed. Threads: one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cae_finish_memory(writer: *mut Writer, bytes: *mut Bytes) -> Status {
     call(|| {
