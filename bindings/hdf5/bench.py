@@ -37,7 +37,7 @@ class ArrayOptions(ctypes.Structure):
         ("kind", ctypes.c_uint32), ("bound", ctypes.c_double), ("point_bounds", ctypes.c_void_p), ("preset", ctypes.c_uint32),
         ("fill", ctypes.c_void_p), ("dim_names", ctypes.c_void_p), ("attributes", ctypes.c_void_p),
         ("frame_shape", ctypes.c_void_p), ("model", ctypes.c_uint32), ("threads", ctypes.c_size_t),
-        ("progress", ctypes.c_void_p), ("progress_user", ctypes.c_void_p),
+        ("progress", ctypes.c_void_p), ("progress_user", ctypes.c_void_p), ("fall_back", ctypes.c_bool),
     ]  # fmt: skip
 
 

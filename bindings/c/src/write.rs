@@ -2,7 +2,7 @@
 
 use crate::boundary::{Failure, Status, call, given, optional, place, put, slice, text};
 use crate::frame::unknown;
-use crate::value::{Bound, Bytes, Report, data_type, preset};
+use crate::value::{Bound, Bytes, Report, data_type, guard_policy, preset};
 use cae::{ArrayReport, AtomicFile, DataType, Element, ModelId, Region, Source};
 use ndarray::ArrayViewD;
 use std::ffi::{c_char, c_int, c_void};
@@ -63,6 +63,8 @@ pub struct ArrayOptions {
     pub progress: Progress,
     /// Passed to `progress`.
     pub progress_user: *mut c_void,
+    /// Codes frames without the model where its rounding errors on other machines might break the bound, instead of failing.
+    pub fall_back: bool,
 }
 
 /// Starts a file that will replace whatever is at `path` when cae_commit succeeds. Threads: any.
@@ -91,7 +93,8 @@ pub unsafe extern "C" fn cae_create_memory(writer: *mut *mut Writer) -> Status {
     })
 }
 
-/// Adds a decoder, and the encoder that makes its latents, from the bytes of ONNX files; models come before arrays. With `embed` false
+/// Adds a decoder, and the encoder that makes its latents if it has one (else NULL and 0), from the bytes of ONNX files; models come
+/// before arrays. With `embed` false
 /// only the digest is stored, and readers must be given the file. `model` receives the number for cae_array_options. Threads:
 /// one.
 #[unsafe(no_mangle)]
@@ -307,6 +310,7 @@ impl Writer {
             asked.bound = o.bound.to_library()?;
             asked.preset = preset(o.preset)?;
             asked.threads = o.threads;
+            asked.guard = guard_policy(o.fall_back);
             // SAFETY: the caller's promise.
             asked.fill = unsafe { optional(o.fill, "options.fill") }?.copied();
             if !o.point_bounds.is_null() {
@@ -408,7 +412,7 @@ unsafe fn put_report(report: *mut Report, added: &ArrayReport) -> Result<(), Fai
     if report.is_null() {
         return Ok(());
     }
-    let needs_model = added.chosen.contains_key("autoencoder");
+    let needs_model = ["autoencoder", "network"].iter().any(|way| added.chosen.contains_key(way));
     let value = Report::new(added.input_bytes, added.stored_bytes, &added.bound, &added.stats, needs_model);
     // SAFETY: not NULL; the rest is the caller's promise.
     unsafe { put(report, value, "report") }

@@ -2,7 +2,7 @@
 
 use crate::models::{self, Elsewhere};
 use crate::words::{Local, Parameters};
-use cae::{DataType, Element, FrameOptions, Limits};
+use cae::{DataType, Element, FrameOptions, GuardPolicy, Limits};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Codes the values of a chunk as a frame.
@@ -50,6 +50,8 @@ fn encode_as<T: Element>(
     let model = parameters.model.map(|digest| models::for_writing(&digest, models)).transpose()?;
     let mut options = FrameOptions { bound: parameters.bound, preset: parameters.preset, ..FrameOptions::default() };
     options.fill = local.fill;
+    // HDF5 may code a chunk when it is too late to ask for another bound.
+    options.guard = GuardPolicy::FallBack;
     options.decoder = model.as_ref().map(|m| m.decoder());
     options.encoder = model.as_ref().and_then(|m| m.encoder());
     Ok(cae::compress_frame(&values, &local.shape, &options).map_err(|e| e.to_string())?.bytes)

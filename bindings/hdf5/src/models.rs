@@ -41,7 +41,7 @@ pub fn for_reading(digest: &Digest, elsewhere: Elsewhere) -> Result<Arc<Model>, 
     loaded(digest, false, elsewhere)
 }
 
-/// The decoder named by `digest`, and the encoder beside it.
+/// The decoder named by `digest`, and the encoder beside it if it has one.
 pub fn for_writing(digest: &Digest, elsewhere: Elsewhere) -> Result<Arc<Model>, String> {
     loaded(digest, true, elsewhere)
 }
@@ -64,7 +64,8 @@ fn load(digest: &Digest, with_encoder: bool, elsewhere: Elsewhere) -> Result<Mod
     }
     let limits = Limits::default();
     let decoder = model::load_decoder(&bytes, &limits).map_err(|e| e.to_string())?;
-    let encoder = if with_encoder {
+    // A network in the loop has no encoder.
+    let encoder = if with_encoder && !decoder.is_predictor() {
         let bytes = find(&format!("{name}.encoder.onnx"))?;
         Some(model::load_encoder(&bytes, &limits).map_err(|e| e.to_string())?)
     } else {
