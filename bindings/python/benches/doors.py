@@ -13,13 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import cae
 import numcodecs
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, BytesCodec, ZstdCodec
-
-import cae
 from cae.zarr import CaeCodec, value_range
+from zarr.codecs import BloscCodec, BytesCodec, ZstdCodec
 
 ROUNDS = 7
 REL = 1e-3
@@ -28,7 +27,14 @@ REL = 1e-3
 def smooth(layers: int) -> np.ndarray:
     """`layers` of 512 x 512 values."""
     shape = (layers, 512, 512)
-    k = np.sqrt(sum(f**2 for f in np.meshgrid(*(np.fft.fftfreq(n, 1 / 512) for n in shape[:2]), np.fft.rfftfreq(512, 1 / 512), indexing="ij")))
+    k = np.sqrt(
+        sum(
+            f**2
+            for f in np.meshgrid(
+                *(np.fft.fftfreq(n, 1 / 512) for n in shape[:2]), np.fft.rfftfreq(512, 1 / 512), indexing="ij"
+            )
+        )
+    )
     k[0, 0, 0] = 1.0
     noise = np.fft.rfftn(np.random.default_rng(1).standard_normal(shape, np.float32))
     return np.fft.irfftn(noise * k**-2.5, shape, axes=(0, 1, 2)).astype(np.float32)
@@ -65,15 +71,25 @@ def against_open(values: np.ndarray, folder: Path) -> None:
         works = {"open": lambda: cae.open(path)["a"][...]}
         for name, shards in [("zarr", None), ("shards", (32, 512, 512))]:
             store = str(folder / f"{preset}-{name}.zarr")
-            array = zarr.create_array(store, shape=part.shape, dtype="f4", chunks=chunks, shards=shards, compressors=None, serializer=CaeCodec(abs=bound, preset=preset))
+            array = zarr.create_array(
+                store,
+                shape=part.shape,
+                dtype="f4",
+                chunks=chunks,
+                shards=shards,
+                compressors=None,
+                serializer=CaeCodec(abs=bound, preset=preset),
+            )
             array[...] = part
             works[name] = lambda store=store: zarr.open_array(store, mode="r")[...]
         # A file chooses a way of coding for all frames, a chunk for itself.
         assert all(np.abs(work() - part).max() <= bound for work in works.values())
         t = interleaved(works)
-        cell = lambda n: f"{t[n][0]:.3f}, {t[n][1]:.3f}"  # noqa: E731
-        over = lambda n, i: f"{100 * (t[n][i] / t['open'][i] - 1):+.1f} %"  # noqa: E731
-        print(f"| {preset} | {cell('open')} | {cell('zarr')} | {over('zarr', 0)} | {over('zarr', 1)} | {cell('shards')} | {over('shards', 1)} |")
+        cell = lambda n: f"{t[n][0]:.3f}, {t[n][1]:.3f}"
+        over = lambda n, i: f"{100 * (t[n][i] / t['open'][i] - 1):+.1f} %"
+        print(
+            f"| {preset} | {cell('open')} | {cell('zarr')} | {over('zarr', 0)} | {over('zarr', 1)} | {cell('shards')} | {over('shards', 1)} |"
+        )
 
 
 def against_codecs(values: np.ndarray, folder: Path) -> None:
@@ -86,10 +102,19 @@ def against_codecs(values: np.ndarray, folder: Path) -> None:
         "cae, fast": {"serializer": CaeCodec(abs=bound, preset="fast"), "compressors": None},
         "cae, balanced": {"serializer": CaeCodec(abs=bound), "compressors": None},
         "zstd 3, lossless": {"serializer": BytesCodec(), "compressors": ZstdCodec(level=3)},
-        "blosc (zstd 5, bit shuffle), lossless": {"serializer": BytesCodec(), "compressors": BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")},
-        "quantize, blosc (zstd 5, bit shuffle)": {"filters": numcodecs.get_codec(quantize), "compressors": numcodecs.Blosc("zstd", 5, numcodecs.Blosc.BITSHUFFLE), "zarr_format": 2},
+        "blosc (zstd 5, bit shuffle), lossless": {
+            "serializer": BytesCodec(),
+            "compressors": BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
+        },
+        "quantize, blosc (zstd 5, bit shuffle)": {
+            "filters": numcodecs.get_codec(quantize),
+            "compressors": numcodecs.Blosc("zstd", 5, numcodecs.Blosc.BITSHUFFLE),
+            "zarr_format": 2,
+        },
     }
-    print(f"\n{values.nbytes >> 20} MiB in Zarr, chunks of 4 MiB, bound {REL} of the range: ratio, and MB a second (wall)")
+    print(
+        f"\n{values.nbytes >> 20} MiB in Zarr, chunks of 4 MiB, bound {REL} of the range: ratio, and MB a second (wall)"
+    )
     print("| codec | ratio | write | read | largest error over the bound |")
     print("|---|---|---|---|---|")
     reads, rows = {}, {}

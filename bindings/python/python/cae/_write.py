@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, Unpack
+from typing import Any, NamedTuple, Self, TypeAlias, Unpack
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Writer:
     def __init__(self, path: Path | None = None) -> None:
         self._native = _native.Writer.in_memory() if path is None else _native.Writer.create(os.fspath(path))
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -231,7 +231,9 @@ def _add_all(
     return reports
 
 
-def given(values: Any, fill: float | None, dtype: np.dtype[Any] | None = None) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+def given(
+    values: Any, fill: float | None, dtype: np.dtype[Any] | None = None
+) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
     """What the compiled part takes for an array: C-contiguous memory or a function of a box; its shape and type."""
     if isinstance(values, np.ma.MaskedArray):
         values = values.filled(np.nan if fill is None else fill)
