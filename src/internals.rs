@@ -1,12 +1,22 @@
 //! What benchmarks and fuzz targets may call; no part of the public API, no promise of stability.
 
 pub use crate::fast::Sample;
-pub use crate::sparse::internals::{Decoder, Encoder, decode_sparse, encode_sparse};
+pub use crate::sparse::internals::{
+    Decoder, Encoder, NormalizedBlocks, decode_sparse, denormalize, encode_sparse, normalized_blocks,
+};
 
 use crate::codec::cursor::Cursor;
 use crate::codec::rans;
 use crate::error::FormatError;
 use crate::lattice::Grid;
+
+/// A decoder on the plain evaluator of SPEC 5.4, whatever the build's engine is.
+///
+/// # Errors
+/// As for [`crate::model::load_decoder`].
+pub fn plain_decoder(bytes: &[u8], limits: &crate::Limits) -> crate::Result<Box<dyn Decoder>> {
+    crate::model::load_plain_decoder(bytes, limits)
+}
 
 /// Class images (SPEC 8.3).
 pub mod classes {
@@ -45,7 +55,8 @@ pub mod multilevel {
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
         let profile = if small { Profile::Small } else { Profile::Balanced };
-        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, &mut recon)?;
+        let bytes =
+            multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, None, &mut recon)?;
         Some((bytes, recon))
     }
 
@@ -55,7 +66,7 @@ pub mod multilevel {
     /// If the bytes are damaged.
     pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
         let mut out = vec![0.0; dims.iter().product()];
-        multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        multilevel::decode(bytes, &Grid { dims, ordinary }, None, &mut out)?;
         Ok(out)
     }
 }
@@ -75,7 +86,7 @@ pub mod raster {
         snapped: bool,
         inner: &[usize],
     ) -> Option<(Vec<u8>, Vec<f64>)> {
-        let options = Options { snapped, inner: inner.to_vec(), copies_only: false };
+        let options = Options { snapped, inner: inner.to_vec(), ..Options::default() };
         let mut recon = vec![0.0; values.len()];
         let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
         Some((bytes, recon))

@@ -3,12 +3,14 @@
 use crate::bound::{Bound, ResolvedBound};
 use crate::element::Element;
 use crate::error::{ArgumentError, Place, Resource, Result};
-use crate::frame::{self, Models};
+use crate::frame::{self, Block, Models};
 use crate::grid::FrameGrid;
+use crate::lattice::multilevel::Samples;
 use crate::limits::{Limits, frame_memory, within};
 use crate::model::{Decoder, Encoder};
 use crate::parallel::Threads;
-use crate::plan::Preset;
+use crate::plan::{self, Preset};
+use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
 use crate::writer::Job;
 use ndarray::ArrayViewD;
@@ -26,6 +28,8 @@ pub struct FrameOptions<'a> {
     pub decoder: Option<&'a dyn Decoder>,
     /// What makes the decoder's latents.
     pub encoder: Option<&'a dyn Encoder>,
+    /// What to do where the rounding error of the decoder leaves nothing of the bound. Default: refuse.
+    pub guard: GuardPolicy,
     /// Threads that try ways of coding side by side; 0 for one a processor. Default: 1.
     pub threads: usize,
 }
@@ -38,6 +42,7 @@ impl Default for FrameOptions<'_> {
             fill: None,
             decoder: None,
             encoder: None,
+            guard: GuardPolicy::Refuse,
             threads: 1,
         }
     }
@@ -59,6 +64,19 @@ pub struct CodedFrame {
     pub needs_decoder: bool,
 }
 
+/// What a network in the loop (SPEC 5.8) is asked at the points of `values`, and what would have been right: for those who
+/// train one. A predictor in `options` is asked on the way, so that one can go on with what it meets itself. Nothing where
+/// no lattice suits or one value does for all.
+///
+/// # Errors
+/// As [`compress_frame`].
+pub fn predictor_samples<T: Element>(values: &[T], shape: &[usize], options: &FrameOptions) -> Result<Samples> {
+    with_job(values, shape, options, |job, bound| {
+        let block = Block { values, dims: shape, tolerance: bound.tolerance, fill: job.fill, kept: None };
+        Ok(frame::samples(&block, job.models.in_loop()).unwrap_or_default())
+    })
+}
+
 /// Codes `values`, C order, of an array of shape `shape` (none for a scalar) as one frame. It was decoded with the reader's
 /// code, and every value compared with its bound, when this returns.
 ///
@@ -67,6 +85,21 @@ pub struct CodedFrame {
 /// point; [`Error::Limit`](crate::Error::Limit) for more than [`Limits::frame_values`] values;
 /// [`Error::Model`](crate::Error::Model).
 pub fn compress_frame<T: Element>(values: &[T], shape: &[usize], options: &FrameOptions) -> Result<CodedFrame> {
+    with_job(values, shape, options, |job, bound| {
+        let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
+        let coded = job.encode(&job.grid.whole()?, bound.tolerance, &plan)?;
+        let needs_decoder = [plan::PAPER, plan::NETWORK].contains(&coded.chosen);
+        Ok(CodedFrame { bytes: coded.bytes, bound, stats: coded.stats, chosen: coded.chosen, needs_decoder })
+    })
+}
+
+/// Does something with an array of one frame and its bound.
+fn with_job<T: Element, R>(
+    values: &[T],
+    shape: &[usize],
+    options: &FrameOptions,
+    then: impl FnOnce(&Job<T>, ResolvedBound) -> Result<R>,
+) -> Result<R> {
     let view = ArrayViewD::from_shape(shape, values);
     let wrong = |e| ArgumentError::Shape(format!("shape {shape:?} for {} values: {e}", values.len()));
     let view = view.map_err(wrong)?;
@@ -88,18 +121,15 @@ pub fn compress_frame<T: Element>(values: &[T], shape: &[usize], options: &Frame
         models: Models { encoder: options.encoder, decoder: options.decoder },
     };
     let bound = job.resolve(options.bound.validate()?, options.preset)?;
-    let plan = job.plan(bound.tolerance, options.preset)?;
-    let coded = job.encode(&grid.whole()?, bound.tolerance, &plan)?;
-    let needs_decoder = coded.chosen == crate::plan::PAPER;
-    Ok(CodedFrame { bytes: coded.bytes, bound, stats: coded.stats, chosen: coded.chosen, needs_decoder })
+    then(&job, bound)
 }
 
 /// Decodes a frame of shape `shape` into `out`, C order.
 ///
 /// # Errors
 /// [`ArgumentError::Shape`] if `out` is not that long; [`Error::Format`](crate::Error::Format) for damaged bytes, a type or a
-/// shape that is not the frame's; [`Error::Limit`](crate::Error::Limit); [`Error::Model`](crate::Error::Model) for a decoder that
-/// is needed and not given. `out` holds nothing of use then.
+/// shape that is not the frame's, and for a frame that needs a decoder which is not given; [`Error::Limit`](crate::Error::Limit);
+/// [`Error::Model`](crate::Error::Model). `out` holds nothing of use then.
 pub fn decompress_frame<T: Element>(
     bytes: &[u8],
     shape: &[usize],

@@ -464,3 +464,108 @@ fn inspect_prints_what_it_printed_before() {
         }
     }
 }
+
+#[test]
+fn advice_is_measured() {
+    let folder = TempDir::new().unwrap();
+    let wind = testdata(&format!("raw/{WIND}"));
+    let wind = wind.to_str().unwrap();
+    let report = json(folder.path(), &["advise", wind, "--abs", "0.5"]);
+    let array = &report["arrays"][0];
+    assert_eq!(array["values"], 20 * 37 * 72);
+    assert_eq!(array["cv_rule"], false);
+    let bytes = |way: &str| {
+        let ways = array["ways"].as_array().unwrap();
+        ways.iter().find(|w| w["way"] == way).unwrap()["tried_bytes"].as_u64().unwrap()
+    };
+    assert!(bytes("small") < bytes("balanced") && bytes("balanced") < bytes("lossless"));
+    // What is tried is all of this array, so compression must give the same bytes.
+    let made =
+        json(folder.path(), &["compress", wind, "-o", "a.cae", "--abs", "0.5", "--preset", "fast", "--threads", "1"]);
+    assert!(made["output_bytes"].as_u64().unwrap() - bytes("fast") < 100);
+    let models = |side: &str| testdata(&format!("models/sigmoid512-{side}.onnx"));
+    let pair = format!("{},{}", models("encoder").display(), models("decoder").display());
+    let sea = testdata(&format!("raw/{SEA}"));
+    let report = json(folder.path(), &["advise", sea.to_str().unwrap(), "--fill", "-1e10", "--model", &pair]);
+    let ways = report["arrays"][0]["ways"].as_array().unwrap();
+    assert!(ways.iter().any(|w| w["way"] == "autoencoder" && w["model_bytes"].as_u64().unwrap() > 30_000));
+    assert!(bad(folder.path(), &["advise", "none_4.f32"], 1).contains("none_4.f32"));
+    assert!(!bad(folder.path(), &["advise", wind, "--abs=-1"], 2).is_empty());
+}
+
+#[test]
+fn models_are_checked_in_plain_words() {
+    let folder = TempDir::new().unwrap();
+    let model = |name: &str| testdata(&format!("models/{name}.onnx")).to_str().unwrap().to_owned();
+    let (encoder, decoder) = (model("sigmoid512-encoder"), model("sigmoid512-decoder"));
+    let said = good(folder.path(), &["model", "check", &encoder, &decoder]);
+    for words in ["will do as encoder", "will do as decoder", "67 for each of its values", "they fit together"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(good(folder.path(), &["model", "check", &model("exact512-decoder")]).contains("exact: every engine"));
+    let out = cae(folder.path(), &["model", "check", &encoder, &model("conv16-decoder")]);
+    assert!(text(&out.stderr).contains("do not fit together: the encoder sees blocks of [512]"));
+    assert_eq!(out.status.code(), Some(1));
+    std::fs::write(folder.path().join("no.onnx"), b"no model").unwrap();
+    assert!(bad(folder.path(), &["model", "check", "no.onnx"], 1).contains("will not do: "));
+}
+
+#[cfg(unix)]
+#[test]
+fn training_is_a_program_beside_or_on_the_path() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let program = folder.path().join("cae");
+    std::fs::copy(env!("CARGO_BIN_EXE_cae"), &program).unwrap();
+    let run = |path: &Path| Command::new(&program).env("PATH", path).args(["train", "--help", "x y"]).output().unwrap();
+    let missing = run(folder.path());
+    one_line(&missing, 2, "no cae-train");
+    assert!(text(&missing.stderr).contains("cargo install"));
+    let write = |path: &Path| {
+        std::fs::write(path, "#!/bin/sh\necho \"$1,$2\"\nexit 3\n").unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let elsewhere = TempDir::new().unwrap();
+    for at in [elsewhere.path(), folder.path()] {
+        write(&at.join("cae-train"));
+        let found = run(elsewhere.path());
+        assert_eq!((text(&found.stdout).as_str(), found.status.code()), ("--help,x y\n", Some(3)));
+        std::fs::remove_file(at.join("cae-train")).unwrap();
+    }
+}
+
+#[test]
+fn a_float_autoencoder_becomes_exact_and_both_are_certified() {
+    let folder = TempDir::new().unwrap();
+    let data = crate::golden::predicted_values(&[80, 8, 8]);
+    let bytes: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(folder.path().join("x_80x8x8.f32"), bytes).unwrap();
+    let model = |half: &str| testdata("models").join(format!("keras64-{half}.onnx")).display().to_string();
+    let float = format!("{},{}", model("encoder"), model("decoder"));
+    let convert = ["model", "exact", &float, "e.onnx,d.onnx", "--calibrate", "x_80x8x8.f32", "--pw", "0.01", "--json"];
+    let report: Value = serde_json::from_str(&good(folder.path(), &convert)).unwrap();
+    assert_eq!(report["exact"], true);
+    // Our writer chooses the steps of float latents less well.
+    assert!(report["change"].as_f64().unwrap() < 0.02, "{report}");
+    assert!(report["output_error"]["rms"].as_f64().unwrap() < 0.02 * report["output_error"]["range"].as_f64().unwrap());
+    let check: Value = serde_json::from_str(&good(folder.path(), &["model", "check", "d.onnx", "--json"])).unwrap();
+    assert_eq!(check["exact"], true);
+    for (name, pair, exact) in [("exact.cae", "e.onnx,d.onnx", 1), ("float.cae", &float, 0)] {
+        good(folder.path(), &["compress", "x_80x8x8.f32", "-o", name, "--pw", "0.01", "--model", pair]);
+        let report: Value = serde_json::from_str(&good(folder.path(), &["certify", name, "--json"])).unwrap();
+        assert_eq!((&report["ok"], &report["arrays"]["x"]["frames"]["exact"]), (&true.into(), &exact.into()), "{name}");
+        assert_eq!(report["models"][0]["exact"], exact == 1);
+        assert!(good(folder.path(), &["certify", name]).contains("proved"));
+    }
+    // A damaged frame is not certified.
+    let path = folder.path().join("exact.cae");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 200;
+    bytes[at] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(cae(folder.path(), &["certify", "exact.cae"]).status.code(), Some(1));
+    let tight = ["compress", "x_80x8x8.f32", "-o", "t.cae", "--pw", "1e-7", "--model", &float];
+    let refused = cae(folder.path(), &tight);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("guard"), "{}", text(&refused.stderr));
+    assert!(good(folder.path(), &[&tight[..], &["--guard", "fall-back"]].concat()).contains("without the model"));
+}

@@ -22,8 +22,19 @@ pub enum Command {
     Inspect(Inspect),
     /// Decode every frame of a .cae file and check it
     Verify(Verify),
+    /// Prove from a .cae file alone that every engine decodes it within its bounds
+    Certify(Certify),
     /// Check ONNX models, or take them out of a .cae file
     Model(Model),
+    /// Say what an array is like and what each way of compressing it would give
+    Advise(Advise),
+    /// Train an autoencoder on arrays (by the program cae-train)
+    #[command(disable_help_flag = true)]
+    Train {
+        /// What cae-train is asked; --help lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -68,13 +79,17 @@ pub struct Compress {
     /// Name of the array in the file; by default the input's name up to its shape or extension
     #[arg(long)]
     pub name: Option<String>,
-    /// Autoencoder: none, auto (the smallest file, which without a model at hand is none), or DECODER.onnx, or
+    /// Model: none, auto (the smallest file, which without a model at hand is none), a network in the loop PREDICTOR.onnx
+    /// (used where it saves more than its own bytes), or an autoencoder DECODER.onnx or
     /// ENCODER.onnx,DECODER.onnx
     #[arg(long, default_value = "auto")]
     pub model: String,
     /// Store only the digest of the model; readers are given it with --model-dir
     #[arg(long)]
     pub external_model: bool,
+    /// What to do where rounding errors of other engines could use up the bound of a model's predictions
+    #[arg(long, default_value = "refuse")]
+    pub guard: GuardName,
     /// How hard to look for the smallest file
     #[arg(long, default_value = "balanced")]
     pub preset: PresetName,
@@ -159,6 +174,17 @@ pub struct Verify {
     pub json: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub struct Certify {
+    /// The .cae file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What every command that decodes can be told.
 #[derive(Debug, ClapArgs)]
 pub struct Reading {
@@ -174,6 +200,54 @@ pub struct Reading {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct Advise {
+    /// Arrays, as `compress` takes them
+    #[arg(required = true)]
+    pub input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub bound: BoundArgs,
+    /// Shape of raw input
+    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of raw input
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+    /// Value that stands for missing
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    pub fill: Option<f64>,
+    /// An autoencoder to measure too
+    #[arg(long, value_name = "ENCODER.onnx,DECODER.onnx")]
+    pub model: Option<String>,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One bound, or none; by default a thousandth of the range.
+#[derive(Debug, ClapArgs)]
+#[group(multiple = false)]
+pub struct BoundArgs {
+    /// Largest error at any point
+    #[arg(long, value_name = "E")]
+    pub abs: Option<f64>,
+    /// Largest error as a fraction of max - min [default: 1e-3]
+    #[arg(long, value_name = "E")]
+    pub rel: Option<f64>,
+    /// Largest error at any point as a fraction of the value there
+    #[arg(long, value_name = "E")]
+    pub pw: Option<f64>,
+}
+
+impl BoundArgs {
+    /// The bound that was given.
+    pub fn resolve(&self) -> Option<cae::Bound> {
+        let kinds =
+            [self.abs.map(cae::Bound::Absolute), self.rel.map(cae::Bound::Range), self.pw.map(cae::Bound::Pointwise)];
+        kinds.into_iter().flatten().next()
+    }
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct Model {
     #[command(subcommand)]
     pub verb: ModelVerb,
@@ -181,14 +255,17 @@ pub struct Model {
 
 #[derive(Debug, Subcommand)]
 pub enum ModelVerb {
-    /// Say whether an ONNX file will do as an encoder or decoder, and what it costs
+    /// Say whether an ONNX file will do as an encoder or decoder, what it costs, and if two fit together
     Check {
-        /// The ONNX file
-        file: PathBuf,
+        /// The ONNX file, or encoder and decoder
+        #[arg(required = true, num_args = 1..=2, value_name = "FILE")]
+        files: Vec<PathBuf>,
         /// Report as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
+    /// Convert a trained autoencoder to one whose decoder gives the same bits on every engine
+    Exact(Exact),
     /// Take a model out of a .cae file
     Extract {
         /// The .cae file
@@ -205,10 +282,58 @@ pub enum ModelVerb {
     },
 }
 
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("exact_bound").args(["abs", "rel", "pw"])))]
+pub struct Exact {
+    /// ENCODER.onnx,DECODER.onnx, or DECODER.onnx alone
+    pub input: String,
+    /// Files to write: as many, in the same order
+    pub output: String,
+    /// Data like those that the model is for: an array, as for `compress`; without an encoder, latents, a row a block
+    #[arg(long, value_name = "DATA")]
+    pub calibrate: PathBuf,
+    /// Shape of raw data
+    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of raw data
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+    /// Largest error at any point, for the comparison of sizes
+    #[arg(long, value_name = "E")]
+    pub abs: Option<f64>,
+    /// The same as a fraction of max - min
+    #[arg(long, value_name = "E")]
+    pub rel: Option<f64>,
+    /// The same as a fraction of the value; 0.01 if no bound is given
+    #[arg(long, value_name = "E")]
+    pub pw: Option<f64>,
+    /// Bits of a latent, 2 to 16; by default those that give the smallest file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=16))]
+    pub latent_bits: Option<u32>,
+    /// Bits of a weight, 8 or 16; by default those that give the smallest file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=16))]
+    pub weight_bits: Option<u32>,
+    /// Replace the outputs if they exist
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Dtype {
     F32,
     F64,
+}
+
+impl From<Dtype> for cae::DataType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => cae::DataType::F32,
+            Dtype::F64 => cae::DataType::F64,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -218,17 +343,21 @@ pub enum PresetName {
     Small,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GuardName {
+    /// Write nothing
+    Refuse,
+    /// Code such frames without the model
+    FallBack,
+}
+
 /// The extents of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape(pub Vec<u64>);
 
 /// `41x128x128`; an empty text is a scalar.
 pub fn parse_shape(text: &str) -> Result<Shape, String> {
-    if text.is_empty() {
-        return Ok(Shape(Vec::new()));
-    }
-    let extent = |s: &str| s.parse::<u64>().map_err(|_| format!("`{s}` is no extent; a shape looks like 41x128x128"));
-    text.split('x').map(extent).collect::<Result<_, _>>().map(Shape)
+    cae::input::parse_shape(text).map(Shape)
 }
 
 /// `0:10,5:20,:` in an array of this shape.

@@ -2,8 +2,8 @@
 
 use crate::args::{Decompress, Reading, parse_region};
 use crate::failure::Failure;
-use crate::{npy, progress};
-use cae::{Array, AtomicFile, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region};
+use crate::progress;
+use cae::{Array, AtomicFile, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region, npy};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};

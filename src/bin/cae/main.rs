@@ -1,16 +1,19 @@
 //! The command line. Data and JSON go to stdout, messages to stderr; exit status 0 good, 1 bad file or bound not met,
 //! 2 usage.
 
+mod advise;
 mod args;
+mod certify;
 mod compress;
 mod decompress;
+mod exact;
 mod failure;
 mod figures;
 mod input;
 mod inspect;
 mod model;
-mod npy;
 mod progress;
+mod train;
 mod verify;
 
 use clap::Parser;
@@ -23,7 +26,10 @@ fn main() -> ExitCode {
         args::Command::Decompress(a) => decompress::run(&a),
         args::Command::Inspect(a) => inspect::run(&a),
         args::Command::Verify(a) => verify::run(&a),
+        args::Command::Certify(a) => certify::run(&a),
         args::Command::Model(a) => model::run(&a),
+        args::Command::Advise(a) => advise::run(&a),
+        args::Command::Train { arguments } => train::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

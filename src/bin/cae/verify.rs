@@ -5,7 +5,7 @@
     reason = "serde_json: a missing key reads as null, and the objects written to are our own"
 )]
 
-use crate::args::{Dtype, Verify};
+use crate::args::Verify;
 use crate::decompress::{list, open};
 use crate::failure::Failure;
 use crate::input::{self, Input};
@@ -42,9 +42,9 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
     {
         let input = input::describe(original, args.shape.as_ref(), args.dtype)?;
         let array = counterpart(&reader, &input)?;
-        let stats = match input.dtype {
-            Dtype::F32 => compare::<f32>(&array, &input)?,
-            Dtype::F64 => compare::<f64>(&array, &input)?,
+        let stats = match input.data_type {
+            DataType::F32 => compare::<f32>(&array, &input)?,
+            _ => compare::<f64>(&array, &input)?,
         };
         bound_met = stats.met;
         report["against"] = json!({
@@ -98,7 +98,7 @@ struct Comparison {
 
 fn compare<T: Element>(array: &Array, input: &Input) -> Result<Comparison, Failure> {
     let here = Failure::at(&input.path);
-    let source = input.open::<T>()?;
+    let source = input.open::<T>().map_err(&here)?;
     if source.shape() != array.shape() {
         let (a, b) = (source.shape(), array.shape());
         return Err(Failure::usage(format!("{}: shape {a:?}, the array has {b:?}", input.path.display())));

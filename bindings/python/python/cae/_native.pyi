@@ -72,6 +72,8 @@ class Report:
     rmse: float
     psnr: float
     chosen: list[tuple[str, int]]
+    guard: float | None
+    fell_back: int
 
 @final
 class Writer:

@@ -7,7 +7,9 @@ use std::io::{self, Read, Write};
 pub struct Header {
     /// NumPy's type string, such as `<f4`.
     pub descr: String,
+    /// Whether the first axis varies fastest.
     pub fortran_order: bool,
+    /// Extents.
     pub shape: Vec<u64>,
     /// Bytes before the first value.
     pub data_offset: u64,
@@ -19,6 +21,9 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 const MAX_HEADER: u32 = 1 << 20;
 
 /// Reads the header at the start of `file`.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn read_header(mut file: impl Read) -> Result<Header, String> {
     let mut start = [0; 8];
     let short = |_| "ends inside the .npy header".to_owned();
@@ -64,6 +69,9 @@ pub fn read_header(mut file: impl Read) -> Result<Header, String> {
 }
 
 /// Writes a version 1 header for C-order values of type `descr`, padded to 64 bytes as NumPy does.
+///
+/// # Errors
+/// Those of `out`, and more dimensions than the header holds.
 pub fn write_header(mut out: impl Write, descr: &str, shape: &[u64]) -> io::Result<()> {
     let mut dims: Vec<String> = shape.iter().map(u64::to_string).collect();
     if dims.len() == 1 {
