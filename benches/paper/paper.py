@@ -22,6 +22,8 @@ from report import write
 BOUNDS = (0.1, 0.01, 0.001)
 ROOT = Path(__file__).resolve().parents[2]
 
+PARTS = ("train", "plan", "features", "ratio", "reuse", "losses", "small")
+
 # The paper's own way of training, as far as it says: random weights, sigmoids everywhere, squared error, a fixed rate.
 PAPER = "--init random --output-activation sigmoid --latent-activation sigmoid --loss mse --lr 1e-3 --decay 1 --weight-decay 0".split()
 
@@ -55,9 +57,9 @@ class Bench:
             raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
         return done.stdout
 
-    def steps(self, blocks, epochs=None):
-        """Epochs that make about 20,000 steps of 64 blocks, or 3,000 if it is to be quick."""
-        return epochs or max(10, (3_000 if self.quick else 20_000) // -(-blocks // 64))
+    def epochs(self, blocks):
+        """Epochs that make about as many steps of 64 blocks as asked."""
+        return max(10, (self.args.steps or (3_000 if self.quick else 20_000)) // -(-blocks // 64))
 
     def pair(self, tag):
         return f"{self.models / tag}-encoder.onnx,{self.models / tag}-decoder.onnx"
@@ -66,7 +68,7 @@ class Bench:
         blocks = sum(p.stat().st_size for p in inputs) // 8 // 512
         command = [self.args.cae_train, *inputs, "-o", self.pair(tag), "--json", "--force", *extra]
         if "--seconds" not in extra:
-            command += ["--epochs", self.steps(blocks) if epochs is None else epochs]
+            command += ["--epochs", self.epochs(blocks) if epochs is None else epochs]
         if judge:
             command += ["--judge", judge]
         report = json.loads(self.run(*command))
@@ -173,7 +175,7 @@ def reuse(bench):
         def continued():
             bench.train("known", [known], None)
             blocks = learn.stat().st_size // 8 // 512
-            epochs = max(1, bench.steps(blocks) // 20)
+            epochs = max(1, bench.epochs(blocks) // 20)
             return bench.train("used", [learn], judge, "--from", bench.pair("known"), epochs=epochs)
 
         bench.row("reuse", label, "its own model", make=own)
@@ -193,22 +195,23 @@ def main():
     p.add_argument("--peers-from", type=Path, required=True)
     p.add_argument("--out", type=Path, default=Path("paper.jsonl"))
     p.add_argument("--report", type=Path, help="write the tables there")
-    p.add_argument("--quick", action="store_true", help="every fourth set, a seventh of the steps")
+    p.add_argument("--quick", action="store_true", help="every fourth set, 3,000 steps of training")
+    p.add_argument("--steps", type=int, help="steps of training; rows of different numbers belong into different files")
+    p.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="some of the experiments")
     args = p.parse_args()
     bench = Bench(args)
     names = sets(bench)
-    for name in names:
-        accuracy(bench, name, "ours")
-    for name in names:
-        plans(bench, name, "balanced")
-        features(bench, name)
-    ratios(bench)
-    reuse(bench)
-    for way in list(WAYS)[1:]:
-        for name in names:
-            accuracy(bench, name, way)
-    for name in names:
-        plans(bench, name, "small")
+    parts = {
+        "train": lambda: [accuracy(bench, name, "ours") for name in names],
+        "plan": lambda: [plans(bench, name, "balanced") for name in names],
+        "features": lambda: [features(bench, name) for name in names],
+        "ratio": lambda: ratios(bench),
+        "reuse": lambda: reuse(bench),
+        "losses": lambda: [accuracy(bench, name, way) for name in names for way in WAYS],
+        "small": lambda: [plans(bench, name, "small") for name in names],
+    }
+    for part in args.parts:
+        parts[part]()
     if args.report:
         peers = [json.loads(line) for line in args.peers_from.read_text().splitlines()]
         args.report.write_text(write(bench.rows, peers))
