@@ -190,7 +190,7 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         ("frame_checksum", "Format(Checksum)", array(|a| a.frames[0][11] ^= 1)),
         ("frame_digest", "Format(Digest)", of(resealed)),
-        ("frame_method_unknown", "Unsupported(Variant)", of(frame(digest, 7, 0, &values))),
+        ("frame_method_unknown", "Unsupported(Variant)", of(frame(digest, 255, 0, &values))),
         ("frame_flags_unknown", "Unsupported(Variant)", of(frame(digest, 1, 32, &values))),
         ("frame_domain_unknown", "Unsupported(Variant)", of(frame(digest, 1, 3, &values))),
         ("raw_too_short", "Format(Count)", of(frame(digest, 1, 0, &values[..15]))),

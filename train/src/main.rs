@@ -5,7 +5,7 @@ mod in_loop;
 
 use args::{Args, Init, Kind};
 use cae::input::Input;
-use cae_train::data::{self, Blocks, Share, Split};
+use cae_train::data::{self, Blocks, Scaling, Share, Split};
 use cae_train::init::Design;
 use cae_train::loss::Loss;
 use cae_train::onnx::{self, Form, Side};
@@ -109,10 +109,12 @@ fn read(args: &Args, block_shape: &[usize]) -> Result<Split, Failure> {
     let first = args.input.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
     let share = args.steps.unwrap_or(if args.judge.is_empty() { Share::Half } else { Share::All });
     let inputs = describe_all(&args.input)?;
-    let mut split = data::read(&inputs, block_shape, args.fill, args.bound(), share).map_err(at(first))?;
+    let scaling = if args.linear { Scaling::Linear } else { Scaling::Normalized };
+    let blocks = |inputs: &[Input], share| data::read_as(scaling, inputs, block_shape, args.fill, args.bound(), share);
+    let mut split = blocks(&inputs, share).map_err(at(first))?;
     if let Some(judge) = args.judge.first() {
         let all = describe_all(&args.judge)?;
-        split.judge = data::read(&all, block_shape, args.fill, args.bound(), Share::All).map_err(at(judge))?.train;
+        split.judge = blocks(&all, Share::All).map_err(at(judge))?.train;
     }
     Ok(split)
 }
