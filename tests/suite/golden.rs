@@ -136,7 +136,10 @@ pub mod update {
         all.push(("sparse_forms".to_owned(), crate::by_hand::sparse_forms()));
         all.push(("latent_forms".to_owned(), crate::by_hand::latent_forms()));
         #[cfg(feature = "internals")]
-        all.push(("exact_forms".to_owned(), crate::by_hand::exact_forms()));
+        all.extend(
+            [("exact_forms", crate::by_hand::exact_forms()), ("seldom", crate::by_hand::seldom())]
+                .map(|(name, bytes)| (name.to_owned(), bytes)),
+        );
         all.extend(PREDICTED.iter().map(|(pair, shape)| (format!("model_{pair}"), predicted(pair, shape))));
         #[cfg(feature = "internals")]
         all.extend(by_kernel().into_iter().map(|(name, b)| (name.to_owned(), b)));
