@@ -1,6 +1,7 @@
 //! One array of an open file: its frames decoded, whole or by region, verified, compared.
 
 use crate::bound::{Bound, Tolerance};
+use crate::certify::Certificate;
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Error, Fault, Place, Resource, Result};
 use crate::format::directory::ArrayEntry;
@@ -202,6 +203,43 @@ impl<'r> Array<'r> {
             },
         )?;
         Ok((bad, digest.finalize()))
+    }
+
+    /// Proves from the file alone that every engine decodes the array within its bound, given that the writer's did:
+    /// each frame has its digest, or a guard that covers the rounding errors of the model that predicts it.
+    ///
+    /// # Errors
+    /// As [`Array::verify`].
+    pub fn certify(&self) -> Result<Certificate> {
+        match self.data_type() {
+            DataType::F32 => self.certify_as::<f32>(),
+            DataType::F64 => self.certify_as::<f64>(),
+        }
+    }
+
+    fn certify_as<T: Element>(&self) -> Result<Certificate> {
+        let threads = self.threads::<T>()?;
+        let decoder = self.decoder()?;
+        let mut certificate = Certificate::default();
+        let frames: Vec<u64> = (0..self.frame_count()).collect();
+        parallel::for_each_in_order(
+            threads,
+            &frames,
+            |f| {
+                let region = self.frame_region(*f);
+                let mut values = vec![T::default(); region.len()];
+                frame::judge(self.frame_bytes(*f), &region.extent, decoder.as_deref(), &mut values)
+                    .map_err(|e| self.at(*f, e))
+            },
+            |f, judged| {
+                match judged {
+                    Ok(judgement) => certificate.take(*f, judgement),
+                    Err(error) => certificate.bad.push(self.judge(*f, error)?),
+                }
+                Ok(())
+            },
+        )?;
+        Ok(certificate)
     }
 
     /// Decodes every frame and compares it with the original: the errors, and whether every value is within the bound

@@ -10,6 +10,14 @@ use crate::codec::rans;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
+/// A decoder on the plain evaluator of SPEC 5.4, whatever the build's engine is.
+///
+/// # Errors
+/// As for [`crate::model::load_decoder`].
+pub fn plain_decoder(bytes: &[u8], limits: &crate::Limits) -> crate::Result<Box<dyn Decoder>> {
+    crate::model::load_plain_decoder(bytes, limits)
+}
+
 /// Class images (SPEC 8.3).
 pub mod classes {
     use crate::codec::classes;
@@ -78,7 +86,7 @@ pub mod raster {
         snapped: bool,
         inner: &[usize],
     ) -> Option<(Vec<u8>, Vec<f64>)> {
-        let options = Options { snapped, inner: inner.to_vec(), copies_only: false };
+        let options = Options { snapped, inner: inner.to_vec(), ..Options::default() };
         let mut recon = vec![0.0; values.len()];
         let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
         Some((bytes, recon))

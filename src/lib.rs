@@ -12,7 +12,9 @@
 mod array;
 mod atomic_file;
 mod bound;
+mod certify;
 mod codec;
+pub mod convert;
 mod element;
 pub mod error;
 mod export;
@@ -46,6 +48,7 @@ pub mod internals;
 pub use array::{Array, BadFrame, Breakdown};
 pub use atomic_file::AtomicFile;
 pub use bound::{Bound, ResolvedBound, Tolerance};
+pub use certify::Certificate;
 pub use element::{DataType, Element};
 pub use error::{ArgumentError, Error, FormatError, ModelError, Place, Resource, Result, Unsupported};
 pub use export::Damage;
@@ -59,6 +62,7 @@ pub use lone::{CodedFrame, FrameOptions, compress_frame, decompress_frame, predi
 pub use plan::Preset;
 pub use reader::{ModelInfo, ReadOptions, Reader};
 pub use source::{RawFile, Source};
+pub use sparse::GuardPolicy;
 pub use stats::ErrorStats;
 pub use writer::{ArrayOptions, ArrayReport, ModelId, Writer};
 

@@ -10,6 +10,7 @@ use crate::limits::{Limits, frame_memory, within};
 use crate::model::{Decoder, Encoder};
 use crate::parallel::Threads;
 use crate::plan::{self, Preset};
+use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
 use crate::writer::Job;
 use ndarray::ArrayViewD;
@@ -27,6 +28,8 @@ pub struct FrameOptions<'a> {
     pub decoder: Option<&'a dyn Decoder>,
     /// What makes the decoder's latents.
     pub encoder: Option<&'a dyn Encoder>,
+    /// What to do where the rounding error of the decoder leaves nothing of the bound. Default: refuse.
+    pub guard: GuardPolicy,
     /// Threads that try ways of coding side by side; 0 for one a processor. Default: 1.
     pub threads: usize,
 }
@@ -39,6 +42,7 @@ impl Default for FrameOptions<'_> {
             fill: None,
             decoder: None,
             encoder: None,
+            guard: GuardPolicy::Refuse,
             threads: 1,
         }
     }
@@ -82,7 +86,7 @@ pub fn predictor_samples<T: Element>(values: &[T], shape: &[usize], options: &Fr
 /// [`Error::Model`](crate::Error::Model).
 pub fn compress_frame<T: Element>(values: &[T], shape: &[usize], options: &FrameOptions) -> Result<CodedFrame> {
     with_job(values, shape, options, |job, bound| {
-        let plan = job.plan(bound.tolerance, options.preset)?;
+        let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
         let coded = job.encode(&job.grid.whole()?, bound.tolerance, &plan)?;
         let needs_decoder = [plan::PAPER, plan::NETWORK].contains(&coded.chosen);
         Ok(CodedFrame { bytes: coded.bytes, bound, stats: coded.stats, chosen: coded.chosen, needs_decoder })
@@ -124,8 +128,8 @@ fn with_job<T: Element, R>(
 ///
 /// # Errors
 /// [`ArgumentError::Shape`] if `out` is not that long; [`Error::Format`](crate::Error::Format) for damaged bytes, a type or a
-/// shape that is not the frame's; [`Error::Limit`](crate::Error::Limit); [`Error::Model`](crate::Error::Model) for a decoder that
-/// is needed and not given. `out` holds nothing of use then.
+/// shape that is not the frame's, and for a frame that needs a decoder which is not given; [`Error::Limit`](crate::Error::Limit);
+/// [`Error::Model`](crate::Error::Model). `out` holds nothing of use then.
 pub fn decompress_frame<T: Element>(
     bytes: &[u8],
     shape: &[usize],

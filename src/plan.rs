@@ -6,7 +6,7 @@ use crate::frame::{Candidate, Kernel};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
-use crate::sparse;
+use crate::sparse::{self, GuardPolicy};
 
 /// How hard a writer looks for the smallest file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +41,9 @@ pub(crate) const NETWORK: &str = "network";
 /// What a model at hand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    Blocks,
+    /// To predict blocks from latents, and what to do where its guard leaves nothing of the bound.
+    Blocks(GuardPolicy),
+    /// To predict values from decoded neighbors.
     InLoop,
 }
 
@@ -69,7 +71,7 @@ impl Preset {
         match self {
             // The slowest kernel takes some thirty times as long as the others.
             Preset::Fast | Preset::Balanced => {
-                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 3, keep: 1, close: 1 }
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 4, keep: 1, close: 1 }
             }
             Preset::Small => {
                 Judgement { part: 16, values: 1 << 15..=1 << 17, whole: 1 << 16, slow: 64, keep: 2, close: 64 }
@@ -104,9 +106,8 @@ impl Plan {
     pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<Role>) -> Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
-        let candidates = if model == Some(Role::Blocks) {
-            // A guard that is not finite: the model is refused unless its rounding errors are proved.
-            let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
+        let candidates = if let Some(Role::Blocks(policy)) = model {
+            let options = sparse::Options { policy, ..Default::default() };
             vec![of(PAPER, Kernel::Sparse(options), false)]
         } else if tolerance == Tolerance::Lossless {
             let mut ways = vec![of("exact", Kernel::Exact, false)];
@@ -159,16 +160,18 @@ impl Plan {
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
+        let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
+            if let Kernel::Raster(options) = &mut c.kernel {
+                set(options);
+            }
+        };
+        self.candidates.iter_mut().for_each(|c| raster_options(c, |o| o.hasty = false));
         // A sample hides what repeats across the whole: symmetric halves, equal planes.
         let is_raster = |c: &Candidate| matches!(c.kernel, Kernel::Raster(_));
         if self.preset == Preset::Small && !self.candidates.iter().any(is_raster) {
-            let copying = left.iter().map(|(_, c)| c).find(|c| is_raster(c)).cloned();
-            self.candidates.extend(copying.map(|c| match c.kernel {
-                Kernel::Raster(o) => {
-                    Candidate { kernel: Kernel::Raster(raster::Options { copies_only: true, ..o }), ..c }
-                }
-                kernel => Candidate { kernel, ..c },
-            }));
+            let mut copying = left.iter().map(|(_, c)| c).find(|c| is_raster(c)).cloned();
+            copying.iter_mut().for_each(|c| raster_options(c, |o| o.copies_only = true));
+            self.candidates.extend(copying);
         }
         self.candidates.splice(..0, networks);
     }
@@ -188,12 +191,14 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
     let of = |label, kernel| Candidate { label, kernel, hole: false };
     let holed = |label, kernel| Candidate { label, kernel, hole: true };
     let multilevel = |profile| Kernel::Multilevel(multilevel::Options { profile });
-    let raster = |snapped| Kernel::Raster(raster::Options { snapped, ..raster::Options::default() });
+    let hasty = preset == Preset::Balanced;
+    let raster = |snapped| Kernel::Raster(raster::Options { snapped, hasty, ..raster::Options::default() });
     match preset {
         Preset::Fast => vec![of("fast", Kernel::Fast)],
         Preset::Balanced => vec![
             of("multilevel", multilevel(Profile::Balanced)),
             of("fast", Kernel::Fast),
+            holed("multilevel with holes", multilevel(Profile::Balanced)),
             // Slow, but far smaller where data repeat or take few values.
             of("raster snapped", raster(true)),
         ],

@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) inner: Vec<usize>,
     /// Values that do not repeat elsewhere, turned or mirrored, do not suit.
     pub(crate) copies_only: bool,
+    /// How to learn is assumed, not tried out: for samples.
+    pub(crate) hasty: bool,
 }
 
 /// Flag: values are whole numbers of steps.

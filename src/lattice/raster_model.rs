@@ -9,10 +9,10 @@
 
 use super::causal::{Shape, Walk, taps};
 use super::copies::Map;
+use super::decision::Expert;
 use super::least_squares::LeastSquares;
 use super::matches::{Lookup, Matches};
 use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
-use super::residual::Expert;
 use crate::codec::arithmetic::BitCoder;
 
 /// Taps of the slow predictor for each number of axes, a multiple of four.

@@ -70,22 +70,25 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     }
     let unit = choice.inner.iter().product::<usize>().max(1);
     let trial = Trial::new(wanted, grid, options, (n / 8).clamp(TRIAL / 2, 4 * TRIAL).max(4 * unit));
-    let mut predicted = trial.cost(&choice.inner, false, 0);
+    // Few values that follow no smooth rule are better told apart than predicted.
+    let few = options.snapped && few_values(wanted);
+    if options.hasty && !few {
+        choice.memory = FORGETFUL | FLAT_SKIPPED;
+        return choice;
+    }
+    let mut cost = trial.cost(&choice.inner, false, 0);
     for bit in [FORGETFUL, FLAT_SKIPPED, UNSOUGHT] {
         // A stretch of a single axis hides repeats that lie farther apart.
         if bit == UNSOUGHT && one_axis {
             continue;
         }
-        let cost = trial.cost(&choice.inner, false, choice.memory | bit);
-        if cost < predicted {
-            predicted = cost;
+        let with = trial.cost(&choice.inner, false, choice.memory | bit);
+        if with < cost {
+            cost = with;
             choice.memory |= bit;
         }
     }
-    // Few values that follow no smooth rule are better told apart than predicted.
-    if options.snapped && few_values(wanted) {
-        choice.absolute = trial.cost(&choice.inner, true, choice.memory) < predicted;
-    }
+    choice.absolute = few && trial.cost(&choice.inner, true, choice.memory) < cost;
     choice
 }
 

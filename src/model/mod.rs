@@ -6,8 +6,7 @@
 mod constant;
 mod emit;
 #[cfg(not(feature = "tract"))]
-#[path = "plain.rs"]
-mod engine;
+use plain as engine;
 #[cfg(feature = "tract")]
 #[path = "tract.rs"]
 mod engine;
@@ -18,8 +17,12 @@ mod guard;
 mod hostile;
 mod lower;
 mod onnx;
+mod piecewise;
+#[cfg(any(not(feature = "tract"), feature = "internals"))]
+mod plain;
 mod predictor;
 mod program;
+mod quantize;
 mod reference;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
@@ -36,6 +39,7 @@ use crate::error::{Error, ModelError, Result};
 use crate::limits::Limits;
 pub(crate) use predictor::Predictor;
 pub use predictor::{INPUT_MAX as PREDICTOR_INPUT_MAX, INPUTS as PREDICTOR_INPUTS};
+pub(crate) use quantize::{Choices, LatentGrid, quantize};
 
 /// Turns latents into blocks of predicted values.
 pub trait Decoder: Send + Sync {
@@ -60,10 +64,10 @@ pub trait Decoder: Send + Sync {
         None
     }
 
-    /// Greatest distance of any value from the model's real result, for latents in `[low, high]`, on any engine that
-    /// obeys SPEC 5.5; two engines differ by at most twice as much. Zero for an exact decoder in its declared range,
-    /// `None` where no bound is known.
-    fn error_bound(&self, _low: f32, _high: f32) -> Option<f64> {
+    /// Greatest distance of each value of a block from the model's real result, on any engine that obeys SPEC 5.5, for
+    /// latents in these ranges, one for each of a block; two engines differ by at most twice as much. Zeros for an exact
+    /// decoder in its declared range, `None` where no bound is known.
+    fn error_bounds(&self, _ranges: &[(f32, f32)]) -> Option<Vec<f64>> {
         None
     }
 
@@ -191,7 +195,7 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
 pub fn load_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
     let vetted = vet::vet(bytes, limits)?;
     let (block, latent) = (vetted.output_shape.clone(), vetted.input_shape.clone());
-    Ok(Box::new(Network::load(&vetted, &block, &latent)?))
+    Ok(Box::new(Network::load(&vetted, &block, &latent, engine::Engine::load)?))
 }
 
 /// Vets and loads an encoder: blocks in, latents out.
@@ -202,12 +206,23 @@ pub fn load_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
 pub fn load_encoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Encoder>> {
     let vetted = vet::vet(bytes, limits)?;
     let (block, latent) = (vetted.input_shape.clone(), vetted.output_shape.clone());
-    Ok(Box::new(Network::load(&vetted, &block, &latent)?))
+    Ok(Box::new(Network::load(&vetted, &block, &latent, engine::Engine::load)?))
+}
+
+/// A decoder on the plain evaluator, whatever the build's engine is.
+///
+/// # Errors
+/// As for [`load_decoder`].
+#[cfg(feature = "internals")]
+pub(crate) fn load_plain_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
+    let vetted = vet::vet(bytes, limits)?;
+    let (block, latent) = (vetted.output_shape.clone(), vetted.input_shape.clone());
+    Ok(Box::new(Network::<plain::Engine>::load(&vetted, &block, &latent, plain::Engine::load)?))
 }
 
 /// A loaded model.
-struct Network {
-    engine: engine::Engine,
+struct Network<E> {
+    engine: E,
     block_shape: Vec<usize>,
     block_len: usize,
     latent_len: usize,
@@ -233,10 +248,21 @@ fn without_channel(shape: &[usize]) -> Vec<usize> {
     rest.to_vec()
 }
 
-impl Network {
-    fn load(vetted: &vet::Vetted, block: &[usize], latent: &[usize]) -> Result<Self> {
+/// Runs a program on any number of blocks.
+trait Run: Send + Sync {
+    /// Runs every block of `input`; lengths were checked by the caller.
+    fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()>;
+}
+
+impl<E: Run> Network<E> {
+    fn load(
+        vetted: &vet::Vetted,
+        block: &[usize],
+        latent: &[usize],
+        engine: impl FnOnce(&vet::Vetted) -> Result<E>,
+    ) -> Result<Self> {
         Ok(Network {
-            engine: engine::Engine::load(vetted)?,
+            engine: engine(vetted)?,
             block_shape: without_channel(block),
             block_len: block.iter().product(),
             latent_len: latent.iter().product(),
@@ -265,7 +291,7 @@ impl Network {
     }
 }
 
-impl Decoder for Network {
+impl<E: Run> Decoder for Network<E> {
     fn latent_len(&self) -> usize {
         self.latent_len
     }
@@ -282,13 +308,15 @@ impl Decoder for Network {
         self.latent_range
     }
 
-    fn error_bound(&self, low: f32, high: f32) -> Option<f64> {
+    fn error_bounds(&self, ranges: &[(f32, f32)]) -> Option<Vec<f64>> {
         #[allow(clippy::cast_precision_loss, reason = "the declared range is of 24 bits")]
-        let declared = |(least, greatest): (i32, i32)| low >= least as f32 && high <= greatest as f32;
+        let declared = |(least, greatest): (i32, i32)| {
+            ranges.iter().all(|(low, high)| *low >= least as f32 && *high <= greatest as f32)
+        };
         if self.is_exact && self.latent_range.is_some_and(declared) {
-            return Some(0.0);
+            return Some(vec![0.0; self.block_len]);
         }
-        guard::error(&self.program, low, high)
+        guard::errors(&self.program, ranges)
     }
 
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {
@@ -300,7 +328,7 @@ impl Decoder for Network {
     }
 }
 
-impl Encoder for Network {
+impl<E: Run> Encoder for Network<E> {
     fn latent_len(&self) -> usize {
         self.latent_len
     }

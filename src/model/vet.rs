@@ -16,7 +16,7 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// Oldest and newest legal version of ONNX's file format.
 const IR_VERSIONS: std::ops::RangeInclusive<i64> = 3..=13;
 /// Metadata key under which a model declares the range of its integer latents.
-const LATENT_RANGE_KEY: &str = "cae.latent_range";
+pub(super) const LATENT_RANGE_KEY: &str = "cae.latent_range";
 /// Metadata key under which a model declares what it is for, where that is not to code blocks.
 const KIND_KEY: &str = "cae.kind";
 

@@ -131,6 +131,13 @@ def decode(data, dims, dtype, model):
         raise CaeError(f"method {code} with domain {domain}")
     n = math.prod(dims)
     width = dtype.itemsize
+    guarded = flags & 16
+    if guarded:
+        guard = struct.unpack("<f", cursor.take(4))[0]
+        if not 0 <= guard < math.inf:
+            raise CaeError(f"guard {guard}")
+        if METHODS[code] != "sparse":
+            raise CaeError("guard of a frame that no model predicts")
     classed = Classes(cursor.block(), dims, dtype) if flags & 4 else None
     patched = cursor.block() if flags & 8 else b""
     payload = cursor.rest()
@@ -173,6 +180,6 @@ def decode(data, dims, dtype, model):
     fixed.update(patches(patched, n, width))
     for i, value in fixed.items():
         words[i] = struct.unpack("<I" if width == 4 else "<Q", value)[0]
-    if not flags & 16 and crc32(values.tobytes()) != digest:
+    if not guarded and crc32(values.tobytes()) != digest:
         raise CaeError("values have another digest")
     return values

@@ -22,6 +22,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Decode every frame of a .cae file and check it
     Verify(Verify),
+    /// Prove from a .cae file alone that every engine decodes it within its bounds
+    Certify(Certify),
     /// Check ONNX models, or take them out of a .cae file
     Model(Model),
     /// Say what an array is like and what each way of compressing it would give
@@ -85,6 +87,9 @@ pub struct Compress {
     /// Store only the digest of the model; readers are given it with --model-dir
     #[arg(long)]
     pub external_model: bool,
+    /// What to do where rounding errors of other engines could use up the bound of a model's predictions
+    #[arg(long, default_value = "refuse")]
+    pub guard: GuardName,
     /// How hard to look for the smallest file
     #[arg(long, default_value = "balanced")]
     pub preset: PresetName,
@@ -162,6 +167,17 @@ pub struct Verify {
     /// Type of a raw original
     #[arg(long)]
     pub dtype: Option<Dtype>,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Certify {
+    /// The .cae file
+    pub file: PathBuf,
     #[command(flatten)]
     pub reading: Reading,
     /// Report as one JSON object on stdout
@@ -248,6 +264,8 @@ pub enum ModelVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Convert a trained autoencoder to one whose decoder gives the same bits on every engine
+    Exact(Exact),
     /// Take a model out of a .cae file
     Extract {
         /// The .cae file
@@ -262,6 +280,45 @@ pub enum ModelVerb {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("exact_bound").args(["abs", "rel", "pw"])))]
+pub struct Exact {
+    /// ENCODER.onnx,DECODER.onnx, or DECODER.onnx alone
+    pub input: String,
+    /// Files to write: as many, in the same order
+    pub output: String,
+    /// Data like those that the model is for: an array, as for `compress`; without an encoder, latents, a row a block
+    #[arg(long, value_name = "DATA")]
+    pub calibrate: PathBuf,
+    /// Shape of raw data
+    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of raw data
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+    /// Largest error at any point, for the comparison of sizes
+    #[arg(long, value_name = "E")]
+    pub abs: Option<f64>,
+    /// The same as a fraction of max - min
+    #[arg(long, value_name = "E")]
+    pub rel: Option<f64>,
+    /// The same as a fraction of the value; 0.01 if no bound is given
+    #[arg(long, value_name = "E")]
+    pub pw: Option<f64>,
+    /// Bits of a latent, 2 to 16; by default those that give the smallest file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=16))]
+    pub latent_bits: Option<u32>,
+    /// Bits of a weight, 8 or 16; by default those that give the smallest file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=16))]
+    pub weight_bits: Option<u32>,
+    /// Replace the outputs if they exist
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -284,6 +341,14 @@ pub enum PresetName {
     Fast,
     Balanced,
     Small,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GuardName {
+    /// Write nothing
+    Refuse,
+    /// Code such frames without the model
+    FallBack,
 }
 
 /// The extents of an array.

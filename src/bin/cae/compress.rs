@@ -5,12 +5,12 @@
     reason = "serde_json: a missing key reads as null, and the objects written to are our own"
 )]
 
-use crate::args::{Compress, Dtype, PresetName};
+use crate::args::{Compress, Dtype, GuardName, PresetName};
 use crate::failure::Failure;
 use crate::figures::{self, ratio};
 use crate::input::{self, Input};
 use crate::progress;
-use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, Limits, Preset, Reader, Source, Writer};
+use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, GuardPolicy, Limits, Preset, Reader, Source, Writer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -90,6 +90,7 @@ fn pack(
             attributes: String::new(),
             frame_shape: args.frame.as_ref().map(|f| f.0.clone()),
             model,
+            guard: args.guard.into(),
             threads: args.threads,
             progress: Some(&show),
         };
@@ -226,6 +227,9 @@ fn one(r: &ArrayReport) -> Value {
         "mean_pw_error": r.stats.mean_pointwise_error(),
         "rmse": r.stats.rmse(),
         "psnr": r.stats.psnr(),
+        "guard": r.guard,
+        "guard_eaten": r.eaten,
+        "guard_fell_back": r.fell_back,
         "plan": {
             "chosen": r.chosen,
             "tried": r.tried.iter().map(|(label, n)| json!({"name": label, "bytes": n})).collect::<Vec<_>>(),
@@ -269,6 +273,15 @@ fn summarize(
     Ok(report)
 }
 
+impl From<GuardName> for GuardPolicy {
+    fn from(name: GuardName) -> GuardPolicy {
+        match name {
+            GuardName::Refuse => GuardPolicy::Refuse,
+            GuardName::FallBack => GuardPolicy::FallBack,
+        }
+    }
+}
+
 impl From<PresetName> for Preset {
     fn from(name: PresetName) -> Preset {
         match name {
@@ -292,6 +305,15 @@ fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
             r.stats.max_error_over_bound,
             r.stats.psnr(),
         );
+        if let Some(guard) = r.guard {
+            println!(
+                "{name}: a guard of {guard:.1e} of the normalized values is kept for other engines; it exceeds the bound at {} points",
+                r.eaten
+            );
+        }
+        if r.fell_back > 0 {
+            println!("{name}: {} frames are coded without the model", r.fell_back);
+        }
     }
     println!(
         "{}: {} bytes, {:.2} times smaller, every value checked, {:.2} s",

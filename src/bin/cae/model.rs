@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &Model) -> Result<(), Failure> {
     match &args.verb {
         ModelVerb::Check { files, json } => check(files, *json),
+        ModelVerb::Exact(a) => crate::exact::run(a),
         ModelVerb::Extract { file, index, output, force } => extract(file, *index, output.as_deref(), *force),
     }
 }

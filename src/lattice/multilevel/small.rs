@@ -17,8 +17,9 @@ use super::pass::{AXES, Order, Pass, Shape, passes};
 use crate::codec::arithmetic::BitCoder;
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::lattice::decision::Expert;
 use crate::lattice::quantizer::Quantizer;
-use crate::lattice::residual::{Expert, Given, ResidualCoder};
+use crate::lattice::residual::{Given, ResidualCoder};
 use crate::lattice::stencil::{Stencil, TAPS};
 use crate::model::PREDICTOR_INPUTS;
 
