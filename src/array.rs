@@ -1,12 +1,13 @@
 //! One array of an open file: its frames decoded, whole or by region, verified, compared.
 
 use crate::bound::{Bound, Tolerance};
+use crate::certify::Certificate;
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Error, Fault, Place, Resource, Result};
 use crate::format::directory::ArrayEntry;
 use crate::frame::{self, Section};
 use crate::grid::{Region, for_each_shared_run};
-use crate::limits::within;
+use crate::limits::{frame_memory, within};
 use crate::model::Decoder;
 use crate::parallel::{self, Threads};
 use crate::reader::Reader;
@@ -16,9 +17,6 @@ use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Bytes of working memory that decoding takes per value of a frame, at most.
-const WORKING_BYTES: u64 = 64;
 
 /// A frame that could not be read.
 #[derive(Debug)]
@@ -207,6 +205,43 @@ impl<'r> Array<'r> {
         Ok((bad, digest.finalize()))
     }
 
+    /// Proves from the file alone that every engine decodes the array within its bound, given that the writer's did:
+    /// each frame has its digest, or a guard that covers the rounding errors of the model that predicts it.
+    ///
+    /// # Errors
+    /// As [`Array::verify`].
+    pub fn certify(&self) -> Result<Certificate> {
+        match self.data_type() {
+            DataType::F32 => self.certify_as::<f32>(),
+            DataType::F64 => self.certify_as::<f64>(),
+        }
+    }
+
+    fn certify_as<T: Element>(&self) -> Result<Certificate> {
+        let threads = self.threads::<T>()?;
+        let decoder = self.decoder()?;
+        let mut certificate = Certificate::default();
+        let frames: Vec<u64> = (0..self.frame_count()).collect();
+        parallel::for_each_in_order(
+            threads,
+            &frames,
+            |f| {
+                let region = self.frame_region(*f);
+                let mut values = vec![T::default(); region.len()];
+                frame::judge(self.frame_bytes(*f), &region.extent, decoder.as_deref(), &mut values)
+                    .map_err(|e| self.at(*f, e))
+            },
+            |f, judged| {
+                match judged {
+                    Ok(judgement) => certificate.take(*f, judgement),
+                    Err(error) => certificate.bad.push(self.judge(*f, error)?),
+                }
+                Ok(())
+            },
+        )?;
+        Ok(certificate)
+    }
+
     /// Decodes every frame and compares it with the original: the errors, and whether every value is within the bound
     /// and every value that is not finite came back bit for bit.
     ///
@@ -320,9 +355,7 @@ impl<'r> Array<'r> {
             return Err(ArgumentError::DataType { array, asked }.into());
         }
         let limits = &self.reader.options().limits;
-        let values = within(Resource::FrameValues, self.entry.grid.frame_values(), limits.frame_values)?;
-        let each = values.saturating_mul(WORKING_BYTES);
-        within(Resource::Memory, each, limits.memory)?;
+        let each = frame_memory(self.entry.grid.frame_values(), limits)?;
         let fit = limits.memory.checked_div(each).unwrap_or(u64::MAX);
         Ok(Threads::new(self.reader.options().threads).at_most(fit))
     }

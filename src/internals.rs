@@ -10,6 +10,14 @@ use crate::codec::rans;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
+/// A decoder on the plain evaluator of SPEC 5.4, whatever the build's engine is.
+///
+/// # Errors
+/// As for [`crate::model::load_decoder`].
+pub fn plain_decoder(bytes: &[u8], limits: &crate::Limits) -> crate::Result<Box<dyn Decoder>> {
+    crate::model::load_plain_decoder(bytes, limits)
+}
+
 /// Class images (SPEC 8.3).
 pub mod classes {
     use crate::codec::classes;
@@ -47,7 +55,8 @@ pub mod multilevel {
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
         let profile = if small { Profile::Small } else { Profile::Balanced };
-        let bytes = multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, &mut recon)?;
+        let bytes =
+            multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, None, &mut recon)?;
         Some((bytes, recon))
     }
 
@@ -57,7 +66,7 @@ pub mod multilevel {
     /// If the bytes are damaged.
     pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
         let mut out = vec![0.0; dims.iter().product()];
-        multilevel::decode(bytes, &Grid { dims, ordinary }, &mut out)?;
+        multilevel::decode(bytes, &Grid { dims, ordinary }, None, &mut out)?;
         Ok(out)
     }
 }
@@ -77,7 +86,7 @@ pub mod raster {
         snapped: bool,
         inner: &[usize],
     ) -> Option<(Vec<u8>, Vec<f64>)> {
-        let options = Options { snapped, inner: inner.to_vec() };
+        let options = Options { snapped, inner: inner.to_vec(), ..Options::default() };
         let mut recon = vec![0.0; values.len()];
         let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
         Some((bytes, recon))
@@ -168,7 +177,7 @@ pub mod frame {
         fill: Option<T>,
         kernel: &str,
     ) -> Result<Option<Vec<u8>>> {
-        let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+        let raster = |snapped| Kernel::Raster(raster::Options { snapped, ..raster::Options::default() });
         let kernel = match kernel {
             "multilevel" => Kernel::Multilevel(Options { profile: Profile::Balanced }),
             "multilevel small" => Kernel::Multilevel(Options { profile: Profile::Small }),

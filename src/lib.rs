@@ -3,6 +3,7 @@
 //!
 //! - [`Writer`] makes a file: models, then arrays, each within a [`Bound`] that every decoded value was checked against.
 //! - [`Reader`] opens one, from a path or from bytes, and gives its [`Array`]s, whole or by region.
+//! - [`compress_frame`] and [`decompress_frame`] code one block of values for formats that have a container of their own.
 //! - [`Limits`] bound what a hostile file may cost; [`Error`] says who must act.
 //!
 //! Layers, each knowing only those below it: `codec` (slices in, slices out), `lattice`, `fast` and `sparse` (values of
@@ -11,7 +12,9 @@
 mod array;
 mod atomic_file;
 mod bound;
+mod certify;
 mod codec;
+pub mod convert;
 mod element;
 pub mod error;
 mod export;
@@ -23,6 +26,7 @@ mod grid;
 pub mod input;
 mod lattice;
 mod limits;
+mod lone;
 #[cfg(feature = "mmap")]
 mod mmap;
 pub mod model;
@@ -44,6 +48,7 @@ pub mod internals;
 pub use array::{Array, BadFrame, Breakdown};
 pub use atomic_file::AtomicFile;
 pub use bound::{Bound, ResolvedBound, Tolerance};
+pub use certify::Certificate;
 pub use element::{DataType, Element};
 pub use error::{ArgumentError, Error, FormatError, ModelError, Place, Resource, Result, Unsupported};
 pub use export::Damage;
@@ -51,10 +56,13 @@ pub use features::Features;
 pub use format::header::VERSION;
 pub use frame::Section;
 pub use grid::Region;
+pub use lattice::multilevel::Samples;
 pub use limits::Limits;
+pub use lone::{CodedFrame, FrameOptions, compress_frame, decompress_frame, predictor_samples};
 pub use plan::Preset;
 pub use reader::{ModelInfo, ReadOptions, Reader};
 pub use source::{RawFile, Source};
+pub use sparse::GuardPolicy;
 pub use stats::ErrorStats;
 pub use writer::{ArrayOptions, ArrayReport, ModelId, Writer};
 

@@ -55,6 +55,15 @@ impl Limits {
     }
 }
 
+/// Bytes of working memory that decoding takes per value of a frame, at most.
+const WORKING_BYTES: u64 = 64;
+
+/// Bytes of working memory for a frame of so many values, if the limits allow both.
+pub(crate) fn frame_memory(values: u64, limits: &Limits) -> Result<u64> {
+    let bytes = within(Resource::FrameValues, values, limits.frame_values)?.saturating_mul(WORKING_BYTES);
+    within(Resource::Memory, bytes, limits.memory)
+}
+
 /// `wanted` if `allowed` covers it.
 pub(crate) fn within(resource: Resource, wanted: u64, allowed: u64) -> Result<u64> {
     if wanted <= allowed { Ok(wanted) } else { Err(Error::Limit { resource, wanted, allowed }) }

@@ -6,7 +6,7 @@ use crate::frame::{Candidate, Kernel};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
-use crate::sparse;
+use crate::sparse::{self, GuardPolicy};
 
 /// How hard a writer looks for the smallest file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,15 +35,50 @@ impl Preset {
 /// Label of the paper's pipeline in reports.
 pub(crate) const PAPER: &str = "autoencoder";
 
+/// Label of the network in the loop in reports.
+pub(crate) const NETWORK: &str = "network";
+
+/// What a model at hand is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// To predict blocks from latents, and what to do where its guard leaves nothing of the bound.
+    Blocks(GuardPolicy),
+    /// To predict values from decoded neighbors.
+    InLoop,
+}
+
 /// Parts of the array that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
 
-/// The part of an array's values that `Balanced` may spend on its choice: the slowest kernel takes some thirty times as
-/// long as the others.
-const SAMPLED_PART: u64 = 96;
+/// What a preset spends on its choice and how it judges.
+struct Judgement {
+    /// One in so many of the values is sampled, ...
+    part: u64,
+    /// ... but at least so many of a small array and of a large one: fewer tell nothing.
+    values: std::ops::RangeInclusive<u64>,
+    /// Arrays up to so many values are tried in every way in full.
+    whole: u64,
+    /// A raster kernel, which decodes several times slower, must gain one in so many bytes.
+    slow: u64,
+    /// How many ways are tried on every frame after the samples, ...
+    keep: usize,
+    /// ... if they were within one in so many bytes of the best.
+    close: u64,
+}
 
-/// Values of a sample that tell anything of a small array, and of a large one.
-const SAMPLE_VALUES: std::ops::RangeInclusive<u64> = 1 << 13..=1 << 14;
+impl Preset {
+    fn judgement(self) -> Judgement {
+        match self {
+            // The slowest kernel takes some thirty times as long as the others.
+            Preset::Fast | Preset::Balanced => {
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 4, keep: 1, close: 1 }
+            }
+            Preset::Small => {
+                Judgement { part: 16, values: 1 << 15..=1 << 17, whole: 1 << 16, slow: 64, keep: 2, close: 64 }
+            }
+        }
+    }
+}
 
 /// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
 /// and regions more, and take less memory.
@@ -64,18 +99,15 @@ pub(crate) struct Plan {
     /// What each gave on the sample frames, in bytes.
     pub(crate) tried: Vec<(&'static str, u64)>,
     preset: Preset,
-    /// How many ways are tried on every frame once the samples were judged.
-    keep: usize,
 }
 
 impl Plan {
     /// All that may win.
-    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, has_model: bool) -> Plan {
+    pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<Role>) -> Plan {
         let of = |label, kernel, hole| Candidate { label, kernel, hole };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
-        let candidates = if has_model {
-            // A guard that is not finite: the model is refused unless its rounding errors are proved.
-            let options = sparse::Options { guard: f64::INFINITY, ..Default::default() };
+        let candidates = if let Some(Role::Blocks(policy)) = model {
+            let options = sparse::Options { policy, ..Default::default() };
             vec![of(PAPER, Kernel::Sparse(options), false)]
         } else if tolerance == Tolerance::Lossless {
             let mut ways = vec![of("exact", Kernel::Exact, false)];
@@ -85,32 +117,27 @@ impl Plan {
             }
             ways
         } else {
-            candidates(preset)
+            // A network is one way more, which has to win.
+            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network, false));
+            network.into_iter().chain(candidates(preset)).collect()
         };
-        let keep = if preset == Preset::Small { 2 } else { 1 };
-        Plan { candidates, tried: Vec::new(), preset, keep }
+        Plan { candidates, tried: Vec::new(), preset }
     }
 
     /// The regions to judge by: none if all ways are to be tried on every frame.
     pub(crate) fn samples(&self, grid: &FrameGrid) -> Vec<Region> {
         let count = grid.frame_count();
-        if count == 0 || self.candidates.len() <= self.keep {
+        let judgement = self.preset.judgement();
+        if count == 0 || self.candidates.len() <= judgement.keep || grid.values() <= judgement.whole {
             return Vec::new();
         }
         // Spread over the array, away from its ends.
         let at = |i: u64| count.saturating_mul(i.saturating_mul(2).saturating_add(1)) / (2 * SAMPLES);
         let spread: std::collections::BTreeSet<u64> = (0..SAMPLES).map(at).collect();
-        let frames = spread.iter().map(|f| grid.frame(*f));
-        match self.preset {
-            Preset::Small if count <= SAMPLES.saturating_add(1) => Vec::new(),
-            Preset::Small => frames.collect(),
-            _ => {
-                let least = (grid.values() / 16).clamp(*SAMPLE_VALUES.start(), *SAMPLE_VALUES.end());
-                let part = (grid.values() / SAMPLED_PART).max(least);
-                let each = part.checked_div(spread.len() as u64).unwrap_or(part);
-                frames.map(|f| f.center(each)).collect()
-            }
-        }
+        let least = (grid.values() / 16).clamp(*judgement.values.start(), *judgement.values.end());
+        let part = grid.values().checked_div(judgement.part).unwrap_or(0).max(least);
+        let each = part.checked_div(spread.len() as u64).unwrap_or(part);
+        spread.iter().map(|f| grid.frame(*f).center(each)).collect()
     }
 
     /// Keeps the best by what the samples gave.
@@ -118,16 +145,31 @@ impl Plan {
         if self.tried.is_empty() {
             return;
         }
+        let judgement = self.preset.judgement();
+        let more = |n: u64, part: u64| n.saturating_add(n.checked_div(part).unwrap_or(0));
         let size = |c: &Candidate| {
             let n = self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
-            // `Balanced` takes a slow way only where it gains a quarter.
-            let slow = self.preset == Preset::Balanced && matches!(c.kernel, Kernel::Raster(_));
-            if slow { n.saturating_add(n / 3) } else { n }
+            if matches!(c.kernel, Kernel::Raster(_)) { more(n, judgement.slow) } else { n }
         };
         let mut ways: Vec<(u64, Candidate)> = self.candidates.iter().map(|c| (size(c), c.clone())).collect();
         ways.sort_by_key(|(n, _)| *n);
-        self.candidates = ways.into_iter().map(|(_, c)| c).collect();
-        self.candidates.truncate(self.keep);
+        let limit = ways.first().map_or(u64::MAX, |(n, _)| more(*n, judgement.close));
+        let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
+        let (kept, left) = ways.split_at(kept);
+        self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
+        let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
+            if let Kernel::Raster(options) = &mut c.kernel {
+                set(options);
+            }
+        };
+        self.candidates.iter_mut().for_each(|c| raster_options(c, |o| o.hasty = false));
+        // A sample hides what repeats across the whole: symmetric halves, equal planes.
+        let is_raster = |c: &Candidate| matches!(c.kernel, Kernel::Raster(_));
+        if self.preset == Preset::Small && !self.candidates.iter().any(is_raster) {
+            let mut copying = left.iter().map(|(_, c)| c).find(|c| is_raster(c)).cloned();
+            copying.iter_mut().for_each(|c| raster_options(c, |o| o.copies_only = true));
+            self.candidates.extend(copying);
+        }
     }
 }
 
@@ -145,12 +187,14 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
     let of = |label, kernel| Candidate { label, kernel, hole: false };
     let holed = |label, kernel| Candidate { label, kernel, hole: true };
     let multilevel = |profile| Kernel::Multilevel(multilevel::Options { profile });
-    let raster = |snapped| Kernel::Raster(raster::Options { snapped, inner: Vec::new() });
+    let hasty = preset == Preset::Balanced;
+    let raster = |snapped| Kernel::Raster(raster::Options { snapped, hasty, ..raster::Options::default() });
     match preset {
         Preset::Fast => vec![of("fast", Kernel::Fast)],
         Preset::Balanced => vec![
             of("multilevel", multilevel(Profile::Balanced)),
             of("fast", Kernel::Fast),
+            holed("multilevel with holes", multilevel(Profile::Balanced)),
             // Slow, but far smaller where data repeat or take few values.
             of("raster snapped", raster(true)),
         ],

@@ -29,8 +29,7 @@ enum Data<'a> {
     Borrowed(&'a [u8]),
     #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
-    #[cfg(not(feature = "mmap"))]
-    Owned(Vec<u8>),
+    Owned(Box<dyn AsRef<[u8]> + Send + Sync>),
 }
 
 impl Data<'_> {
@@ -39,8 +38,7 @@ impl Data<'_> {
             Data::Borrowed(b) => b,
             #[cfg(feature = "mmap")]
             Data::Mapped(m) => m,
-            #[cfg(not(feature = "mmap"))]
-            Data::Owned(v) => v,
+            Data::Owned(v) => (**v).as_ref(),
         }
     }
 }
@@ -104,7 +102,17 @@ impl Reader<'static> {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_with(path: impl AsRef<Path>, options: ReadOptions) -> Result<Self> {
-        Self::build(Data::Owned(std::fs::read(path)?), options)
+        Self::from_owner(std::fs::read(path)?, options)
+    }
+}
+
+impl Reader<'static> {
+    /// [`Reader::new_with`] for bytes that the reader keeps, such as a `Vec<u8>`.
+    ///
+    /// # Errors
+    /// As [`Reader::new`].
+    pub fn from_owner(bytes: impl AsRef<[u8]> + Send + Sync + 'static, options: ReadOptions) -> Result<Self> {
+        Self::build(Data::Owned(Box::new(bytes)), options)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::element::Element;
 use crate::error::{ArgumentError, Error, Result};
 use crate::grid::{Region, for_each_shared_run};
-use ndarray::{ArrayViewD, Axis, Dimension, Slice};
+use ndarray::{ArrayViewD, ArrayViewMutD, Axis, Dimension, Slice};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -33,9 +33,8 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
             let bounds = isize::try_from(r.start).map_err(outside)?..isize::try_from(r.end).map_err(outside)?;
             part.slice_axis_inplace(Axis(d), Slice::from(bounds));
         }
-        for (o, v) in out.iter_mut().zip(part.iter()) {
-            *o = *v;
-        }
+        let wrong = |e| Error::from(ArgumentError::Shape(format!("room for the values of a region: {e}")));
+        ArrayViewMutD::from_shape(part.raw_dim(), out).map_err(wrong)?.assign(&part);
         Ok(())
     }
 }

@@ -11,9 +11,10 @@ use crate::grid::{FrameGrid, Region, frame_shape};
 use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
-use crate::plan::{self, Plan, Preset};
+use crate::plan::{self, Plan, Preset, Role};
 use crate::search;
 use crate::source::Source;
+use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
 use ndarray::ArrayViewD;
 use std::collections::BTreeMap;
@@ -42,6 +43,9 @@ pub struct ArrayOptions<'a> {
     pub frame_shape: Option<Vec<u64>>,
     /// The autoencoder that codes it, added to the file before.
     pub model: Option<ModelId>,
+    /// What to do with frames where the model is of no use under this bound, because the rounding errors of other
+    /// engines might break it. Default: refuse.
+    pub guard: GuardPolicy,
     /// Threads over frames; 0 for one a processor.
     pub threads: usize,
     /// Called with the number of values done and in all.
@@ -59,6 +63,7 @@ impl Default for ArrayOptions<'_> {
             attributes: String::new(),
             frame_shape: None,
             model: None,
+            guard: GuardPolicy::Refuse,
             threads: 0,
             progress: None,
         }
@@ -85,6 +90,13 @@ pub struct ArrayReport {
     pub tried: Vec<(&'static str, u64)>,
     /// Number of frames for each way that was kept.
     pub chosen: BTreeMap<&'static str, u64>,
+    /// The greatest distance of predictions, in the normalized domain, that a frame allows engines other than this one
+    /// (SPEC 6.1); none where all engines decode the same bits.
+    pub guard: Option<f32>,
+    /// Points whose bound is less than that distance, stored one by one.
+    pub eaten: u64,
+    /// Frames that were given a model and are coded without, see [`ArrayOptions::guard`].
+    pub fell_back: u64,
 }
 
 /// An autoencoder ready for use.
@@ -218,7 +230,7 @@ impl<W: Write> Writer<W> {
             models: models_of(&self.models, options.model)?,
         };
         let bound = job.resolve(options.bound.validate()?, options.preset)?;
-        let plan = job.plan(bound.tolerance, options.preset)?;
+        let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
         let mut entry = ArrayEntry {
             name: name.to_owned(),
             data_type: T::DATA_TYPE,
@@ -236,6 +248,9 @@ impl<W: Write> Writer<W> {
             stats: ErrorStats::new(bound.tolerance),
             tried: plan.tried.clone(),
             chosen: BTreeMap::new(),
+            guard: None,
+            eaten: 0,
+            fell_back: 0,
         };
         let (out, written) = (&mut self.out, &mut self.written);
         let mut done = 0u64;
@@ -258,7 +273,14 @@ impl<W: Write> Writer<W> {
             },
         )?;
         // A model that no frame uses is not needed to read the array.
-        entry.model = options.model.filter(|_| report.chosen.contains_key(plan::PAPER)).map(|m| m.0);
+        let predicted: u64 =
+            [plan::PAPER, plan::NETWORK].iter().filter_map(|label| report.chosen.get(label)).copied().sum();
+        if options.model.is_some() {
+            let constant = report.chosen.get("constant").copied().unwrap_or(0);
+            report.fell_back = grid.frame_count().saturating_sub(predicted).saturating_sub(constant);
+        }
+        let model = options.model.filter(|_| predicted > 0);
+        entry.model = model.map(|m| m.0);
         self.directory.arrays.push(entry);
         Ok(report)
     }
@@ -339,20 +361,24 @@ impl ArrayReport {
         self.stats.merge(&encoded.stats);
         let n = self.chosen.entry(encoded.chosen).or_default();
         *n = n.saturating_add(1);
+        if let Some(guard) = encoded.guard {
+            self.guard = Some(self.guard.map_or(guard.distance, |g| g.max(guard.distance)));
+            self.eaten = self.eaten.saturating_add(guard.eaten);
+        }
         if only {
             self.tried.clone_from(&encoded.tried);
         }
     }
 }
 
-/// One array on its way into the file.
-struct Job<'a, T: Element> {
-    source: &'a dyn Source<T>,
-    grid: &'a FrameGrid,
-    threads: Threads,
-    fill: Option<T>,
-    bounds: Option<&'a dyn Source<f64>>,
-    models: Models<'a>,
+/// One array on its way into frames.
+pub(crate) struct Job<'a, T: Element> {
+    pub(crate) source: &'a dyn Source<T>,
+    pub(crate) grid: &'a FrameGrid,
+    pub(crate) threads: Threads,
+    pub(crate) fill: Option<T>,
+    pub(crate) bounds: Option<&'a dyn Source<f64>>,
+    pub(crate) models: Models<'a>,
 }
 
 impl<T: Element> Job<'_, T> {
@@ -363,10 +389,11 @@ impl<T: Element> Job<'_, T> {
     }
 
     /// What `asked` means for this array.
-    fn resolve(&self, asked: Bound, preset: Preset) -> Result<ResolvedBound> {
+    pub(crate) fn resolve(&self, asked: Bound, preset: Preset) -> Result<ResolvedBound> {
         let trial = |e: f64| {
             let tolerance = ResolvedBound::new(asked, e).tolerance;
-            let plan = self.plan(tolerance, preset)?;
+            // A bound that is only tried refuses nothing.
+            let plan = self.plan(tolerance, preset, GuardPolicy::FallBack)?;
             self.trial(tolerance, &plan)
         };
         let e = match asked {
@@ -434,9 +461,9 @@ impl<T: Element> Job<'_, T> {
     }
 
     /// Chooses among the preset's candidates, on a few frames if there are many.
-    fn plan(&self, tolerance: Tolerance, preset: Preset) -> Result<Plan> {
-        let has_model = self.models.decoder.is_some();
-        let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, has_model);
+    pub(crate) fn plan(&self, tolerance: Tolerance, preset: Preset, guard: GuardPolicy) -> Result<Plan> {
+        let role = |d: &dyn Decoder| if d.is_predictor() { Role::InLoop } else { Role::Blocks(guard) };
+        let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, self.models.decoder.map(role));
         let mut tried = Vec::new();
         let samples = plan.samples(self.grid);
         parallel::for_each_in_order(
@@ -454,7 +481,7 @@ impl<T: Element> Job<'_, T> {
         Ok(plan)
     }
 
-    fn encode(&self, region: &Region, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
+    pub(crate) fn encode(&self, region: &Region, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
         let values = self.values(region)?;
         let bounds = self.bounds_of(region)?;
         let kept: Option<Vec<bool>> = bounds.as_ref().map(|b| b.iter().map(|e| !is_bound(*e)).collect());

@@ -21,6 +21,11 @@ pub(crate) fn decode<T: Element>(
 ) -> Result<(), Fault> {
     let dims = kernel_dims(dims);
     let parts = Parts::read_from(bytes)?;
+    // Whether the digest binds is not for the file to say.
+    let floating = parts.method == Method::Sparse && decoder.is_some_and(|d| !d.is_exact());
+    if parts.guard.is_some() != floating {
+        return Err(FormatError::Code { what: "presence of a guard" }.into());
+    }
     let map = match parts.classes {
         Some(bytes) => Some(ClassMap::<T>::read_from(bytes, dims, out.len())?),
         None => None,
@@ -35,10 +40,45 @@ pub(crate) fn decode<T: Element>(
         patch::apply(bytes, out)?;
     }
     let computed = digest(out);
-    if !checksum_holds(parts.digest, computed) && !parts.digest_informative {
+    if !checksum_holds(parts.digest, computed) && parts.guard.is_none() {
         return Err(FormatError::Digest { stored: parts.digest, computed }.into());
     }
     Ok(())
+}
+
+/// What a frame's own bytes prove of the values that other engines decode.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    /// Whether the values have the digest that is stored.
+    pub(crate) same: bool,
+    /// The guard that is stored, where engines may differ.
+    pub(crate) guard: Option<Guarded>,
+}
+
+/// What is kept for other engines, and what must be.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    pub(crate) kept: f32,
+    /// The least that covers every conforming engine, in all and for each output of the model; `None` if not known.
+    pub(crate) needed: Option<(f32, Vec<f64>)>,
+}
+
+/// [`decode`], and whether the guard covers every conforming engine.
+pub(crate) fn judge<T: Element>(
+    bytes: &[u8],
+    dims: &[usize],
+    decoder: Option<&dyn Decoder>,
+    out: &mut [T],
+) -> Result<Judgement, Fault> {
+    decode(bytes, dims, decoder, out)?;
+    let parts = Parts::read_from(bytes)?;
+    let guard = match (parts.guard, &parts.payload, decoder) {
+        (Some(kept), Payload::Sparse { latents, .. }, Some(decoder)) => {
+            Some(Guarded { kept, needed: sparse::needed(latents, kernel_dims(dims), decoder)? })
+        }
+        _ => None,
+    };
+    Ok(Judgement { same: digest(out) == parts.digest, guard })
 }
 
 /// Decodes the ordinary points; the others keep whatever `out` held.
@@ -59,6 +99,8 @@ fn decode_ordinary<T: Element>(
             let sections =
                 sparse::Sections { exponents: *exponents, latents: *latents, bitmap: *bitmap, deltas: *deltas };
             let mut wide = vec![0.0; out.len()];
+            // A network in the loop decodes no blocks.
+            let decoder = decoder.filter(|d| d.in_loop().is_none());
             sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide)?;
             fill(out, grid, |i| T::from_f64(wide.get(i).copied().unwrap_or_default()));
         }
@@ -95,7 +137,11 @@ fn decode_ordinary<T: Element>(
         (method, Payload::One(bytes)) => {
             let mut wide = vec![0.0; out.len()];
             match method {
-                Method::Multilevel => multilevel::decode(bytes, grid, &mut wide)?,
+                Method::Multilevel => multilevel::decode(bytes, grid, None, &mut wide)?,
+                Method::Network => {
+                    let network = decoder.and_then(Decoder::in_loop).ok_or(FormatError::Code { what: "network" })?;
+                    multilevel::decode(bytes, grid, Some(network.0), &mut wide)?;
+                }
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
                 _ => fast::decode(bytes, grid, &mut wide)?,
             }

@@ -9,7 +9,7 @@ use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast;
 use crate::lattice::{Grid, exact, multilevel, raster};
-use crate::model::{Decoder, Encoder};
+use crate::model::{Decoder, Encoder, Predictor};
 use crate::parallel::{self, Threads};
 use crate::sparse;
 use crate::stats::ErrorStats;
@@ -28,17 +28,36 @@ pub(crate) struct Candidate {
 #[derive(Debug, Clone)]
 pub(crate) enum Kernel {
     Multilevel(multilevel::Options),
+    /// Multilevel, small, with the network in the loop.
+    Network,
     Raster(raster::Options),
     Fast,
     Exact,
     Sparse(sparse::Options),
 }
 
-/// The autoencoder that a frame may use.
+/// The autoencoder, or the network in the loop, that a frame may use.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Models<'a> {
     pub(crate) encoder: Option<&'a dyn Encoder>,
     pub(crate) decoder: Option<&'a dyn Decoder>,
+}
+
+impl<'a> Models<'a> {
+    pub(crate) fn in_loop(&self) -> Option<&'a Predictor> {
+        self.decoder?.in_loop().map(|n| n.0)
+    }
+}
+
+/// What a network in the loop would be asked at the points of a block, and what would be right; `None` if no lattice suits.
+pub(crate) fn samples<T: Element>(block: &Block<T>, network: Option<&Predictor>) -> Option<multilevel::Samples> {
+    let prepared = Prepared::new(Block { dims: kernel_dims(block.dims), ..*block }, None);
+    let mut samples = None;
+    prepared.lattice(Method::Network, |v, t, _| {
+        samples = multilevel::samples(v, &prepared.grid(), t, network);
+        None
+    });
+    samples
 }
 
 /// A coded frame.
@@ -50,6 +69,8 @@ pub(crate) struct Encoded {
     pub(crate) tried: Vec<(&'static str, u64)>,
     /// The label of the one kept.
     pub(crate) chosen: &'static str,
+    /// The distance from the bound that is kept for other engines, where a network predicts.
+    pub(crate) guard: Option<sparse::Guard>,
 }
 
 /// A payload before it is part of a frame.
@@ -59,6 +80,7 @@ struct Trial<T> {
     payload: Owned,
     patches: Vec<u8>,
     values: Vec<T>,
+    guard: Option<sparse::Guard>,
 }
 
 enum Owned {
@@ -147,12 +169,11 @@ pub(crate) fn encode<T: Element>(
     let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }) } = race else {
         return Err(ArgumentError::Other("no way to code a frame suits it".into()).into());
     };
-    let informative = trial.method == Method::Sparse && models.decoder.is_some_and(|d| !d.is_exact());
     let parts = Parts {
         method: trial.method,
         domain: trial.domain,
         digest: digest(&trial.values),
-        digest_informative: informative,
+        guard: trial.guard.map(|g| g.distance),
         classes: prepared.classes.as_deref(),
         patches: Some(trial.patches.as_slice()).filter(|p| !p.is_empty()),
         payload: trial.payload.borrow(),
@@ -160,7 +181,7 @@ pub(crate) fn encode<T: Element>(
     let mut bytes = Vec::new();
     parts.write_to(&mut bytes);
     let stats = verify(&bytes, prepared, models)?;
-    Ok(Encoded { bytes, stats, tried, chosen })
+    Ok(Encoded { bytes, stats, tried, chosen, guard: trial.guard })
 }
 
 /// The smallest trial so far.
@@ -314,12 +335,16 @@ impl<'a, T: Element> Prepared<'a, T> {
     fn trial(&self, kernel: &Kernel, models: &Models) -> Result<Option<Trial<T>>> {
         Ok(match kernel {
             Kernel::Multilevel(o) => {
-                self.lattice(Method::Multilevel, |v, t, r| multilevel::encode(v, &self.grid(), t, o, r))
+                self.lattice(Method::Multilevel, |v, t, r| multilevel::encode(v, &self.grid(), t, o, None, r))
             }
+            Kernel::Network => models.in_loop().and_then(|network| {
+                let o = multilevel::Options { profile: multilevel::Profile::Small };
+                self.lattice(Method::Network, |v, t, r| multilevel::encode(v, &self.grid(), t, &o, Some(network), r))
+            }),
             Kernel::Raster(o) => self.lattice(Method::Raster, |v, t, r| raster::encode(v, &self.grid(), t, o, r)),
             Kernel::Fast => self.fast(),
             Kernel::Exact => Some(self.exact()),
-            Kernel::Sparse(o) => Some(self.sparse(o, models)?),
+            Kernel::Sparse(o) => self.sparse(o, models)?,
         })
     }
 
@@ -378,16 +403,31 @@ impl<'a, T: Element> Prepared<'a, T> {
         Some(self.finish(method, domain, Owned::One(codes), value))
     }
 
-    fn sparse(&self, options: &sparse::Options, models: &Models) -> Result<Trial<T>> {
+    /// `None` if the model is of no use under this bound, and the writer is to do without it then.
+    fn sparse(&self, options: &sparse::Options, models: &Models) -> Result<Option<Trial<T>>> {
         let values: Vec<f64> = self.values.iter().map(|v| v.to_f64()).collect();
         let grid = self.grid();
         let ok = |i: usize, candidate: f64| self.tolerance.allows(self.value(i), T::from_f64(candidate));
         let target = sparse::Target { values: &values, grid: &grid, precision: precision::<T>(), ok: &ok };
-        let sections = sparse::encode(&target, models.encoder, models.decoder, options)?;
+        let coded = sparse::encode(&target, models.encoder, models.decoder, options)?;
+        let unfit = match &coded {
+            None => Some("no bound on the rounding errors of other engines is proved for this model".to_owned()),
+            Some(sparse::Coded { guard: Some(g), .. }) if g.eats_the_bound() => Some(format!(
+                "the model's guard of {:.1e}, kept for engines that round otherwise than this one, exceeds the bound at {} of {} points",
+                g.distance, g.eaten, g.points
+            )),
+            Some(_) => None,
+        };
+        if let (Some(reason), sparse::GuardPolicy::Refuse) = (&unfit, options.policy) {
+            let what =
+                format!("{reason}; fall back to coding without the model, widen the bound or use an exact model");
+            return Err(ArgumentError::Bound(what).into());
+        }
+        let Some(sparse::Coded { sections, guard }) = coded.filter(|_| unfit.is_none()) else { return Ok(None) };
         let mut recon = vec![0.0; values.len()];
         sparse::decode(&sections.as_slices(), &grid, precision::<T>(), models.decoder, &mut recon)?;
         let value = |i: usize| T::from_f64(recon.get(i).copied().unwrap_or_default());
-        Ok(self.finish(Method::Sparse, Domain::Linear, Owned::Sparse(sections), value))
+        Ok(Some(Trial { guard, ..self.finish(Method::Sparse, Domain::Linear, Owned::Sparse(sections), value) }))
     }
 
     /// Completes a trial: what the method gives at ordinary points, patched where that misses the bound.
@@ -411,7 +451,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             .collect();
         let mut bytes = Vec::new();
         patch::write_to(&patches, &mut bytes);
-        Trial { method, domain, payload, patches: bytes, values }
+        Trial { method, domain, payload, patches: bytes, values, guard: None }
     }
 }
 

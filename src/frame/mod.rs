@@ -7,8 +7,8 @@ mod domain;
 mod encode;
 mod patch;
 
-pub(crate) use decode::{check, decode, sections};
-pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode};
+pub(crate) use decode::{Judgement, check, decode, judge, sections};
+pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode, samples};
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};
@@ -33,6 +33,8 @@ pub(crate) enum Method {
     Sparse = 5,
     /// Integers without loss (SPEC 9.5).
     Exact = 6,
+    /// Multilevel with a network in the loop (SPEC 9.2.7).
+    Network = 7,
 }
 
 impl Method {
@@ -45,6 +47,7 @@ impl Method {
             4 => Method::Fast,
             5 => Method::Sparse,
             6 => Method::Exact,
+            7 => Method::Network,
             other => return Err(Fault::unknown("frame method", other)),
         })
     }
@@ -59,6 +62,7 @@ impl Method {
             Method::Fast => "fast",
             Method::Sparse => "sparse",
             Method::Exact => "exact",
+            Method::Network => "network",
         }
     }
 }
@@ -67,8 +71,8 @@ impl Method {
 const DOMAIN_MASK: u8 = 3;
 const FLAG_CLASSES: u8 = 4;
 const FLAG_PATCHES: u8 = 8;
-/// The digest is of what the writer's engine decoded; another engine may differ in last bits within the bound.
-const FLAG_DIGEST_INFORMATIVE: u8 = 16;
+/// A network predicts whose last bits depend on the engine; a guard follows, and the digest is that of the writer's.
+const FLAG_GUARD: u8 = 16;
 const FLAGS_KNOWN: u8 = 31;
 
 /// Bytes before the sections: CRC-32, digest, method, flags.
@@ -81,7 +85,8 @@ struct Parts<'a> {
     domain: Domain,
     /// CRC-32 of the little-endian bytes of the decoded values.
     digest: u32,
-    digest_informative: bool,
+    /// By how much predictions may differ from the writer's with every point inside its bound, where engines differ.
+    guard: Option<f32>,
     classes: Option<&'a [u8]>,
     patches: Option<&'a [u8]>,
     payload: Payload<'a>,
@@ -115,6 +120,7 @@ impl<'a> Parts<'a> {
             2 => Domain::Ordered,
             _ => return Err(Fault::unknown("frame domain", 3u8)),
         };
+        let guard = if flags & FLAG_GUARD != 0 { Some(read_guard(&mut c)?) } else { None };
         let classes = if flags & FLAG_CLASSES != 0 { Some(c.block("classes")?) } else { None };
         let patches = if flags & FLAG_PATCHES != 0 { Some(c.block("patches")?) } else { None };
         let payload = if method == Method::Sparse {
@@ -125,8 +131,7 @@ impl<'a> Parts<'a> {
         } else {
             Payload::One(c.take_rest())
         };
-        let digest_informative = flags & FLAG_DIGEST_INFORMATIVE != 0;
-        Ok(Parts { method, domain, digest, digest_informative, classes, patches, payload })
+        Ok(Parts { method, domain, digest, guard, classes, patches, payload })
     }
 
     fn write_to(&self, out: &mut Vec<u8>) {
@@ -142,13 +147,14 @@ impl<'a> Parts<'a> {
         for (bit, set) in [
             (FLAG_CLASSES, self.classes.is_some()),
             (FLAG_PATCHES, self.patches.is_some()),
-            (FLAG_DIGEST_INFORMATIVE, self.digest_informative),
+            (FLAG_GUARD, self.guard.is_some()),
         ] {
             if set {
                 flags |= bit;
             }
         }
         out.push(flags);
+        out.extend(self.guard.iter().flat_map(|g| g.to_le_bytes()));
         for block in [self.classes, self.patches].into_iter().flatten() {
             put_block(out, block);
         }
@@ -166,6 +172,12 @@ impl<'a> Parts<'a> {
             *place = crc.to_le_bytes();
         }
     }
+}
+
+/// A finite number that is not negative.
+fn read_guard(c: &mut Cursor) -> Result<f32, FormatError> {
+    let guard = f32::from_bits(c.u32("guard")?);
+    if guard >= 0.0 && guard.is_finite() { Ok(guard) } else { Err(FormatError::Code { what: "guard" }) }
 }
 
 /// A part of a frame, as reports name it.

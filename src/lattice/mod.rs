@@ -3,6 +3,7 @@
 
 mod causal;
 mod copies;
+mod decision;
 pub(crate) mod exact;
 mod least_squares;
 mod matches;

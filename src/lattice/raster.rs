@@ -23,6 +23,10 @@ pub(crate) struct Options {
     pub(crate) snapped: bool,
     /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
     pub(crate) inner: Vec<usize>,
+    /// Values that do not repeat elsewhere, turned or mirrored, do not suit.
+    pub(crate) copies_only: bool,
+    /// How to learn is assumed, not tried out: for samples.
+    pub(crate) hasty: bool,
 }
 
 /// Flag: values are whole numbers of steps.
@@ -116,6 +120,9 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         return None;
     }
     let mut wanted: Vec<f64> = values.iter().map(|x| (x - origin) / step - shift - base).collect();
+    if options.copies_only && copies::find(&wanted, grid.ordinary, &shape_of(grid, &options.inner)).is_empty() {
+        return None;
+    }
     let Choice { inner, absolute, memory } = raster_plan::choose(&wanted, grid, options);
     if absolute {
         // The most frequent number is coded as 0.

@@ -9,10 +9,10 @@
 
 use super::causal::{Shape, Walk, taps};
 use super::copies::Map;
+use super::decision::Expert;
 use super::least_squares::LeastSquares;
 use super::matches::{Lookup, Matches};
 use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
-use super::residual::Expert;
 use crate::codec::arithmetic::BitCoder;
 
 /// Taps of the slow predictor for each number of axes, a multiple of four.
@@ -29,11 +29,13 @@ const GROWTH: [[f64; 3]; 2] = [[1.000_1, 1.003, 1.02], [1.000_5, 1.015, 1.05]];
 /// Errors, in steps, that are taken for none.
 const FLAT: f64 = 1.0 / 64.0;
 /// Memory bit: learning forgets fast.
-const FORGETFUL: u8 = 1;
+pub(super) const FORGETFUL: u8 = 1;
 /// Memory bit: nothing is learned where errors are taken for none.
-const FLAT_SKIPPED: u8 = 2;
+pub(super) const FLAT_SKIPPED: u8 = 2;
+/// Memory bit: earlier values are not searched for what followed them.
+pub(super) const UNSOUGHT: u8 = 4;
 /// Number of values that the memory field has.
-pub(super) const MEMORIES: u8 = 4;
+pub(super) const MEMORIES: u8 = 8;
 /// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
 const PREDICTORS: usize = 5;
 /// Guesses that only a hit of this bit counts for.
@@ -47,7 +49,7 @@ pub(super) struct Plan {
     pub(super) snapped: bool,
     /// Whether numbers are coded as they are, what is expected being known only through contexts.
     pub(super) absolute: bool,
-    /// How predictors learn: `FORGETFUL` and `FLAT_SKIPPED`.
+    /// What is learned and remembered: `FORGETFUL`, `FLAT_SKIPPED` and `UNSOUGHT`.
     pub(super) memory: u8,
     /// Maps to earlier points that probably have the same value, the likeliest first.
     pub(super) maps: Vec<Map>,
@@ -103,6 +105,7 @@ pub(super) fn run<C: BitCoder>(
     let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
     let growth = GROWTH[usize::from(plan.memory & FORGETFUL)];
+    let seek = plan.memory & UNSOUGHT == 0;
     let flat = if plan.memory & FLAT_SKIPPED != 0 { FLAT } else { 0.0 };
     // A copy is one more input, which the fast predictor gets in place of its last tap.
     let copying = !plan.maps.is_empty();
@@ -205,15 +208,17 @@ pub(super) fn run<C: BitCoder>(
                 records[g] = Some(record.min(RECORDS - 1));
             }
         }
-        let mut keys = [0i64; 16];
-        for (key, value) in keys[..lookup_taps].iter_mut().zip(&t) {
-            *key = (value + 0.5).floor() as i64;
-        }
-        let few = axes.max(2);
-        for (g, (lookup, keys)) in lookups.iter_mut().zip([&keys[..lookup_taps], &keys[..few]]).enumerate() {
-            if let Some(from) = lookup.find(keys) {
-                guesses[1 + g] = steps(v[from]);
-                records[1 + g] = Some(history[1 + g]);
+        if seek {
+            let mut keys = [0i64; 16];
+            for (key, value) in keys[..lookup_taps].iter_mut().zip(&t) {
+                *key = (value + 0.5).floor() as i64;
+            }
+            let few = axes.max(2);
+            for (g, (lookup, keys)) in lookups.iter_mut().zip([&keys[..lookup_taps], &keys[..few]]).enumerate() {
+                if let Some(from) = lookup.find(keys) {
+                    guesses[1 + g] = steps(v[from]);
+                    records[1 + g] = Some(history[1 + g]);
+                }
             }
         }
         let plain =
@@ -325,10 +330,12 @@ pub(super) fn run<C: BitCoder>(
             fast.learn(&fast_x, value - base, trust);
             quick.learn(&fast_x, value - base, trust);
         }
-        lookups.iter_mut().for_each(|l| l.put(i));
-        sequence.push(if plan.snapped { value as i64 } else { k });
-        for m in &mut matches {
-            m.update(&sequence);
+        if seek {
+            lookups.iter_mut().for_each(|l| l.put(i));
+            sequence.push(if plan.snapped { value as i64 } else { k });
+            for m in &mut matches {
+                m.update(&sequence);
+            }
         }
         walk.step();
     }

@@ -10,7 +10,7 @@
 use super::Grid;
 use super::causal::Shape;
 use super::raster::Options;
-use super::raster_model::{MEMORIES, Plan, run};
+use super::raster_model::{FLAT_SKIPPED, FORGETFUL, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 
@@ -70,13 +70,25 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     }
     let unit = choice.inner.iter().product::<usize>().max(1);
     let trial = Trial::new(wanted, grid, options, (n / 8).clamp(TRIAL / 2, 4 * TRIAL).max(4 * unit));
-    let costs: Vec<usize> = (0..MEMORIES).map(|m| trial.cost(&choice.inner, false, m)).collect();
-    choice.memory = (0..MEMORIES).min_by_key(|m| costs[usize::from(*m)]).unwrap_or(0);
     // Few values that follow no smooth rule are better told apart than predicted.
-    if options.snapped && few_values(wanted) {
-        let predicted = costs[usize::from(choice.memory)];
-        choice.absolute = trial.cost(&choice.inner, true, choice.memory) < predicted;
+    let few = options.snapped && few_values(wanted);
+    if options.hasty && !few {
+        choice.memory = FORGETFUL | FLAT_SKIPPED;
+        return choice;
     }
+    let mut cost = trial.cost(&choice.inner, false, 0);
+    for bit in [FORGETFUL, FLAT_SKIPPED, UNSOUGHT] {
+        // A stretch of a single axis hides repeats that lie farther apart.
+        if bit == UNSOUGHT && one_axis {
+            continue;
+        }
+        let with = trial.cost(&choice.inner, false, choice.memory | bit);
+        if with < cost {
+            cost = with;
+            choice.memory |= bit;
+        }
+    }
+    choice.absolute = few && trial.cost(&choice.inner, true, choice.memory) < cost;
     choice
 }
 

@@ -1,6 +1,6 @@
 //! Codes a signed number of steps from contexts, expected distributions and outright guesses (SPEC 9.3.6).
 //!
-//! The decisions are those of [`super::residual`]; what is added are the guesses: numbers that the writer and the
+//! The decisions are much those of [`super::residual`]; what is added are the guesses: numbers that the writer and the
 //! reader can point at, each with a record of how far it could be trusted lately.
 
 #![allow(
@@ -10,9 +10,9 @@
     reason = "inner loop of every value: table indexes are hashes cut to the size of the table"
 )]
 
-use super::residual::{Expert, Tails};
+use super::decision::{Decisions, Expert, Node, Start};
 use crate::codec::arithmetic::BitCoder;
-use crate::codec::mix::{Counter, Logistic, Mixer, Refiner};
+use crate::codec::mix::Counter;
 
 /// Contexts of each number.
 pub(super) const CONTEXTS: usize = 12;
@@ -29,9 +29,6 @@ pub(super) const CLASSES: u32 = 53;
 
 const INPUTS: usize = 40;
 const BIAS: usize = 2 * CONTEXTS + EXPERTS + GUESSES;
-/// Kinds of decision, each with weights of its own.
-const KINDS: usize = 16;
-const SLOW_LIMIT: u32 = 400;
 const FAST_LIMIT: u32 = 24;
 const GUESS_LIMIT: u32 = 255;
 /// Expected classes from which the search starts at the expected class.
@@ -54,17 +51,6 @@ pub(super) struct Given {
     pub(super) records: [Option<usize>; GUESSES],
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    slow: Counter,
-    fast: Counter,
-}
-
-/// Eight slots, one cache line.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Row([Slot; 8]);
-
 /// One decision about a number: where it stands and what a number says to it.
 #[derive(Clone, Copy)]
 struct Decision {
@@ -77,39 +63,29 @@ struct Decision {
 /// Adaptive state of one stream of numbers.
 #[derive(Debug)]
 pub(super) struct SymbolCoder {
-    logistic: Logistic,
-    tails: Tails,
-    rows: Vec<Row>,
-    row_bits: u32,
+    decisions: Decisions<CONTEXTS, 3, INPUTS, 8>,
     guess_counters: Vec<Counter>,
-    mixers: [Mixer<INPUTS>; 3],
-    last: Mixer<8>,
-    refiners: [Refiner; 2],
-    inputs: [f32; INPUTS],
     /// Guesses that agree with all decisions of this number so far.
     alive: u32,
 }
 
 impl SymbolCoder {
     pub(super) fn new(row_bits: u32) -> Self {
-        let logistic = Logistic::new();
-        let mut start = [0f32; INPUTS];
-        start[..2 * CONTEXTS].fill(0.5 / CONTEXTS as f32);
-        start[2 * CONTEXTS..2 * CONTEXTS + EXPERTS].fill(0.1);
-        start[2 * CONTEXTS + EXPERTS..BIAS].fill(0.15);
-        let slot = Slot { slow: Counter::NEW, fast: Counter::NEW };
-        let third = 1.0 / 3.0;
+        let mut weights = [0f32; INPUTS];
+        weights[..2 * CONTEXTS].fill(0.5 / CONTEXTS as f32);
+        weights[2 * CONTEXTS..2 * CONTEXTS + EXPERTS].fill(0.1);
+        weights[2 * CONTEXTS + EXPERTS..BIAS].fill(0.15);
         SymbolCoder {
-            rows: vec![Row([slot; 8]); CONTEXTS << row_bits],
-            row_bits,
+            decisions: Decisions::new(Start {
+                row_bits,
+                fast_limit: FAST_LIMIT,
+                weights,
+                selector_counts: SELECTORS,
+                last_rate: 0.002,
+                refinements: SELECTORS[1],
+            }),
             guess_counters: vec![Counter::NEW; GUESSES * RECORDS * 4 * 4 * 2],
-            mixers: SELECTORS.map(|n| Mixer::new(n * KINDS, &start, 0.002, 0.02)),
-            last: Mixer::new(KINDS, &[third, third, third, 0.0, 0.0, 0.0, 0.0, 0.0], 0.002, 0.01),
-            refiners: [Refiner::new(SELECTORS[1] * KINDS, &logistic), Refiner::new(1024, &logistic)],
-            inputs: [0.0; INPUTS],
             alive: 0,
-            tails: Tails::new(),
-            logistic,
         }
     }
 
@@ -119,9 +95,9 @@ impl SymbolCoder {
         for (i, r) in given.records.iter().enumerate() {
             self.alive |= u32::from(r.is_some()) << i;
         }
-        let mut rows = self.rows_of(given, 0);
-        let below = given.experts.map(|e| self.tails.below(e, -0.5));
-        let above = given.experts.map(|e| self.tails.above(e, 0.5));
+        let mut rows = self.decisions.rows_of(&given.contexts, 0);
+        let below = given.experts.map(|e| self.decisions.tails.below(e, -0.5));
+        let above = given.experts.map(|e| self.decisions.tails.above(e, 0.5));
 
         let p: [f32; EXPERTS] = std::array::from_fn(|e| 1.0 - below[e] - above[e]);
         let at = Decision { node: 0, kind: 0, stage: 0 };
@@ -144,11 +120,11 @@ impl SymbolCoder {
         if given.start < FAR {
             while class < CLASSES - 1 {
                 let edge = (2u64 << class) as f32 - 0.5;
-                let next: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+                let next: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / low[e]);
                 let (node, kind) = if class < 6 { (2 + class, 2 + class) } else { ((class - 6).min(7), 8) };
                 if class == 6 {
-                    rows = self.rows_of(given, 64);
+                    rows = self.decisions.rows_of(&given.contexts, 64);
                 }
                 let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
                 let shift = class + 1;
@@ -161,13 +137,13 @@ impl SymbolCoder {
             }
         } else {
             // Up or down from the class that is expected until it is between two neighbors.
-            rows = self.rows_of(given, 64 + given.start);
+            rows = self.decisions.rows_of(&given.contexts, 64 + given.start);
             let mut end = CLASSES;
             let mut at_least = given.start;
             let mut taken = 0;
             while end - class > 1 {
                 let edge = (1u64 << at_least) as f32 - 0.5;
-                let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+                let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
                 let upward = at_least >= given.start;
                 let node = if upward { at_least - given.start } else { 3 + given.start - at_least };
@@ -185,7 +161,7 @@ impl SymbolCoder {
         }
         let mut found = 1u64;
         if class > 0 {
-            let rows = self.rows_of(given, class);
+            let rows = self.decisions.rows_of(&given.contexts, class);
             for bit in (0..class).rev() {
                 let depth = class - 1 - bit;
                 let (node, kind) = match depth {
@@ -199,7 +175,7 @@ impl SymbolCoder {
                     continue;
                 }
                 let edge = ((2 * found + 1) << bit) as f32 - 0.5;
-                let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.tails.above(experts[e], edge));
+                let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
                 let at = Decision { node: node as usize, kind, stage: 3 };
                 let one =
@@ -216,15 +192,6 @@ impl SymbolCoder {
         if negative { -k } else { k }
     }
 
-    /// Index of each context's row for the decisions of `part`.
-    #[inline(always)]
-    fn rows_of(&self, given: &Given, part: u32) -> [usize; CONTEXTS] {
-        std::array::from_fn(|i| {
-            let h = given.contexts[i].wrapping_add(part.wrapping_mul(0x9E37_79B1)).wrapping_mul(0x85EB_CA6B);
-            (i << self.row_bits) | ((h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D) >> (32 - self.row_bits)) as usize
-        })
-    }
-
     /// One decision; `expected` holds the experts' probabilities of a 1, `says` what a guess makes it.
     #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
     #[inline(always)]
@@ -238,16 +205,9 @@ impl SymbolCoder {
         expected: &[f32; EXPERTS],
         says: impl Fn(i64) -> bool,
     ) -> bool {
-        for (i, row) in rows.iter().enumerate() {
-            let slot = &self.rows[*row].0[at.node];
-            self.inputs[2 * i] = self.logistic.stretch(slot.slow.p());
-            self.inputs[2 * i + 1] = self.logistic.stretch(slot.fast.p());
-        }
-        for (e, p) in expected.iter().enumerate() {
-            // A ratio of vanishing tails may be NaN, which the cast takes to zero.
-            self.inputs[2 * CONTEXTS + e] = self.logistic.stretch(((p * 65536.0) as u32).clamp(64, 65535 - 64));
-        }
-        self.inputs[BIAS] = 0.25;
+        let mut inputs = [0f32; INPUTS];
+        self.decisions.ask(rows, at.node, expected, &mut inputs);
+        inputs[BIAS] = 0.25;
 
         // A guess that was contradicted says nothing more.
         let mut ones = 0u32;
@@ -257,48 +217,29 @@ impl SymbolCoder {
         let ones = ones & self.alive;
         let zeros = self.alive & !ones;
         let mut slots = [0usize; GUESSES];
-        self.inputs[2 * CONTEXTS + EXPERTS..BIAS].fill(0.0);
         for (g, slot) in slots.iter_mut().enumerate().filter(|(g, _)| self.alive >> g & 1 == 1) {
             let one = ones >> g & 1;
             let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
             let record = given.records[g].unwrap_or(0);
             *slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
-            let trust = self.logistic.stretch(self.guess_counters[*slot].p());
-            self.inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
+            let trust = self.decisions.logistic.stretch(self.guess_counters[*slot].p());
+            inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
         }
 
-        let mut outputs = [0f32; 8];
-        for (s, mixer) in self.mixers.iter_mut().enumerate() {
-            outputs[s] = mixer.mix(&self.inputs, given.selectors[s] * KINDS + at.kind, &self.logistic);
-        }
-        outputs[3] = 0.25;
-        let x = self.last.mix(&outputs, at.kind, &self.logistic);
-        let p = self.logistic.squash(x);
-        let a = self.refiners[0].refine(x, given.selectors[1] * KINDS + at.kind);
-        let b = self.refiners[1].refine(x, (rows[0] * 8 + at.node) & 1023);
+        let x = self.decisions.mix(&inputs, &given.selectors, at.kind);
+        let refined = self.decisions.refine(x, given.selectors[1], rows, Node { slot: at.node, kind: at.kind });
         // Refinements do not tell near certainty from certainty, which is what long repeats need.
-        let p = if x.abs() >= CERTAIN { p } else { ((2 * p + a + b) >> 2).clamp(1, 65535) };
+        let p = if x.abs() >= CERTAIN { self.decisions.logistic.squash(x) } else { refined };
 
         let bit = coder.code(bit, p);
 
-        for row in rows {
-            let slot = &mut self.rows[*row].0[at.node];
-            slot.slow.update(bit, SLOW_LIMIT);
-            slot.fast.update(bit, FAST_LIMIT);
-        }
+        self.decisions.learn(&inputs, rows, at.node, bit);
         for (g, slot) in slots.iter().enumerate() {
             if self.alive >> g & 1 == 1 {
                 self.guess_counters[*slot].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
             }
         }
         self.alive = if bit { ones } else { zeros };
-        for mixer in &mut self.mixers {
-            mixer.update(&self.inputs, bit);
-        }
-        self.last.update(&outputs, bit);
-        for refiner in &mut self.refiners {
-            refiner.update(bit);
-        }
         bit
     }
 }

@@ -14,8 +14,23 @@ const INT64: i64 = 7;
 
 /// The canonical ONNX bytes of a program.
 pub(super) fn onnx(program: &Program) -> Result<Vec<u8>> {
-    let mut graph =
-        Graph { program, message: Message::new().text(2, "g"), constants: vec![false; program.slots.len()] };
+    Ok(model(program, false)?.finish())
+}
+
+/// The same in fewer bytes, for files: tensors of whole numbers in 8 or 16 bits where each channel, less a power of two,
+/// allows it. A range of latents is declared if there is one.
+pub(super) fn compact(program: &Program, latent_range: Option<(i32, i32)>) -> Result<Vec<u8>> {
+    let mut bytes = model(program, true)?.text(2, "cae");
+    if let Some((low, high)) = latent_range {
+        let entry = Message::new().text(1, super::vet::LATENT_RANGE_KEY).text(2, &format!("{low},{high}"));
+        bytes = bytes.message(14, &entry);
+    }
+    Ok(bytes.finish())
+}
+
+fn model(program: &Program, compact: bool) -> Result<Message> {
+    let constants = vec![false; program.slots.len()];
+    let mut graph = Graph { program, message: Message::new().text(2, "g"), constants, compact };
     for (index, step) in program.steps.iter().enumerate() {
         graph.step(index, step)?;
     }
@@ -29,7 +44,7 @@ pub(super) fn onnx(program: &Program) -> Result<Vec<u8>> {
         .message(11, &value_info(&name(program.input), &program.slot(program.input)?.shape))
         .message(12, &value_info(&output, &program.slot(program.output)?.shape));
     let opset = Message::new().text(1, "").int(2, OPSET);
-    Ok(Message::new().int(1, IR_VERSION).message(7, &message).message(8, &opset).finish())
+    Ok(Message::new().int(1, IR_VERSION).message(7, &message).message(8, &opset))
 }
 
 fn name(slot: usize) -> String {
@@ -89,6 +104,67 @@ struct Graph<'p> {
     message: Message,
     /// Which constant slots are already written.
     constants: Vec<bool>,
+    compact: bool,
+}
+
+/// Tensors of fewer values are not worth a node.
+const COMPACT_MIN: usize = 64;
+const INT8: i64 = 3;
+const INT16: i64 = 5;
+
+/// Whole numbers of 8 or 16 bits, and the power of two that each channel along an axis is multiplied by, if any.
+struct Narrow {
+    data_type: i64,
+    raw: Vec<u8>,
+    powers: Option<(usize, Vec<f32>)>,
+}
+
+/// `values` as [`Narrow`], if that is shorter.
+fn narrow(values: &[f32], shape: &[usize]) -> Option<Narrow> {
+    if values.len() < COMPACT_MIN || values.iter().any(|v| v.fract() != 0.0 || v.abs() > 16_777_216.0) {
+        return None;
+    }
+    let along = |axis: usize| {
+        let inner = shape.iter().skip(axis.saturating_add(1)).product::<usize>().max(1);
+        let count = shape.get(axis).copied().unwrap_or(1).max(1);
+        let channel = |i: usize| i.checked_div(inner).unwrap_or(0).checked_rem(count).unwrap_or(0);
+        let mut shifts = vec![24_u32; count];
+        #[allow(clippy::cast_possible_truncation, reason = "whole numbers of at most 24 bits")]
+        for (i, v) in values.iter().enumerate().filter(|(_, v)| **v != 0.0) {
+            if let Some(s) = shifts.get_mut(channel(i)) {
+                *s = (*s).min((*v as i32).trailing_zeros());
+            }
+        }
+        let powers: Vec<f32> = shifts.iter().map(|s| f32::from_bits((127_u32.saturating_add(*s)) << 23)).collect();
+        let power = |i: usize| powers.get(channel(i)).copied().unwrap_or(1.0);
+        let whole: Vec<f32> = values.iter().enumerate().map(|(i, v)| v / power(i)).collect();
+        packed(&whole, Some((axis, powers)))
+    };
+    let candidates = (0..shape.len()).map(along).chain([packed(values, None)]).flatten();
+    let best = candidates.min_by_key(Narrow::len)?;
+    (best.len() < values.len().saturating_mul(4)).then_some(best)
+}
+
+/// Whole numbers in as many bits as they need, if 16 will do.
+fn packed(whole: &[f32], powers: Option<(usize, Vec<f32>)>) -> Option<Narrow> {
+    let largest = whole.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+    #[allow(clippy::cast_possible_truncation, reason = "compared just before")]
+    let (data_type, raw) = if largest <= 127.0 {
+        (INT8, whole.iter().flat_map(|v| (*v as i8).to_le_bytes()).collect())
+    } else if largest <= 32_767.0 {
+        (INT16, whole.iter().flat_map(|v| (*v as i16).to_le_bytes()).collect())
+    } else {
+        return None;
+    };
+    Some(Narrow { data_type, raw, powers })
+}
+
+impl Narrow {
+    /// Bytes in the file, about.
+    fn len(&self) -> usize {
+        let powers = self.powers.as_ref().map_or(0, |p| p.1.len().saturating_mul(4).saturating_add(40));
+        self.raw.len().saturating_add(powers)
+    }
 }
 
 impl Graph<'_> {
@@ -97,7 +173,8 @@ impl Graph<'_> {
         for input in inputs {
             node = node.text(1, input);
         }
-        let node = node.text(2, output).text(3, &format!("n_{output}")).text(4, op).append(attributes);
+        let named = if self.compact { node } else { node.text(3, &format!("n_{output}")) };
+        let node = named.text(2, output).text(4, op).append(attributes);
         self.message = std::mem::take(&mut self.message).message(1, &node);
     }
 
@@ -117,11 +194,33 @@ impl Graph<'_> {
             if let (Some(values), Some(done)) = (&known.constant, self.constants.get_mut(slot))
                 && !std::mem::replace(done, true)
             {
-                let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                self.initializer(&name(slot), &dims(&known.shape)?, FLOAT, &raw);
+                match narrow(values, &known.shape).filter(|_| self.compact) {
+                    Some(n) => self.narrow(slot, &known.shape, &n)?,
+                    None => {
+                        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                        self.initializer(&name(slot), &dims(&known.shape)?, FLOAT, &raw);
+                    }
+                }
             }
         }
         Ok(step.inputs.iter().map(|&i| name(i)).collect())
+    }
+
+    /// Writes a constant that is computed: a cast, and a product if any power is not 1.
+    fn narrow(&mut self, slot: usize, shape: &[usize], n: &Narrow) -> Result<()> {
+        let (whole, wide, powers) = (format!("i{slot}"), format!("f{slot}"), format!("p{slot}"));
+        self.initializer(&whole, &dims(shape)?, n.data_type, &n.raw);
+        let cast = Message::new().with_int("to", FLOAT);
+        let Some((along, factors)) = &n.powers else {
+            self.node("Cast", &[whole], &name(slot), cast);
+            return Ok(());
+        };
+        self.node("Cast", &[whole], &wide, cast);
+        let lengths = shape.iter().enumerate().map(|(axis, len)| if axis == *along { *len } else { 1 });
+        let raw: Vec<u8> = factors.iter().flat_map(|p| p.to_le_bytes()).collect();
+        self.initializer(&powers, &dims(&lengths.collect::<Vec<_>>())?, FLOAT, &raw);
+        self.node("Mul", &[wide, powers], &name(slot), Message::new());
+        Ok(())
     }
 
     fn list(&mut self, name: &str, values: &[i64]) -> Result<String> {

@@ -29,9 +29,9 @@ const VALUES_MAX: usize = 1 << 24;
 
 /// What is known of one tensor.
 #[derive(Debug, Clone)]
-struct Bounds {
-    low: Vec<f64>,
-    high: Vec<f64>,
+pub(super) struct Bounds {
+    pub(super) low: Vec<f64>,
+    pub(super) high: Vec<f64>,
     /// Greatest magnitude that the value, or a partial sum on the way to it, may have.
     gross: Vec<f64>,
     /// Every value is a multiple of `2^-scale`.
@@ -52,26 +52,36 @@ pub(super) fn prove(program: &Program, range: Option<(i32, i32)>) -> std::result
     let len = program.slots[program.input].shape.iter().product();
     known[program.input] = Some(Bounds::settled(vec![f64::from(low); len], vec![f64::from(high); len], 0));
     for step in &program.steps {
-        let named = |reason: String| Inexact { node: super::onnx::show(&step.name), reason };
-        for &i in &step.inputs {
-            if let (None, Some(values)) = (&known[i], &program.slots[i].constant) {
-                known[i] = Some(Bounds::of_constant(values).map_err(named)?);
-            }
-        }
-        let bounds = step_bounds(program, step, &known).map_err(named)?;
-        let unit = exp2(bounds.scale);
-        if let Some(worst) = bounds.gross.iter().find(|&&g| g * unit > UNITS_MAX) {
-            return Err(named(format!(
-                "a sum may reach {worst} in steps of 2^-{}, more than 24 bits can hold",
-                bounds.scale
-            )));
-        }
-        if bounds.scale > SCALE_MAX {
-            return Err(named(format!("it needs steps of 2^-{}, 2^-{SCALE_MAX} is the finest", bounds.scale)));
-        }
+        let bounds = self::step(program, step, &mut known)?;
         known[step.output] = Some(bounds);
     }
     Ok(())
+}
+
+/// What is known of the result of one step, given what is known of the slots before it; constants are added to that.
+pub(super) fn step(
+    program: &Program,
+    step: &Step,
+    known: &mut [Option<Bounds>],
+) -> std::result::Result<Bounds, Inexact> {
+    let named = |reason: String| Inexact { node: super::onnx::show(&step.name), reason };
+    for &i in &step.inputs {
+        if let (None, Some(values)) = (&known[i], &program.slots[i].constant) {
+            known[i] = Some(Bounds::of_constant(values).map_err(named)?);
+        }
+    }
+    let bounds = step_bounds(program, step, known).map_err(named)?;
+    let unit = exp2(bounds.scale);
+    if let Some(worst) = bounds.gross.iter().find(|&&g| g * unit > UNITS_MAX) {
+        return Err(named(format!(
+            "a sum may reach {worst} in steps of 2^-{}, more than 24 bits can hold",
+            bounds.scale
+        )));
+    }
+    if bounds.scale > SCALE_MAX {
+        return Err(named(format!("it needs steps of 2^-{}, 2^-{SCALE_MAX} is the finest", bounds.scale)));
+    }
+    Ok(bounds)
 }
 
 /// 2^scale.
@@ -97,7 +107,7 @@ fn is_power_of_two(v: f32) -> bool {
 
 impl Bounds {
     /// Values whose partial sums are of no further interest.
-    fn settled(low: Vec<f64>, high: Vec<f64>, scale: u32) -> Self {
+    pub(super) fn settled(low: Vec<f64>, high: Vec<f64>, scale: u32) -> Self {
         let gross = low.iter().zip(&high).map(|(l, h)| l.abs().max(h.abs())).collect();
         Bounds { low, high, gross, scale }
     }

@@ -47,17 +47,21 @@ impl Bounds {
     }
 }
 
-/// Greatest error of any output value for latents in `[low, high]`; `None` where an operation knows no bound.
-pub(super) fn error(program: &Program, low: f32, high: f32) -> Option<f64> {
+/// Greatest error of each output value for latents in these ranges, one for each of a block; `None` where an operation
+/// knows no bound.
+pub(super) fn errors(program: &Program, ranges: &[(f32, f32)]) -> Option<Vec<f64>> {
     let values: usize = program.slots.iter().map(|s| s.shape.iter().product::<usize>()).sum();
-    if program.operations > OPERATIONS_MAX || values > VALUES_MAX || low > high || !low.is_finite() || !high.is_finite()
-    {
+    let len: usize = program.slots[program.input].shape.iter().product();
+    let legal = |(low, high): &(f32, f32)| low <= high && low.is_finite() && high.is_finite();
+    if program.operations > OPERATIONS_MAX || values > VALUES_MAX || ranges.len() != len || !ranges.iter().all(legal) {
         return None;
     }
     let mut known: Vec<Option<Bounds>> = program.slots.iter().map(|_| None).collect();
-    let len = program.slots[program.input].shape.iter().product();
-    known[program.input] =
-        Some(Bounds { low: vec![f64::from(low); len], high: vec![f64::from(high); len], error: vec![0.0; len] });
+    known[program.input] = Some(Bounds {
+        low: ranges.iter().map(|r| f64::from(r.0)).collect(),
+        high: ranges.iter().map(|r| f64::from(r.1)).collect(),
+        error: vec![0.0; len],
+    });
     for step in &program.steps {
         for &i in &step.inputs {
             if let (None, Some(values)) = (&known[i], &program.slots[i].constant) {
@@ -69,10 +73,8 @@ pub(super) fn error(program: &Program, low: f32, high: f32) -> Option<f64> {
         let out = &program.slots[step.output].shape;
         known[step.output] = Some(bounds(&step.op, &operands, out)?);
     }
-    let errors = &known[program.output].as_ref()?.error;
-    let worst = errors.iter().copied().fold(0.0, f64::max);
-    // One infinite or undefined error spoils the whole, which `max` would hide for a NaN.
-    (errors.iter().all(|e| e.is_finite())).then_some(worst)
+    let errors = known[program.output].take()?.error;
+    errors.iter().all(|e| e.is_finite()).then_some(errors)
 }
 
 fn bounds(op: &Op, operands: &[(&Slot, &Bounds)], out: &[usize]) -> Option<Bounds> {
@@ -112,33 +114,86 @@ fn bounds(op: &Op, operands: &[(&Slot, &Bounds)], out: &[usize]) -> Option<Bound
 
 type Visit<'v> = &'v mut dyn FnMut(usize, usize, usize);
 
-/// Sums of products, and perhaps a bias: n terms round at most n + 4 times each, in whatever order, also where an
-/// engine has moved a factor into the weights.
-fn sums(operands: &[(&Slot, &Bounds)], out: &[usize], terms: impl FnOnce(&[usize], &[usize], Visit<'_>)) -> Bounds {
+/// Terms of one step that are kept until each sum is complete.
+const TERMS_MAX: usize = 1 << 21;
+
+/// One sum of products while its terms come in.
+#[derive(Clone, Default)]
+struct Sum {
+    count: f64,
+    /// Greatest sum of the terms that may be positive, and of those that may be negative, in magnitude.
+    up: f64,
+    down: f64,
+    /// Those parts of each term, where they are kept.
+    terms: Vec<(f64, f64)>,
+}
+
+impl Sum {
+    fn add(&mut self, low: f64, high: f64, error: f64, keep: bool) {
+        let (up, down) = ((high + error).max(0.0), (error - low).max(0.0));
+        self.count += 1.0;
+        self.up += up;
+        self.down += down;
+        if keep {
+            self.terms.push((up, down));
+        }
+    }
+
+    /// What rounding adds. An engine makes n - 1 partial sums; sorted by the number of their terms, the first has at
+    /// most n, the next n - 1, and so on (in sequence just these), and each is rounded once, by a share of its
+    /// magnitude. That is at most what the largest terms of one sign give. Products round once more, and weights into
+    /// which an engine moved a factor, and results that it moved one out of, three times.
+    fn rounding(&mut self) -> f64 {
+        let partial = if self.terms.is_empty() {
+            self.count * self.up.max(self.down)
+        } else {
+            let mut parts: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+            parts[0].extend(self.terms.iter().map(|t| t.0));
+            parts[1].extend(self.terms.iter().map(|t| t.1));
+            for p in &mut parts {
+                p.sort_by(|a, b| b.total_cmp(a));
+            }
+            let (mut up, mut down, mut all) = (0.0, 0.0, 0.0);
+            for (u, d) in parts[0].iter().zip(&parts[1]) {
+                up += u;
+                down += d;
+                all += f64::max(up, down);
+            }
+            all
+        };
+        let share = (self.count + 4.0) * ROUNDING;
+        (partial + 4.0 * (self.up + self.down)) * ROUNDING / (1.0 - share).max(0.5)
+    }
+}
+
+/// Sums of products, and perhaps a bias, in whatever order.
+fn sums(operands: &[(&Slot, &Bounds)], out: &[usize], terms: impl Fn(&[usize], &[usize], Visit<'_>)) -> Bounds {
     let len = out.iter().product();
-    let (mut sum, mut gross, mut count) = (Bounds::zeros(len), vec![0.0_f64; len], vec![4.0_f64; len]);
+    let (mut sum, mut parts) = (Bounds::zeros(len), vec![Sum::default(); len]);
     let ((a_slot, a), (b_slot, b)) = (operands[0], operands[1]);
+    let mut all = 0_usize;
+    terms(&a_slot.shape, &b_slot.shape, &mut |_, _, _| all += 1);
+    let keep = all <= TERMS_MAX;
     terms(&a_slot.shape, &b_slot.shape, &mut |i, j, o| {
         let (low, high) = product(a.low[i], a.high[i], b.low[j], b.high[j]);
+        let error = a.error[i] * b.magnitude(j) + b.error[j] * a.magnitude(i);
         sum.low[o] += low;
         sum.high[o] += high;
-        let (p, q) = (a.magnitude(i), b.magnitude(j));
-        sum.error[o] += a.error[i] * q + b.error[j] * p;
-        gross[o] += p * q;
-        count[o] += 1.0;
+        sum.error[o] += error;
+        parts[o].add(low, high, error, keep);
     });
     if let Some((_, bias)) = operands.get(2) {
         let run = out[1..].iter().product::<usize>();
-        for o in 0..len {
-            sum.low[o] += bias.low[o / run];
-            sum.high[o] += bias.high[o / run];
-            gross[o] += bias.magnitude(o / run);
-            count[o] += 1.0;
+        for (o, part) in parts.iter_mut().enumerate() {
+            let (low, high, error) = (bias.low[o / run], bias.high[o / run], bias.error[o / run]);
+            sum.low[o] += low;
+            sum.high[o] += high;
+            sum.error[o] += error;
+            part.add(low, high, error, keep);
         }
     }
-    for o in 0..len {
-        let share = count[o] * ROUNDING;
-        sum.error[o] += gross[o] * share / (1.0 - share).max(0.5);
+    for (error, part) in sum.error.iter_mut().zip(&mut parts) {
+        *error += part.rounding();
     }
     sum
 }
@@ -262,7 +317,9 @@ mod tests {
     use crate::limits::Limits;
 
     fn bound(model: &Builder) -> Option<f64> {
-        error(&vet(&model.build(), &Limits::default()).unwrap().program, -1.0, 1.0)
+        let program = vet(&model.build(), &Limits::default()).unwrap().program;
+        let len = program.slots[program.input].shape.iter().product();
+        Some(errors(&program, &vec![(-1.0, 1.0); len])?.into_iter().fold(0.0, f64::max))
     }
 
     #[test]
@@ -290,13 +347,13 @@ mod tests {
         let model = perceptron();
         let vetted = vet(&model.build(), &Limits::default()).unwrap();
         let decoder = super::super::load_decoder(&model.build(), &Limits::default()).unwrap();
-        let e = decoder.error_bound(-1.0, 1.0).unwrap();
+        let e = decoder.error_bounds(&[(-1.0, 1.0); 4]).unwrap();
         let latents: Vec<f32> = (0..400).map(noise).collect();
         let mut out = vec![0.0; 800];
         decoder.decode(&latents, &mut out).unwrap();
         for (latent, found) in latents.chunks(4).zip(out.chunks(8)) {
             let expected = super::reference::evaluate(&vetted.program, latent).unwrap();
-            assert!(expected.iter().zip(found).all(|(x, y)| f64::from((x - y).abs()) <= 2.0 * e));
+            assert!(expected.iter().zip(found).zip(&e).all(|((x, y), e)| f64::from((x - y).abs()) <= 2.0 * e));
         }
     }
 }

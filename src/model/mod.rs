@@ -6,8 +6,7 @@
 mod constant;
 mod emit;
 #[cfg(not(feature = "tract"))]
-#[path = "plain.rs"]
-mod engine;
+use plain as engine;
 #[cfg(feature = "tract")]
 #[path = "tract.rs"]
 mod engine;
@@ -18,7 +17,12 @@ mod guard;
 mod hostile;
 mod lower;
 mod onnx;
+mod piecewise;
+#[cfg(any(not(feature = "tract"), feature = "internals"))]
+mod plain;
+mod predictor;
 mod program;
+mod quantize;
 mod reference;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
@@ -33,6 +37,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ModelError, Result};
 use crate::limits::Limits;
+pub(crate) use predictor::Predictor;
+pub use predictor::{INPUT_MAX as PREDICTOR_INPUT_MAX, INPUTS as PREDICTOR_INPUTS};
+pub(crate) use quantize::{Choices, LatentGrid, quantize};
 
 /// Turns latents into blocks of predicted values.
 pub trait Decoder: Send + Sync {
@@ -57,10 +64,10 @@ pub trait Decoder: Send + Sync {
         None
     }
 
-    /// Greatest distance of any value from the model's real result, for latents in `[low, high]`, on any engine that
-    /// obeys SPEC 5.5; two engines differ by at most twice as much. Zero for an exact decoder in its declared range,
-    /// `None` where no bound is known.
-    fn error_bound(&self, _low: f32, _high: f32) -> Option<f64> {
+    /// Greatest distance of each value of a block from the model's real result, on any engine that obeys SPEC 5.5, for
+    /// latents in these ranges, one for each of a block; two engines differ by at most twice as much. Zeros for an exact
+    /// decoder in its declared range, `None` where no bound is known.
+    fn error_bounds(&self, _ranges: &[(f32, f32)]) -> Option<Vec<f64>> {
         None
     }
 
@@ -70,7 +77,22 @@ pub trait Decoder: Send + Sync {
     ///
     /// `latents` and `out` do not hold the same number of blocks, or the engine failed.
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()>;
+
+    /// Whether this is no decoder of blocks but a network in the loop (SPEC 5.8). Only those that [`load_decoder`] gives are.
+    fn is_predictor(&self) -> bool {
+        self.in_loop().is_some()
+    }
+
+    #[doc(hidden)]
+    fn in_loop(&self) -> Option<InLoop<'_>> {
+        None
+    }
 }
+
+/// A network in the loop, seen from outside.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct InLoop<'a>(pub(crate) &'a Predictor);
 
 /// Turns blocks of values into latents; only a writer needs one.
 pub trait Encoder: Send + Sync {
@@ -123,6 +145,8 @@ pub struct ModelReport {
     pub operations: u64,
     /// Least and greatest latent value, where the model declares that latents are integers.
     pub latent_range: Option<(i32, i32)>,
+    /// Whether it declares to be a network in the loop (SPEC 5.8).
+    pub predictor: bool,
     /// Whether every engine is proved to give the same bits (SPEC 5.6).
     pub exact: bool,
     /// Node that stands in the way of the proof, and why; for the whole model the node is empty.
@@ -136,8 +160,10 @@ pub struct ModelReport {
 /// The bytes are not an ONNX model, it does something that SPEC 5 does not allow, or it exceeds the limits.
 pub fn check(bytes: &[u8], limits: &Limits) -> Result<ModelReport> {
     let vetted = vet::vet(bytes, limits)?;
+    let predictor = Predictor::of(&vetted)?.is_some();
     let inexact = exact::prove(&vetted.program, vetted.latent_range).err().map(|i| (i.node, i.reason));
     Ok(ModelReport {
+        predictor,
         exact: inexact.is_none(),
         inexact,
         digest: digest(bytes),
@@ -169,7 +195,7 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
 pub fn load_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
     let vetted = vet::vet(bytes, limits)?;
     let (block, latent) = (vetted.output_shape.clone(), vetted.input_shape.clone());
-    Ok(Box::new(Network::load(&vetted, &block, &latent)?))
+    Ok(Box::new(Network::load(&vetted, &block, &latent, engine::Engine::load)?))
 }
 
 /// Vets and loads an encoder: blocks in, latents out.
@@ -180,18 +206,30 @@ pub fn load_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
 pub fn load_encoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Encoder>> {
     let vetted = vet::vet(bytes, limits)?;
     let (block, latent) = (vetted.input_shape.clone(), vetted.output_shape.clone());
-    Ok(Box::new(Network::load(&vetted, &block, &latent)?))
+    Ok(Box::new(Network::load(&vetted, &block, &latent, engine::Engine::load)?))
+}
+
+/// A decoder on the plain evaluator, whatever the build's engine is.
+///
+/// # Errors
+/// As for [`load_decoder`].
+#[cfg(feature = "internals")]
+pub(crate) fn load_plain_decoder(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Decoder>> {
+    let vetted = vet::vet(bytes, limits)?;
+    let (block, latent) = (vetted.output_shape.clone(), vetted.input_shape.clone());
+    Ok(Box::new(Network::<plain::Engine>::load(&vetted, &block, &latent, plain::Engine::load)?))
 }
 
 /// A loaded model.
-struct Network {
-    engine: engine::Engine,
+struct Network<E> {
+    engine: E,
     block_shape: Vec<usize>,
     block_len: usize,
     latent_len: usize,
     latent_range: Option<(i32, i32)>,
     is_exact: bool,
     program: program::Program,
+    predictor: Option<Predictor>,
 }
 
 /// `shape` less the channel axes of length 1 that frameworks put first or last; one axis always stays.
@@ -210,15 +248,27 @@ fn without_channel(shape: &[usize]) -> Vec<usize> {
     rest.to_vec()
 }
 
-impl Network {
-    fn load(vetted: &vet::Vetted, block: &[usize], latent: &[usize]) -> Result<Self> {
+/// Runs a program on any number of blocks.
+trait Run: Send + Sync {
+    /// Runs every block of `input`; lengths were checked by the caller.
+    fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()>;
+}
+
+impl<E: Run> Network<E> {
+    fn load(
+        vetted: &vet::Vetted,
+        block: &[usize],
+        latent: &[usize],
+        engine: impl FnOnce(&vet::Vetted) -> Result<E>,
+    ) -> Result<Self> {
         Ok(Network {
-            engine: engine::Engine::load(vetted)?,
+            engine: engine(vetted)?,
             block_shape: without_channel(block),
             block_len: block.iter().product(),
             latent_len: latent.iter().product(),
             latent_range: vetted.latent_range,
             program: vetted.program.clone(),
+            predictor: Predictor::of(vetted)?,
             is_exact: exact::prove(&vetted.program, vetted.latent_range).is_ok(),
         })
     }
@@ -241,7 +291,7 @@ impl Network {
     }
 }
 
-impl Decoder for Network {
+impl<E: Run> Decoder for Network<E> {
     fn latent_len(&self) -> usize {
         self.latent_len
     }
@@ -258,21 +308,27 @@ impl Decoder for Network {
         self.latent_range
     }
 
-    fn error_bound(&self, low: f32, high: f32) -> Option<f64> {
+    fn error_bounds(&self, ranges: &[(f32, f32)]) -> Option<Vec<f64>> {
         #[allow(clippy::cast_precision_loss, reason = "the declared range is of 24 bits")]
-        let declared = |(least, greatest): (i32, i32)| low >= least as f32 && high <= greatest as f32;
+        let declared = |(least, greatest): (i32, i32)| {
+            ranges.iter().all(|(low, high)| *low >= least as f32 && *high <= greatest as f32)
+        };
         if self.is_exact && self.latent_range.is_some_and(declared) {
-            return Some(0.0);
+            return Some(vec![0.0; self.block_len]);
         }
-        guard::error(&self.program, low, high)
+        guard::errors(&self.program, ranges)
     }
 
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {
         self.run((latents, self.latent_len), (out, self.block_len))
     }
+
+    fn in_loop(&self) -> Option<InLoop<'_>> {
+        self.predictor.as_ref().map(InLoop)
+    }
 }
 
-impl Encoder for Network {
+impl<E: Run> Encoder for Network<E> {
     fn latent_len(&self) -> usize {
         self.latent_len
     }

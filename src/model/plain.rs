@@ -1,8 +1,8 @@
 //! The engine of a build without tract: the reference evaluation of SPEC 5.4, slow and exact to the letter.
 
 use super::program::Program;
-use super::reference;
 use super::vet::Vetted;
+use super::{Run, reference};
 use crate::error::Result;
 
 pub(super) struct Engine {
@@ -19,9 +19,10 @@ impl Engine {
             output_len: vetted.output_shape.iter().product(),
         })
     }
+}
 
-    /// Runs every block of `input`; lengths were checked by the caller.
-    pub(super) fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+impl Run for Engine {
+    fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         for (input, output) in input.chunks(self.input_len).zip(output.chunks_mut(self.output_len)) {
             let values = reference::evaluate(&self.program, input)?;
             // Adding zero turns -0 into +0, as every engine must.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::knobs;
 
+use super::Run;
 use super::vet::Vetted;
 use crate::error::{Error, ModelError, Result};
 
@@ -55,9 +56,10 @@ impl Engine {
             run_blocks: usize::try_from(blocks).unwrap_or(1),
         })
     }
+}
 
-    /// Runs every block of `input`; lengths were checked by the caller.
-    pub(super) fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+impl Run for Engine {
+    fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         let inputs = input.chunks(self.input_len.saturating_mul(self.run_blocks).max(1));
         let outputs = output.chunks_mut(self.output_len.saturating_mul(self.run_blocks).max(1));
         for (input, output) in inputs.zip(outputs) {

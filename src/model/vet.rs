@@ -16,7 +16,9 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// Oldest and newest legal version of ONNX's file format.
 const IR_VERSIONS: std::ops::RangeInclusive<i64> = 3..=13;
 /// Metadata key under which a model declares the range of its integer latents.
-const LATENT_RANGE_KEY: &str = "cae.latent_range";
+pub(super) const LATENT_RANGE_KEY: &str = "cae.latent_range";
+/// Metadata key under which a model declares what it is for, where that is not to code blocks.
+const KIND_KEY: &str = "cae.kind";
 
 /// A model that passed: what it computes, and the bytes that the engine gets.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Vetted {
     pub(super) output_name: String,
     /// Least and greatest latent value, where the model declares that latents are integers.
     pub(super) latent_range: Option<(i32, i32)>,
+    /// Whether it declares to be a network in the loop.
+    pub(super) is_predictor: bool,
 }
 
 /// Vets the bytes of an ONNX model.
@@ -48,6 +52,7 @@ pub(super) fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted> {
     }
     let opset = default_opset(&model)?;
     let latent_range = latent_range(&model)?;
+    let is_predictor = is_predictor(&model)?;
 
     let mut initializers: HashMap<&str, &Tensor<'_>> = HashMap::new();
     for tensor in &model.graph.initializers {
@@ -108,6 +113,7 @@ pub(super) fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted> {
         input_name: show(input.name),
         output_name: show(output.name),
         latent_range,
+        is_predictor,
     })
 }
 
@@ -140,6 +146,16 @@ fn input_shape(input: &ValueInfo<'_>, limits: &Limits) -> Result<(Option<i64>, V
         shape.ok_or_else(|| refused(input.name, "an axis of the input other than the first has no fixed length"))?;
     within(Resource::ModelElements, volume(&shape).unwrap_or(u64::MAX), limits.model_elements)?;
     Ok((*batch, shape))
+}
+
+/// Whether `cae.kind` is `predictor`; it may also be `block`, as where it is missing.
+fn is_predictor(model: &Model<'_>) -> Result<bool> {
+    let mut kinds = model.metadata.iter().filter(|(key, _)| *key == KIND_KEY).map(|(_, kind)| *kind);
+    match (kinds.next(), kinds.next()) {
+        (None | Some("block"), None) => Ok(false),
+        (Some("predictor"), None) => Ok(true),
+        _ => Err(refused("", format!("{KIND_KEY} is neither block nor predictor, or is there twice"))),
+    }
 }
 
 /// `cae.latent_range`, two integers of at most 24 bits with a comma between them.

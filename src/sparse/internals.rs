@@ -27,7 +27,9 @@ pub fn encode_sparse(
         (v - x).abs() <= if relative { bound * x.abs() } else { bound }
     };
     let target = Target { values, grid: &grid, precision: precision(single), ok: &ok };
-    let s = sparse::encode(&target, models.map(|m| m.0), models.map(|m| m.1), &Options::default())?;
+    let options = Options { unproved: Some(0.0), ..Options::default() };
+    let coded = sparse::encode(&target, models.map(|m| m.0), models.map(|m| m.1), &options)?;
+    let s = coded.map(|c| c.sections).unwrap_or_default();
     Ok([s.exponents, s.latents, s.bitmap, s.deltas])
 }
 

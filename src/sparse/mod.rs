@@ -59,9 +59,48 @@ pub(crate) struct Options {
     /// How latents are stored; `None` chooses what seems to give the fewest bytes. Latents that are all integers are
     /// always stored exactly.
     pub(crate) latents: Option<latents::Precision>,
-    /// By how much, in the normalized domain, another reader's network may differ from this one, where that is not
-    /// proved of the decoder. Every point that is not patched stays inside its bound for all predictions that near.
-    pub(crate) guard: f64,
+    /// By how much, in the normalized domain, another engine's predictions may differ from this one's, where that is not
+    /// proved of the decoder; without it, such a decoder does not suit.
+    pub(crate) unproved: Option<f32>,
+    pub(crate) policy: GuardPolicy,
+}
+
+/// What a writer does where the distance that it keeps from the bound, for engines that round otherwise than its own,
+/// exceeds the bound at one point in sixteen or more, or where none is known for the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum GuardPolicy {
+    /// Ends with [`ArgumentError::Bound`].
+    #[default]
+    Refuse,
+    /// Codes the frame without the model.
+    FallBack,
+}
+
+/// What a frame was coded to.
+#[derive(Debug, Clone)]
+pub(crate) struct Coded {
+    pub(crate) sections: Sections<Vec<u8>>,
+    /// By how much predictions may differ from those of this engine, in the normalized domain, with every point inside
+    /// its bound; none where predictions are the same on every engine.
+    pub(crate) guard: Option<Guard>,
+}
+
+/// The distance from the bound that is kept for other engines.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Guard {
+    /// As the frame stores it (SPEC 6.1).
+    pub(crate) distance: f32,
+    /// Points with a prediction, and those of them for which it exceeds the bound: they are stored one by one.
+    pub(crate) points: u64,
+    pub(crate) eaten: u64,
+}
+
+impl Guard {
+    /// Whether so many points are stored one by one that the model is of little use.
+    pub(crate) fn eats_the_bound(&self) -> bool {
+        self.eaten > self.points / 16
+    }
 }
 
 /// The sections of a frame (SPEC 7).
@@ -91,7 +130,8 @@ impl Sections<Vec<u8>> {
     }
 }
 
-/// Compresses `target`. Without a decoder the prediction is a constant; a decoder needs its encoder.
+/// Compresses `target`. Without a decoder the prediction is a constant; a decoder needs its encoder. `None` where nothing
+/// is known of how far engines may differ on the decoder.
 ///
 /// # Errors
 /// An ordinary value is not finite, lengths disagree, or the models do not fit the frame or fail.
@@ -100,11 +140,13 @@ pub(crate) fn encode(
     encoder: Option<&dyn Encoder>,
     decoder: Option<&dyn Decoder>,
     options: &Options,
-) -> Result<Sections<Vec<u8>>> {
+) -> Result<Option<Coded>> {
     let mut frame = Frame::new(target)?;
     let mut sections = Sections { exponents: exponents::encode(&frame.exponents, target.grid), ..Sections::default() };
+    let floating = decoder.is_some_and(|d| !d.is_exact());
     if !frame.exponents.iter().any(|e| is_exponent(*e)) {
-        return Ok(sections);
+        let nothing = Guard { distance: 0.0, points: 0, eaten: 0 };
+        return Ok(Some(Coded { sections, guard: floating.then_some(nothing) }));
     }
     let (latents, predicted, phases) = match (encoder, decoder) {
         (_, None) => {
@@ -117,19 +159,28 @@ pub(crate) fn encode(
                 return Err(mismatch("the encoder's blocks or latents are not the decoder's"));
             }
             let latents = encode_blocks(encoder, &blocks, &frame.filled(target.grid))?;
+            if decoder.is_exact() && !suits_exact(decoder, &latents) {
+                return Err(mismatch(
+                    "the encoder's latents are not integers in the range that the exact decoder declares",
+                ));
+            }
+            let known = |latents: &[f32]| guard(decoder, latents).map(|g| g.0).or(options.unproved);
             let phases = blocks.phases(target.values.len());
             let mut best: Option<refine::Stored> = None;
             for wish in [None, Some(Wish::Small), Some(Wish::Smooth)] {
                 let chosen = wish.map(|w| choose::improve(&frame, &blocks, decoder, &latents, w)).transpose()?;
                 let latents = chosen.as_ref().unwrap_or(&latents);
-                frame.guard = guard(decoder, latents, options.guard)?;
+                let Some(near) = known(latents) else { continue };
+                frame.guard = f64::from(near);
                 let stored = refine::store(&frame, &blocks, &phases, decoder, latents, options)?;
                 if best.as_ref().is_none_or(|b| stored.cost < b.cost) {
                     best = Some(stored);
                 }
             }
-            let refine::Stored { bytes, latents, .. } = best.unwrap_or_default();
-            frame.guard = guard(decoder, &latents, options.guard)?;
+            let Some(refine::Stored { bytes, latents, .. }) = best else { return Ok(None) };
+            // The latents that are stored may lie a little outside the range of the encoder's.
+            let Some(near) = known(&latents) else { return Ok(None) };
+            frame.guard = f64::from(near);
             let mut predicted = vec![0.0; target.values.len()];
             predict(decoder, &blocks, &latents, &mut predicted)?;
             (bytes, predicted, phases)
@@ -140,7 +191,7 @@ pub(crate) fn encode(
     };
     sections.latents = latents;
     (sections.bitmap, sections.deltas) = frame.correct(target.grid.dims, &phases, &predicted);
-    Ok(sections)
+    Ok(Some(Coded { sections, guard: floating.then(|| frame.kept()) }))
 }
 
 /// Writes the values of all ordinary points to `out`; the others are left as they are.
@@ -165,11 +216,7 @@ pub(crate) fn decode(
         Cursor::new(sections.latents).finish("latents").map_err(damaged)?;
     } else if let Some(decoder) = decoder {
         let blocks = Blocks::new(grid.dims, decoder.block_shape())?;
-        let len = decoder.latent_len();
-        let latents = latents::decode(sections.latents, latent_count(&blocks, len)?, len).map_err(damaged)?;
-        if decoder.is_exact() && !suits_exact(decoder, &latents) {
-            return Err(damaged(FormatError::Code { what: "latents of an exact model" }));
-        }
+        let latents = read_latents(sections.latents, &blocks, decoder)?;
         phases = blocks.phases(points);
         predict(decoder, &blocks, &latents, &mut predicted)?;
     } else {
@@ -203,34 +250,63 @@ pub(crate) fn decode(
 }
 
 /// By how much another engine's predictions may differ from this one's for these latents: not at all for an exact
-/// decoder, twice the proved distance from the real result for another, and `unproved` where nothing is proved.
-fn guard(decoder: &dyn Decoder, latents: &[f32], unproved: f64) -> Result<f64> {
-    if decoder.is_exact() {
-        return if suits_exact(decoder, latents) {
-            Ok(0.0)
-        } else {
-            Err(mismatch("the encoder's latents are not integers in the range that the exact decoder declares"))
-        };
+/// decoder, twice the proved distance from the real result for another; `None` where nothing is proved. Also for each
+/// value of a block.
+fn guard(decoder: &dyn Decoder, latents: &[f32]) -> Option<(f32, Vec<f64>)> {
+    let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); decoder.latent_len()];
+    for block in latents.chunks(decoder.latent_len().max(1)) {
+        for ((low, high), z) in ranges.iter_mut().zip(block) {
+            (*low, *high) = (low.min(*z), high.max(*z));
+        }
     }
-    let (low, high) = latents.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
-    // Latents that are stored in fewer bits may leave the range a little; `refine` keeps them in this one.
-    let room = (high - low) * LATENT_ROOM;
-    let guard = decoder.error_bound(low - room, high + room).map_or(unproved, |e| 2.0 * e);
-    if guard >= 0.0 && guard.is_finite() {
-        Ok(guard)
-    } else {
-        Err(ArgumentError::Bound("no bound on the rounding errors of other engines is proved for this model".into())
-            .into())
+    let each: Vec<f64> = decoder.error_bounds(&ranges)?.into_iter().map(|e| 2.0 * e).collect();
+    let worst = each.iter().copied().fold(0.0, f64::max);
+    if worst == 0.0 {
+        return Some((0.0, each));
     }
+    // Another machine's mathematics library must not find more when it looks again.
+    #[allow(clippy::cast_possible_truncation, reason = "rounded up on purpose")]
+    let guard = (worst * 1.000_001) as f32;
+    guard.is_finite().then_some((guard.next_up(), each))
 }
 
-/// How far stored latents may leave the range of the encoder's, as a part of that range.
-pub(super) const LATENT_ROOM: f32 = 0.25;
+/// The latents that an encoder gives values of extents `dims`, all of them finite.
+pub(crate) fn latents_of(encoder: &dyn Encoder, values: &[f64], dims: &[usize]) -> Result<Vec<f32>> {
+    let grid = Grid { dims, ordinary: None };
+    let target = Target { values, grid: &grid, precision: Precision::F64, ok: &|_, _| true };
+    let blocks = Blocks::new(dims, encoder.block_shape())?;
+    encode_blocks(encoder, &blocks, &Frame::new(&target)?.filled(&grid))
+}
+
+/// The guard that covers every conforming engine for the latents of a frame, in all and for each value of a block;
+/// `None` where nothing is proved.
+///
+/// # Errors
+/// The section is damaged, or the model does not fit the frame.
+pub(crate) fn needed(section: &[u8], dims: &[usize], decoder: &dyn Decoder) -> Result<Option<(f32, Vec<f64>)>> {
+    if section.is_empty() {
+        return Ok(Some((0.0, vec![0.0; decoder.block_len()])));
+    }
+    let blocks = Blocks::new(dims, decoder.block_shape())?;
+    // The writer added a part in a million.
+    let least = |(guard, each): (f32, Vec<f64>)| (guard * (1.0 - 1e-6), each);
+    Ok(guard(decoder, &read_latents(section, &blocks, decoder)?).map(least))
+}
 
 /// Whether an exact decoder is exact for these latents: integers in its declared range.
 fn suits_exact(decoder: &dyn Decoder, latents: &[f32]) -> bool {
     let Some((low, high)) = decoder.latent_range() else { return true };
     latents.iter().all(|z| z.fract() == 0.0 && *z >= low as f32 && *z <= high as f32)
+}
+
+/// The latents of all blocks.
+fn read_latents(bytes: &[u8], blocks: &Blocks, decoder: &dyn Decoder) -> Result<Vec<f32>> {
+    let len = decoder.latent_len();
+    let latents = latents::decode(bytes, latent_count(blocks, len)?, len).map_err(damaged)?;
+    if decoder.is_exact() && !suits_exact(decoder, &latents) {
+        return Err(damaged(FormatError::Code { what: "latents of an exact model" }));
+    }
+    Ok(latents)
 }
 
 /// The constant prediction of a frame without a network (SPEC 7.3.3).
@@ -389,6 +465,19 @@ impl<'a> Frame<'a> {
             v.is_finite() && (self.ok)(i, v)
         };
         inside(predicted) && (self.guard == 0.0 || inside(predicted - self.guard) && inside(predicted + self.guard))
+    }
+
+    /// The guard, and how many points it leaves no room: not even a prediction that is right would do.
+    #[allow(clippy::cast_possible_truncation, reason = "a guard is made as f32")]
+    fn kept(&self) -> Guard {
+        let mut guard = Guard { distance: self.guard as f32, points: 0, eaten: 0 };
+        for (i, y) in self.normalized.iter().enumerate() {
+            if self.exponents.get(i).is_some_and(|e| is_exponent(*e)) {
+                guard.points = guard.points.saturating_add(1);
+                guard.eaten = guard.eaten.saturating_add(u64::from(!self.lands(i, *y, &|p| p)));
+            }
+        }
+        guard
     }
 
     /// Bitmap and deltas for these predictions.

@@ -1,6 +1,6 @@
 //! How precisely latents are stored: coarser ones are smaller but leave more to correct.
 
-use super::{Blocks, Frame, LATENT_ROOM, Options};
+use super::{Blocks, Frame, Options};
 use crate::codec::latents::{self, Precision, Step};
 use crate::error::Result;
 use crate::model::Decoder;
@@ -40,10 +40,7 @@ pub(super) fn store(
         None => trial.choose()?,
     };
     let (bytes, back) = latents::encode(given, len, &precision);
-    let range = |z: &[f32]| z.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
-    let ((low, high), (back_low, back_high)) = (range(given), range(&back));
-    let room = (high - low) * LATENT_ROOM;
-    if back.iter().all(|z| z.is_finite()) && back_low >= low - room && back_high <= high + room {
+    if back.iter().all(|z| z.is_finite()) {
         Ok(Stored { bytes, latents: back, cost })
     } else {
         let (bytes, latents) = latents::encode(given, len, &Precision::F32);

@@ -13,8 +13,8 @@ import raster
 import sparse
 from primitives import CaeError, Cursor, Unsupported, crc32
 
-METHODS = ["constant", "raw", "multilevel", "raster", "fast", "sparse", "exact"]
-DOMAINS = {0: (0,), 1: (0,), 2: (0, 1, 2), 3: (0, 1, 2), 4: (0, 1, 2), 5: (0,), 6: (2,)}
+METHODS = ["constant", "raw", "multilevel", "raster", "fast", "sparse", "exact", "network"]
+DOMAINS = {0: (0,), 1: (0,), 2: (0, 1, 2), 3: (0, 1, 2), 4: (0, 1, 2), 5: (0,), 6: (2,), 7: (0, 1, 2)}
 
 COEFFICIENTS = [  # c_13 .. c_0 of 2^f
     1.3691488853904128e-12,
@@ -131,6 +131,13 @@ def decode(data, dims, dtype, model):
         raise CaeError(f"method {code} with domain {domain}")
     n = math.prod(dims)
     width = dtype.itemsize
+    guarded = flags & 16
+    if guarded:
+        guard = struct.unpack("<f", cursor.take(4))[0]
+        if not 0 <= guard < math.inf:
+            raise CaeError(f"guard {guard}")
+        if METHODS[code] != "sparse":
+            raise CaeError("guard of a frame that no model predicts")
     classed = Classes(cursor.block(), dims, dtype) if flags & 4 else None
     patched = cursor.block() if flags & 8 else b""
     payload = cursor.rest()
@@ -148,12 +155,18 @@ def decode(data, dims, dtype, model):
             raise CaeError("raw values of another length")
         words[np.array(ordinary, bool)] = np.frombuffer(payload, words.dtype)
     elif METHODS[code] == "sparse":
-        values[:] = sparse.decode(payload, dims, ordinary, dtype, model)
+        decoder = None if model and model.in_loop else model
+        values[:] = sparse.decode(payload, dims, ordinary, dtype, decoder)
     elif METHODS[code] == "exact":
         words[:] = exact.decode(payload, dims, ordinary, width)
     else:
-        kernel = {"multilevel": multilevel, "raster": raster, "fast": fast}[METHODS[code]]
-        numbers = kernel.decode(payload, dims, ordinary)
+        if METHODS[code] == "network":
+            if not model or not model.in_loop:
+                raise CaeError("no network in the loop")
+            numbers = multilevel.decode(payload, dims, ordinary, model)
+        else:
+            kernel = {"multilevel": multilevel, "raster": raster, "fast": fast}[METHODS[code]]
+            numbers = kernel.decode(payload, dims, ordinary)
         if domain == 0:
             with np.errstate(over="ignore", invalid="ignore"):
                 values[:] = np.array(numbers, np.float64)
@@ -167,6 +180,6 @@ def decode(data, dims, dtype, model):
     fixed.update(patches(patched, n, width))
     for i, value in fixed.items():
         words[i] = struct.unpack("<I" if width == 4 else "<Q", value)[0]
-    if not flags & 16 and crc32(values.tobytes()) != digest:
+    if not guarded and crc32(values.tobytes()) != digest:
         raise CaeError("values have another digest")
     return values

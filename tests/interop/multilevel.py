@@ -74,7 +74,7 @@ class Head:
             raise CaeError("order is the default")
 
 
-def decode(payload, dims, ordinary):
+def decode(payload, dims, ordinary, network=None):
     n = math.prod(dims)
     extents = [d for d in dims if d != 1]
     if len(extents) > 5:
@@ -88,6 +88,9 @@ def decode(payload, dims, ordinary):
     arithmetic = Arithmetic(cursor.rest())
     grid = Grid(extents, ordinary)
     with np.errstate(all="ignore"):
-        (Balanced if head.balanced else Small)(head, grid, arithmetic).decode()
+        if head.balanced and network:
+            raise CaeError("balanced with a network in the loop")
+        kernel = Balanced(head, grid, arithmetic) if head.balanced else Small(head, grid, arithmetic, network)
+        kernel.decode()
     arithmetic.end()
     return grid.value

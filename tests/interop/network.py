@@ -9,6 +9,8 @@ import onnxruntime
 class Network:
     def __init__(self, data):
         self.session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.in_loop = metadata.get("cae.kind") == "predictor"
         entry = self.session.get_inputs()[0]
         self.input = entry.name
         self.latent_shape = entry.shape[1:]

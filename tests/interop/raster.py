@@ -132,9 +132,9 @@ class Raster:
             raise CaeError(f"raster flags {flags}")
         self.snapped, self.absolute = flags & 1, flags & 64
         memory = cursor.u8()
-        if memory > 3:
+        if memory > 7:
             raise CaeError(f"memory {memory}")
-        self.forgetful, self.flat_skipped = memory & 1, memory & 2
+        self.forgetful, self.flat_skipped, self.unsought = memory & 1, memory & 2, memory & 4
         if flags & 2:
             self.step = cursor.number("d")
         else:
@@ -267,6 +267,8 @@ class Raster:
             for predictor in predictors:
                 predictor.learn(v[i] - m, trust)
         self.right[i] = {g for g, number in guesses.items() if number == k}
+        if self.unsought:
+            return
         self.sequence.append(int(v[i]) if self.snapped else k)
         for match in self.matches.values():
             match.learn(self.sequence)

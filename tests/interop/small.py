@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+import opinion
 from passes import HUGE, Quantizer, clamp, distance_of, interpolate, passes, rint
 from residual import Residuals
 
@@ -105,10 +106,11 @@ def hash4(s, a, b, c):
 
 
 class Small:
-    """SPEC 9.2.5."""
+    """SPEC 9.2.5, and 9.2.7 where there is a network in the loop."""
 
-    def __init__(self, head, grid, arithmetic):
-        self.head, self.grid = head, grid
+    def __init__(self, head, grid, arithmetic, network=None):
+        self.head, self.grid, self.network = head, grid, network
+        self.asked = {}
         points = math.prod(grid.extents)
         row_bits = clamp(points.bit_length() - 5, 5, 14)
         self.residuals = Residuals(arithmetic, 14, (32, 40, 27), 3, 32, 64, row_bits)
@@ -161,9 +163,23 @@ class Small:
             if i is not None:
                 miss = [a + f * b for a, b in zip(miss, self.misses[i])]
                 weight = weight + f
+        own = F(0.001)
+        for i, f in zip(near + causal, factors):
+            if i is not None:
+                own = own + f * self.asked.get(i, (F(0), F(0)))[0]
         miss = [a / weight for a in miss]
         trust = [float(F(1) / (a * a + F(0.0001))) for a in miss]
         shift = learned * (trust[0] / (trust[0] + trust[1]))
+        spread = F(high - low) * F(0.25)
+        best = learned
+        if self.network:
+            told = [self.asked.get(i, (F(0), F(0)))[1] for i in (near + [None] * 6)[:6] + causal]
+            shown = opinion.inputs(x, learned, spread, miss, told, min(one.level, 3), one.kind // 4)
+            moved, scale = opinion.answer(self.network.run(shown[None])[0], miss)
+            best = clamp(learned + moved, low - margin, high + margin)
+            own = own / weight
+            third = float(F(1) / (own * own + F(0.0001)))
+            shift = (learned * trust[0] + best * third) / (trust[0] + trust[1] + third)
         prediction = cubic + shift * one.quantizer.step
         if not abs(prediction) <= HUGE:
             prediction = self.fallback
@@ -174,13 +190,12 @@ class Small:
         past_bin = bin_of(F(past_sum) / F(32), 1, 24)
         miss_bin = bin_of(miss[0], 0, 40)
         bend = F((flat - cubic) * inverse)
-        ahead, back = F(learned - shift), F(-shift)
+        ahead, back = F(best - shift), F(-shift)
         l, r = values[:2]
         slope = F((r - l) * inverse) if l is not None and r is not None else F(math.nan)
-        spread = F(high - low) * F(0.25)
         cell = (one.kind, miss_bin, bin_of(spread, 2, 12))
         mean, count = self.cells.get(cell, (F(1), F(1)))
-        mean_bin = bin_of(mean, 0, 40)
+        mean_bin = bin_of(scale * F(1.386) if self.network else mean, 0, 40)
         w, north, up = (past_codes + [0, 0])[:3]
         n = (near_codes + [0] * 6)[:6]
 
@@ -216,7 +231,7 @@ class Small:
         selectors = (one.kind, mean_bin, 9 * cap(w, 1) + 3 * cap(north, 1) + cap(n[0], 1))
         experts = [
             (F(0), F(1.386) / (mean + F(0.02))),
-            (ahead, F(1.386) / (miss[0] + F(0.05))),
+            (ahead, F(1) / scale if self.network else F(1.386) / (miss[0] + F(0.05))),
             (back, F(1.386) / (miss[1] + F(0.05))),
         ]
         k = self.residuals.decode(contexts, selectors, experts, mean_bin)
@@ -225,8 +240,11 @@ class Small:
         grid.code[i] = clamp(k, -32767, 32767)
         truth = (grid.value[i] - cubic) * inverse
         self.misses[i] = (F(min(abs(truth - learned), 1e6)), F(min(abs(truth), 1e6)))
+        if self.network:
+            error = F(clamp(truth - learned, -1e6, 1e6))
+            self.asked[i] = (F(min(abs(truth - best), 1e6)), error)
         after = count + F(1) if count < 60 else count
-        moved = mean + (F(min(abs(k), 10**6)) - mean) / (after + F(1))
-        self.cells[cell] = (moved, after)
+        shifted = mean + (F(min(abs(k), 10**6)) - mean) / (after + F(1))
+        self.cells[cell] = (shifted, after)
         noise = float(miss[0]) + 0.5
         self.stencil.learn(x, clamp(truth, -1e9, 1e9), 1 / (noise * noise))

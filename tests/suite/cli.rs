@@ -542,3 +542,39 @@ fn training_is_a_program_beside_or_on_the_path() {
         std::fs::remove_file(at.join("cae-train")).unwrap();
     }
 }
+
+#[test]
+fn a_float_autoencoder_becomes_exact_and_both_are_certified() {
+    let folder = TempDir::new().unwrap();
+    let data = crate::golden::predicted_values(&[80, 8, 8]);
+    let bytes: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(folder.path().join("x_80x8x8.f32"), bytes).unwrap();
+    let model = |half: &str| testdata("models").join(format!("keras64-{half}.onnx")).display().to_string();
+    let float = format!("{},{}", model("encoder"), model("decoder"));
+    let convert = ["model", "exact", &float, "e.onnx,d.onnx", "--calibrate", "x_80x8x8.f32", "--pw", "0.01", "--json"];
+    let report: Value = serde_json::from_str(&good(folder.path(), &convert)).unwrap();
+    assert_eq!(report["exact"], true);
+    // Our writer chooses the steps of float latents less well.
+    assert!(report["change"].as_f64().unwrap() < 0.02, "{report}");
+    assert!(report["output_error"]["rms"].as_f64().unwrap() < 0.02 * report["output_error"]["range"].as_f64().unwrap());
+    let check: Value = serde_json::from_str(&good(folder.path(), &["model", "check", "d.onnx", "--json"])).unwrap();
+    assert_eq!(check["exact"], true);
+    for (name, pair, exact) in [("exact.cae", "e.onnx,d.onnx", 1), ("float.cae", &float, 0)] {
+        good(folder.path(), &["compress", "x_80x8x8.f32", "-o", name, "--pw", "0.01", "--model", pair]);
+        let report: Value = serde_json::from_str(&good(folder.path(), &["certify", name, "--json"])).unwrap();
+        assert_eq!((&report["ok"], &report["arrays"]["x"]["frames"]["exact"]), (&true.into(), &exact.into()), "{name}");
+        assert_eq!(report["models"][0]["exact"], exact == 1);
+        assert!(good(folder.path(), &["certify", name]).contains("proved"));
+    }
+    // A damaged frame is not certified.
+    let path = folder.path().join("exact.cae");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 200;
+    bytes[at] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(cae(folder.path(), &["certify", "exact.cae"]).status.code(), Some(1));
+    let tight = ["compress", "x_80x8x8.f32", "-o", "t.cae", "--pw", "1e-7", "--model", &float];
+    let refused = cae(folder.path(), &tight);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("guard"), "{}", text(&refused.stderr));
+    assert!(good(folder.path(), &[&tight[..], &["--guard", "fall-back"]].concat()).contains("without the model"));
+}

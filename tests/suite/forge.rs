@@ -175,6 +175,42 @@ pub mod onnx {
         [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
     }
 
+    /// A layer of a perceptron: weights of [inputs][outputs], and the operator after it, if any.
+    pub struct Dense<'a> {
+        pub weights: &'a [Vec<f32>],
+        pub biases: &'a [f32],
+        pub function: &'a str,
+    }
+
+    fn floats(name: &str, dims: &[usize], values: impl IntoIterator<Item = f32>) -> Vec<u8> {
+        let raw: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        let dims: Vec<u8> = dims.iter().flat_map(|d| number(1, *d as u64)).collect();
+        [dims, number(2, 1), bytes(8, name.as_bytes()), bytes(9, &raw)].concat()
+    }
+
+    /// Gemm and a function for each layer.
+    pub fn perceptron(layers: &[Dense]) -> Vec<u8> {
+        let mut graph = bytes(2, b"g");
+        let mut at = "x".to_owned();
+        for (i, l) in layers.iter().enumerate() {
+            let [w, b, sum, out] = ["w", "b", "s", "t"].map(|n| format!("{n}{i}"));
+            let wide = [l.weights.len(), l.biases.len()];
+            graph.extend(bytes(5, &floats(&w, &wide, l.weights.iter().flatten().copied())));
+            graph.extend(bytes(5, &floats(&b, &wide[1..], l.biases.iter().copied())));
+            let node = |inputs: &[&String], output: &String, op: &str| {
+                let inputs: Vec<u8> = inputs.iter().flat_map(|n| bytes(1, n.as_bytes())).collect();
+                bytes(1, &[inputs, bytes(2, output.as_bytes()), bytes(4, op.as_bytes())].concat())
+            };
+            graph.extend(node(&[&at, &w, &b], &sum, "Gemm"));
+            graph.extend(node(&[&sum], &out, l.function));
+            at = out;
+        }
+        let len = |n: usize| [n as u64];
+        graph.extend(bytes(11, &value("x", &len(layers[0].weights.len()))));
+        graph.extend(bytes(12, &value(&at, &len(layers[layers.len() - 1].biases.len()))));
+        [number(1, 8), bytes(8, &number(2, 17)), bytes(7, &graph)].concat()
+    }
+
     /// A chain of `nodes` operators `op` from [N, `block`..] to the same shape.
     pub fn chain(op: &str, nodes: usize, block: &[u64]) -> Vec<u8> {
         let name = |i: usize| format!("t{i}").into_bytes();

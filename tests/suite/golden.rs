@@ -95,6 +95,15 @@ fn goldens_cover_every_method_bound_type_and_number_of_dimensions() {
     assert_eq!(dims, (0..=8).collect());
 }
 
+/// Pairs of `models/` and shapes of the goldens that they predict.
+pub const PREDICTED: [(&str, &[usize]); 3] =
+    [("exact512", &[3, 700]), ("conv16", &[2, 24, 40]), ("sigmoid512", &[1500])];
+
+/// Smooth data in [0.01, 0.1), which those networks were made for.
+pub fn predicted_values(shape: &[usize]) -> ArrayD<f32> {
+    smooth::<f32>(shape, 12).mapv(|v| 0.055 + v * 0.002)
+}
+
 /// Writing the goldens. Kernels that no preset is sure to choose are asked for by name through `internals`.
 pub mod update {
     use super::*;
@@ -123,9 +132,14 @@ pub mod update {
                 manifest += &describe(&name, &Reader::new_with(&bytes, small()).unwrap());
             }
         }
-        let mut all = by_preset();
+        let mut all: Vec<(String, Vec<u8>)> = by_preset().into_iter().map(|(name, b)| (name.to_owned(), b)).collect();
+        all.push(("sparse_forms".to_owned(), crate::by_hand::sparse_forms()));
+        all.push(("latent_forms".to_owned(), crate::by_hand::latent_forms()));
         #[cfg(feature = "internals")]
-        all.extend(by_kernel());
+        all.push(("exact_forms".to_owned(), crate::by_hand::exact_forms()));
+        all.extend(PREDICTED.iter().map(|(pair, shape)| (format!("model_{pair}"), predicted(pair, shape))));
+        #[cfg(feature = "internals")]
+        all.extend(by_kernel().into_iter().map(|(name, b)| (name.to_owned(), b)));
         for (name, bytes) in all {
             let name = format!("{own}{name}.cae");
             manifest += &describe(&name, &Reader::new_with(&bytes, small()).unwrap());
@@ -231,8 +245,6 @@ pub mod update {
                 }),
             ),
             ("bounds", file(bounds)),
-            ("model_exact512", predicted("exact512", &[3, 700])),
-            ("model_conv16", predicted("conv16", &[2, 24, 40])),
             (
                 "metadata",
                 file(|w| {
@@ -263,12 +275,11 @@ pub mod update {
         add(w, "by point", &values, &options);
     }
 
-    /// Smooth data in [0.01, 0.1), which the networks of `models/` were made for.
     fn predicted(pair: &str, shape: &[usize]) -> Vec<u8> {
         file(|w| {
             let read = |half| std::fs::read(testdata("models").join(format!("{pair}-{half}.onnx"))).unwrap();
             let model = Some(w.add_model(&read("decoder"), Some(&read("encoder")), true).unwrap());
-            let values = smooth::<f32>(shape, 12).mapv(|v| 0.055 + v * 0.002);
+            let values = predicted_values(shape);
             for (name, bound) in [("pointwise", Bound::Pointwise(0.01)), ("absolute", Bound::Absolute(1e-4))] {
                 add(w, name, &values, &ArrayOptions { model, ..with(bound, Preset::Balanced) });
             }
@@ -300,8 +311,18 @@ pub mod update {
         ];
         kernels
             .iter()
-            .map(|(name, kernel)| (*name, forge::File { models: vec![], arrays: kernel_arrays(kernel) }.bytes()))
+            .map(|(name, kernel)| (*name, kernel_arrays(kernel)))
+            // Passes long enough for stencils of their own.
+            .chain([("kernel_multilevel_stencils", stencils())])
+            .map(|(name, arrays)| (name, forge::File { models: vec![], arrays }.bytes()))
             .collect()
+    }
+
+    #[cfg(feature = "internals")]
+    fn stencils() -> Vec<forge::Array> {
+        let shape = [24, 30, 34];
+        let coarse = kernel_array::<f32>("multilevel", Bound::Absolute(0.01), &shape);
+        coarse.into_iter().chain(kernel_array::<f64>("multilevel", Bound::Absolute(1e-3), &[150, 160])).collect()
     }
 
     #[cfg(feature = "internals")]

@@ -190,7 +190,7 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         ("frame_checksum", "Format(Checksum)", array(|a| a.frames[0][11] ^= 1)),
         ("frame_digest", "Format(Digest)", of(resealed)),
-        ("frame_method_unknown", "Unsupported(Variant)", of(frame(digest, 7, 0, &values))),
+        ("frame_method_unknown", "Unsupported(Variant)", of(frame(digest, 255, 0, &values))),
         ("frame_flags_unknown", "Unsupported(Variant)", of(frame(digest, 1, 32, &values))),
         ("frame_domain_unknown", "Unsupported(Variant)", of(frame(digest, 1, 3, &values))),
         ("raw_too_short", "Format(Count)", of(frame(digest, 1, 0, &values[..15]))),
@@ -199,6 +199,7 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("constant_too_long", "Format(Count)", of(frame(digest, 0, 0, &values[..5]))),
         ("constant_in_ordered_domain", "Format(Code)", of(frame(digest, 0, 2, &values[..4]))),
         ("exact_in_linear_domain", "Format(Code)", of(frame(digest, 6, 0, &values))),
+        ("guard_of_raw_values", "Format(Code)", of(frame(digest, 1, 16, &[vec![0; 4], values.clone()].concat()))),
         ("sparse_bzip2", "Format(Bzip2)", of(frame(digest, 5, 0, &[block(&[1, 4, b'B', b'Z']), vec![0, 0]].concat()))),
         ("sparse_in_log_domain", "Format(Code)", of(frame(digest, 5, 1, &[0, 0, 0]))),
         ("multilevel_empty", "Format(Truncated)", of(frame(digest, 2, 0, &[]))),
@@ -220,16 +221,21 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 /// Models that the array's only frame, a sparse one, cannot be decoded with.
 fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    let with = |model: Vec<u8>| {
+    let guarded = |model: Vec<u8>, flags: u8, guard: &[u8]| {
         // One run of an exponent, so that the network is asked for a prediction.
         let exponents = [vec![0], varint(2), varint(3)].concat();
         let sections = [block(&exponents), block(&[]), block(&[])].concat();
-        let mut array = Array::new(&[4], frame(0, 5, 0, &sections));
+        let mut array = Array::new(&[4], frame(0, 5, flags, &[guard, sections.as_slice()].concat()));
         (array.flags, array.optional) = (4, vec![0]);
         let digest = sha2::Sha256::digest(&model).into();
         File { models: vec![Model { digest, bytes: model }], arrays: vec![array] }.bytes()
     };
+    let with = |model: Vec<u8>| guarded(model, 16, &[0; 4]);
+    let sigmoid = onnx::chain("Sigmoid", 1, &[4]);
     vec![
+        ("guard_missing", "Format(Code)", guarded(sigmoid.clone(), 0, &[])),
+        ("guard_infinite", "Format(Code)", guarded(sigmoid.clone(), 16, &f32::INFINITY.to_le_bytes())),
+        ("guard_negative", "Format(Code)", guarded(sigmoid, 16, &(-1.0f32).to_le_bytes())),
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),
         ("model_blocks_of_more_axes", "Model(Mismatch)", with(onnx::chain("Relu", 1, &[2, 3]))),

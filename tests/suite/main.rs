@@ -13,9 +13,11 @@
 )]
 
 mod bound;
+mod by_hand;
 #[cfg(feature = "cli")]
 mod cli;
 mod damage;
+mod engines;
 mod fields;
 mod forge;
 mod golden;

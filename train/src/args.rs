@@ -17,8 +17,8 @@ pub struct Args {
     /// Arrays to learn from, as `cae compress` takes them: several variables or steps make one model
     #[arg(required = true)]
     pub input: Vec<PathBuf>,
-    /// The files to write
-    #[arg(short, long, value_name = "ENC.onnx,DEC.onnx", value_parser = parse_pair)]
+    /// The files to write: encoder and decoder, or for --kind predictor one
+    #[arg(short, long, value_name = "ENC.onnx,DEC.onnx", value_parser = parse_output)]
     pub output: (PathBuf, PathBuf),
     /// What the model is for
     #[arg(long, default_value = "block")]
@@ -119,6 +119,9 @@ pub struct Args {
 pub enum Kind {
     /// Blocks of values to latents and back
     Block,
+    /// A network in the loop: from decoded neighbors to what is expected of the next value; needs --rel, --abs or --pw,
+    /// and takes the arrays, --hidden [default: 32,16], --steps, --seconds, --lr, --seed and --fill
+    Predictor,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -207,6 +210,11 @@ pub struct Shape(pub Vec<u64>);
 
 fn parse_shape(text: &str) -> Result<Shape, String> {
     cae::input::parse_shape(text).map(Shape)
+}
+
+/// One file stands for the decoder's alone.
+fn parse_output(text: &str) -> Result<(PathBuf, PathBuf), String> {
+    if text.contains(',') { parse_pair(text) } else { Ok((PathBuf::new(), text.into())) }
 }
 
 fn parse_pair(text: &str) -> Result<(PathBuf, PathBuf), String> {

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod network;
 pub mod onnx;
 pub mod optimizer;
+pub mod predictor;
 pub mod random;
 pub mod trainer;
 

@@ -1,8 +1,9 @@
 //! The command `cae train`. JSON goes to stdout, messages to stderr; exit status 0 good, 1 bad file, 2 usage.
 
 mod args;
+mod in_loop;
 
-use args::{Args, Init};
+use args::{Args, Init, Kind};
 use cae::input::Input;
 use cae_train::data::{self, Blocks, Scaling, Share, Split};
 use cae_train::init::Design;
@@ -51,6 +52,13 @@ fn run(args: &Args) -> Result<(), Failure> {
         if path.exists() && !args.force {
             return Err(usage(&format!("{} exists; --force replaces it", path.display())));
         }
+    }
+    let alone = args.output.0.as_os_str().is_empty();
+    if args.kind == Kind::Predictor {
+        return if alone { in_loop::run(args) } else { Err(usage("--kind predictor writes one file")) };
+    }
+    if alone {
+        return Err(usage("two files are needed: -o ENC.onnx,DEC.onnx"));
     }
     let loss: Loss = args.loss.into();
     if loss == Loss::Bound && args.bound().is_none() {
@@ -144,8 +152,8 @@ fn budget(args: &Args, blocks: usize) -> Budget {
     }
 }
 
-/// Trains under a progress bar; Ctrl-C ends it with the best so far.
-fn watched(model: Autoencoder, split: &Split, options: &Options) -> Result<Outcome, Failure> {
+/// A flag that Ctrl-C sets, and a progress bar of 1000 parts.
+fn watch() -> Result<(Arc<AtomicBool>, ProgressBar), Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(|e| (e.to_string(), 1))?;
@@ -156,6 +164,12 @@ fn watched(model: Autoencoder, split: &Split, options: &Options) -> Result<Outco
     if let Ok(style) = ProgressStyle::with_template("[{bar:40}] {percent}% {eta} left, {msg}") {
         bar.set_style(style);
     }
+    Ok((interrupted, bar))
+}
+
+/// Trains under a progress bar; Ctrl-C ends it with the best so far.
+fn watched(model: Autoencoder, split: &Split, options: &Options) -> Result<Outcome, Failure> {
+    let (interrupted, bar) = watch()?;
     let mut errors = (f64::NAN, f64::NAN);
     let outcome = trainer::train(model, split, options, &mut |look: &Look| {
         errors = look.errors.map_or(errors, |e| (e.train, e.least));

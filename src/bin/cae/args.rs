@@ -22,9 +22,11 @@ pub enum Command {
     Inspect(Inspect),
     /// Decode every frame of a .cae file and check it
     Verify(Verify),
+    /// Prove from a .cae file alone that every engine decodes it within its bounds
+    Certify(Certify),
     /// Check ONNX models, or take them out of a .cae file
     Model(Model),
-    /// Say what an array is like and what each way of compressing it would give
+    /// Say what an array is like and what each way of compressing it would give; without a bound, at --rel 1e-3
     Advise(Advise),
     /// Train an autoencoder on arrays (by the program cae-train)
     #[command(disable_help_flag = true)]
@@ -44,15 +46,8 @@ pub struct Compress {
     /// The file to write
     #[arg(short, long)]
     pub output: PathBuf,
-    /// Largest error at any point
-    #[arg(long, value_name = "E")]
-    pub abs: Option<f64>,
-    /// Largest error as a fraction of max - min
-    #[arg(long, value_name = "E")]
-    pub rel: Option<f64>,
-    /// Largest error at any point as a fraction of the value there; zeros stay exact
-    #[arg(long, value_name = "E")]
-    pub pw: Option<f64>,
+    #[command(flatten)]
+    pub bound: PointBound,
     /// Largest root of the mean squared error
     #[arg(long, value_name = "E")]
     pub rmse: Option<f64>,
@@ -68,22 +63,22 @@ pub struct Compress {
     /// Keep every bit
     #[arg(long)]
     pub lossless: bool,
-    /// Shape of raw input
-    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of raw input
-    #[arg(long)]
-    pub dtype: Option<Dtype>,
+    #[command(flatten)]
+    pub raw: Raw,
     /// Name of the array in the file; by default the input's name up to its shape or extension
     #[arg(long)]
     pub name: Option<String>,
-    /// Autoencoder: none, auto (the smallest file, which without a model at hand is none), or DECODER.onnx, or
+    /// Model: none, auto (the smallest file, which without a model at hand is none), a network in the loop PREDICTOR.onnx
+    /// (used where it saves more than its own bytes), or an autoencoder DECODER.onnx or
     /// ENCODER.onnx,DECODER.onnx
     #[arg(long, default_value = "auto")]
     pub model: String,
     /// Store only the digest of the model; readers are given it with --model-dir
     #[arg(long)]
     pub external_model: bool,
+    /// What to do where rounding errors of other engines could use up the bound of a model's predictions
+    #[arg(long, default_value = "refuse")]
+    pub guard: GuardName,
     /// How hard to look for the smallest file
     #[arg(long, default_value = "balanced")]
     pub preset: PresetName,
@@ -155,12 +150,19 @@ pub struct Verify {
     /// The original to compare with; which array, if there are several, is found by its name
     #[arg(long, value_name = "INPUT")]
     pub against: Option<PathBuf>,
-    /// Shape of a raw original
-    #[arg(long, value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of a raw original
+    #[command(flatten)]
+    pub raw: Raw,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Report as one JSON object on stdout
     #[arg(long)]
-    pub dtype: Option<Dtype>,
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Certify {
+    /// The .cae file
+    pub file: PathBuf,
     #[command(flatten)]
     pub reading: Reading,
     /// Report as one JSON object on stdout
@@ -188,13 +190,9 @@ pub struct Advise {
     #[arg(required = true)]
     pub input: Vec<PathBuf>,
     #[command(flatten)]
-    pub bound: BoundArgs,
-    /// Shape of raw input
-    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of raw input
-    #[arg(long)]
-    pub dtype: Option<Dtype>,
+    pub bound: PointBound,
+    #[command(flatten)]
+    pub raw: Raw,
     /// Value that stands for missing
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     pub fill: Option<f64>,
@@ -206,24 +204,35 @@ pub struct Advise {
     pub json: bool,
 }
 
-/// One bound, or none; by default a thousandth of the range.
+/// What a raw file does not say, if its name does not either.
+#[derive(Debug, ClapArgs)]
+pub struct Raw {
+    /// Shape of raw input
+    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of raw input
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+}
+
+/// At most one bound on the error of every point.
 #[derive(Debug, ClapArgs)]
 #[group(multiple = false)]
-pub struct BoundArgs {
+pub struct PointBound {
     /// Largest error at any point
     #[arg(long, value_name = "E")]
     pub abs: Option<f64>,
-    /// Largest error as a fraction of max - min [default: 1e-3]
+    /// Largest error as a fraction of max - min
     #[arg(long, value_name = "E")]
     pub rel: Option<f64>,
-    /// Largest error at any point as a fraction of the value there
+    /// Largest error at any point as a fraction of the value there; zeros stay exact
     #[arg(long, value_name = "E")]
     pub pw: Option<f64>,
 }
 
-impl BoundArgs {
+impl PointBound {
     /// The bound that was given.
-    pub fn resolve(&self) -> Option<cae::Bound> {
+    pub fn asked(&self) -> Option<cae::Bound> {
         let kinds =
             [self.abs.map(cae::Bound::Absolute), self.rel.map(cae::Bound::Range), self.pw.map(cae::Bound::Pointwise)];
         kinds.into_iter().flatten().next()
@@ -247,6 +256,9 @@ pub enum ModelVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Convert a trained autoencoder to one whose decoder gives the same bits on every engine, and compare their files;
+    /// without a bound, at --pw 0.01
+    Exact(Exact),
     /// Take a model out of a .cae file
     Extract {
         /// The .cae file
@@ -261,6 +273,33 @@ pub enum ModelVerb {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Exact {
+    /// ENCODER.onnx,DECODER.onnx, or DECODER.onnx alone
+    pub input: String,
+    /// Files to write: as many, in the same order
+    pub output: String,
+    /// Data like those that the model is for: an array, as for `compress`; without an encoder, latents, a row a block
+    #[arg(long, value_name = "DATA")]
+    pub calibrate: PathBuf,
+    #[command(flatten)]
+    pub raw: Raw,
+    #[command(flatten)]
+    pub bound: PointBound,
+    /// Bits of a latent, 2 to 16; by default those that give the smallest file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=16))]
+    pub latent_bits: Option<u32>,
+    /// Bits of a weight, 8 or 16; by default those that give the smallest file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=16))]
+    pub weight_bits: Option<u32>,
+    /// Replace the outputs if they exist
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -283,6 +322,14 @@ pub enum PresetName {
     Fast,
     Balanced,
     Small,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GuardName {
+    /// Write nothing
+    Refuse,
+    /// Code such frames without the model
+    FallBack,
 }
 
 /// The extents of an array.

@@ -5,12 +5,12 @@
     reason = "serde_json: a missing key reads as null, and the objects written to are our own"
 )]
 
-use crate::args::{Compress, Dtype, PresetName};
+use crate::args::{Compress, GuardName, PresetName};
 use crate::failure::Failure;
 use crate::figures::{self, ratio};
 use crate::input::{self, Input};
 use crate::progress;
-use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, Preset, Reader, Writer};
+use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, GuardPolicy, Limits, Preset, Reader, Source, Writer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -28,22 +28,53 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     if args.name.is_some() && args.input.len() > 1 {
         return Err(Failure::usage("--name needs a single input"));
     }
-    let describe = |p: &PathBuf| input::describe(p, args.shape.as_ref(), args.dtype);
+    let describe = |p: &PathBuf| input::describe(p, &args.raw);
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
-    let attributes = attributes_of(&args.attr)?;
+    attributes_of(&args.attr)?;
 
     let open_bounds =
-        |p: &PathBuf| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>().map_err(Failure::at(p));
+        |p: &PathBuf| input::describe_as(p, &args.raw, Some(DataType::F64))?.open::<f64>().map_err(Failure::at(p));
     let bounds = args.bounds.as_ref().map(open_bounds);
     let bounds = bounds.transpose()?;
+    let asked = Some(args.model.as_str()).filter(|m| !matches!(*m, "none" | "auto"));
+    let pack = |model| pack(args, &inputs, bounds.as_deref(), model);
+    let (mut reports, mut output_bytes) = pack(asked)?;
+    let mut left_out = false;
+    // A network in the loop that does not save its own bytes stays out; so much more decides what samples cannot.
+    if let Some(len) = asked.map(|m| predictor_len(m, args)).transpose()?.flatten()
+        && saved_by_network(&reports) < len.saturating_add(len / 4)
+    {
+        let without = pack(None)?;
+        left_out = without.1 <= output_bytes;
+        (reports, output_bytes) = if left_out { without } else { pack(asked)? };
+    }
+    let mut report = summarize(args, &reports, output_bytes, begin.elapsed().as_secs_f64())?;
+    if left_out {
+        report["model_left_out"] = json!(true);
+    }
+    if args.json {
+        println!("{report}");
+    } else {
+        tell(args, &reports, &report);
+        if left_out {
+            println!("  the model was left out: it saves less than its own bytes");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the file: what became of each array, and the file's length.
+fn pack(
+    args: &Compress,
+    inputs: &[Input],
+    bounds: Option<&dyn Source<f64>>,
+    model: Option<&str>,
+) -> Result<(Vec<(String, ArrayReport)>, u64), Failure> {
     let here = Failure::at(&args.output);
     let mut writer = Writer::create(&args.output).map_err(&here)?;
-    let model = match args.model.as_str() {
-        "none" | "auto" => None,
-        paths => Some(add_model(&mut writer, paths, !args.external_model)?),
-    };
+    let model = model.map(|paths| add_model(&mut writer, paths, !args.external_model)).transpose()?;
     let mut reports = Vec::new();
-    for input in &inputs {
+    for input in inputs {
         let name = args.name.clone().unwrap_or_else(|| input.name.clone());
         let bar = progress::bar(&name, 0);
         let show = |done, all| {
@@ -51,14 +82,15 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
             bar.set_position(done);
         };
         let options = ArrayOptions {
-            bound,
-            bounds: bounds.as_deref(),
+            bound: bound_of(args),
+            bounds,
             preset: args.preset.into(),
             fill: args.fill,
             dim_names: args.dims.clone(),
             attributes: String::new(),
             frame_shape: args.frame.as_ref().map(|f| f.0.clone()),
             model,
+            guard: args.guard.into(),
             threads: args.threads,
             progress: Some(&show),
         };
@@ -67,7 +99,7 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
             _ => add::<f64>(&mut writer, &name, input, &options)?,
         };
         bar.finish_and_clear();
-        let mut attributes = attributes.clone();
+        let mut attributes = attributes_of(&args.attr)?;
         if let Some(fill) = args.fill {
             attributes.insert("_FillValue".into(), json!(fill));
         }
@@ -82,21 +114,37 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
         }
         reports.push((name, report));
     }
-    let output_bytes = writer.commit().map_err(&here)?;
-    let report = summarize(args, &reports, output_bytes, begin.elapsed().as_secs_f64())?;
-    if args.json {
-        println!("{report}");
-    } else {
-        tell(args, &reports, &report);
+    Ok((reports, writer.commit().map_err(&here)?))
+}
+
+/// Bytes in the file of a model that is a network in the loop.
+fn predictor_len(paths: &str, args: &Compress) -> Result<Option<u64>, Failure> {
+    let path = Path::new(paths);
+    if paths.contains(',') {
+        return Ok(None);
     }
-    Ok(())
+    let bytes = std::fs::read(path).map_err(Failure::io(path))?;
+    let report = cae::model::check(&bytes, &Limits::default()).map_err(Failure::at(path))?;
+    let len = if args.external_model { 0 } else { report.bytes };
+    Ok(report.predictor.then_some(len))
+}
+
+/// Bytes that the network saved against the next best way: known where an array has one frame, judged by the frames on
+/// which all ways were tried where it has more.
+fn saved_by_network(reports: &[(String, ArrayReport)]) -> u64 {
+    const NETWORK: &str = "network";
+    let saved = |r: &ArrayReport| {
+        let tried = |network: bool| r.tried.iter().filter(|(l, _)| (*l == NETWORK) == network).map(|(_, n)| *n).min();
+        let (Some(with), Some(without)) = (tried(true), tried(false)) else { return 0 };
+        let rate = u128::from(without.saturating_sub(with)).saturating_mul(r.stored_bytes.into());
+        u64::try_from(rate.checked_div(with.into()).unwrap_or(0)).unwrap_or(0)
+    };
+    reports.iter().filter(|(_, r)| r.chosen.contains_key(NETWORK)).map(|(_, r)| saved(r)).fold(0, u64::saturating_add)
 }
 
 fn bound_of(args: &Compress) -> Bound {
     let kinds = [
-        args.abs.map(Bound::Absolute),
-        args.rel.map(Bound::Range),
-        args.pw.map(Bound::Pointwise),
+        args.bound.asked(),
         args.rmse.map(Bound::Rmse),
         args.psnr.map(Bound::Psnr),
         args.ratio.map(Bound::Ratio),
@@ -177,6 +225,9 @@ fn one(r: &ArrayReport) -> Value {
         "mean_pw_error": r.stats.mean_pointwise_error(),
         "rmse": r.stats.rmse(),
         "psnr": r.stats.psnr(),
+        "guard": r.guard,
+        "guard_eaten": r.eaten,
+        "guard_fell_back": r.fell_back,
         "plan": {
             "chosen": r.chosen,
             "tried": r.tried.iter().map(|(label, n)| json!({"name": label, "bytes": n})).collect::<Vec<_>>(),
@@ -220,6 +271,15 @@ fn summarize(
     Ok(report)
 }
 
+impl From<GuardName> for GuardPolicy {
+    fn from(name: GuardName) -> GuardPolicy {
+        match name {
+            GuardName::Refuse => GuardPolicy::Refuse,
+            GuardName::FallBack => GuardPolicy::FallBack,
+        }
+    }
+}
+
 impl From<PresetName> for Preset {
     fn from(name: PresetName) -> Preset {
         match name {
@@ -243,6 +303,15 @@ fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
             r.stats.max_error_over_bound,
             r.stats.psnr(),
         );
+        if let Some(guard) = r.guard {
+            println!(
+                "{name}: a guard of {guard:.1e} of the normalized values is kept for other engines; it exceeds the bound at {} points",
+                r.eaten
+            );
+        }
+        if r.fell_back > 0 {
+            println!("{name}: {} frames are coded without the model", r.fell_back);
+        }
     }
     println!(
         "{}: {} bytes, {:.2} times smaller, every value checked, {:.2} s",

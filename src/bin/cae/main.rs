@@ -3,8 +3,10 @@
 
 mod advise;
 mod args;
+mod certify;
 mod compress;
 mod decompress;
+mod exact;
 mod failure;
 mod figures;
 mod input;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         args::Command::Decompress(a) => decompress::run(&a),
         args::Command::Inspect(a) => inspect::run(&a),
         args::Command::Verify(a) => verify::run(&a),
+        args::Command::Certify(a) => certify::run(&a),
         args::Command::Model(a) => model::run(&a),
         args::Command::Advise(a) => advise::run(&a),
         args::Command::Train { arguments } => train::run(&arguments),

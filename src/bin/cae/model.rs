@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &Model) -> Result<(), Failure> {
     match &args.verb {
         ModelVerb::Check { files, json } => check(files, *json),
+        ModelVerb::Exact(a) => crate::exact::run(a),
         ModelVerb::Extract { file, index, output, force } => extract(file, *index, output.as_deref(), *force),
     }
 }
@@ -62,6 +63,9 @@ fn misfit(encoder: &ModelReport, decoder: &ModelReport) -> Option<String> {
 
 /// What a model looks like: the side with more values is the block.
 fn role(r: &ModelReport) -> &'static str {
+    if r.predictor {
+        return "network in the loop";
+    }
     let count = |shape: &[usize]| shape.iter().product::<usize>();
     match count(&r.input_shape).cmp(&count(&r.output_shape)) {
         std::cmp::Ordering::Less => "decoder",
@@ -70,8 +74,11 @@ fn role(r: &ModelReport) -> &'static str {
     }
 }
 
-/// Values of a block: the longer side.
+/// Values of a block: the longer side. A network in the loop is run for each value.
 fn block_values(r: &ModelReport) -> u64 {
+    if r.predictor {
+        return 1;
+    }
     let count = |shape: &[usize]| shape.iter().product::<usize>() as u64;
     count(&r.input_shape).max(count(&r.output_shape)).max(1)
 }
@@ -92,6 +99,7 @@ fn report((file, r): &(&Path, ModelReport)) -> Value {
         "operations_per_block": r.operations,
         "operations_per_value": ratio(r.operations, block_values(r)),
         "latent_range": r.latent_range,
+        "predictor": r.predictor,
         "exact": r.exact,
         "inexact": r.inexact.as_ref().map(|(node, reason)| json!({"node": node, "reason": reason})),
     })

@@ -2,6 +2,7 @@
 
 mod balanced;
 mod links;
+mod network;
 mod pass;
 mod small;
 mod survey;
@@ -11,6 +12,9 @@ use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::quantizer::Quantizer;
+use crate::model::Predictor;
+pub use network::Samples;
+use network::{Network, Nobody, Recorder};
 use pass::{AXES, Order, Shape, halvings};
 use small::Setup;
 use survey::round_robin;
@@ -159,17 +163,18 @@ impl Header {
         }
     }
 
-    fn run<C: BitCoder>(
+    fn run<C: BitCoder, N: Network>(
         &self,
         coder: &mut C,
         values: Option<&[f64]>,
         grid: &Grid,
         tolerance: f64,
+        network: &mut N,
         recon: &mut [f64],
     ) -> Result<(), FormatError> {
         let setup = self.setup(tolerance);
         match self.profile {
-            Profile::Small => small::run(coder, values, grid, &setup, recon),
+            Profile::Small => small::run(coder, values, grid, &setup, network, recon),
             Profile::Balanced => balanced::run(coder, values, grid, &setup, recon),
         }
     }
@@ -255,23 +260,70 @@ fn read_order(c: &mut Cursor, shape: &Shape) -> Result<(Order, [u8; AXES]), Form
     Ok((order, weights))
 }
 
-/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
+/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`. A network is
+/// for the small profile.
 /// `None` if the values do not suit: corrections too large, or the tolerance below their precision.
 pub(crate) fn encode(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
     options: &Options,
+    network: Option<&Predictor>,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
+    match network {
+        Some(mut network) => encode_with(values, grid, tolerance, options, &mut network, recon),
+        None => encode_with(values, grid, tolerance, options, &mut Nobody, recon),
+    }
+}
+
+/// What a network is asked at the points of `values`, and what would have been right. The answers of `network` are used
+/// on the way, so that one can be trained on what it meets itself.
+pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Option<&Predictor>) -> Option<Samples> {
+    let options = Options { profile: Profile::Small };
+    let mut recon = vec![0.0; values.len()];
+    let header = match network {
+        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?,
+        None => choose(values, grid, tolerance, &options, &mut Nobody)?,
+    };
+    let mut recorder = Recorder { network, samples: Samples::default() };
+    if !header.order.is_empty() {
+        header.encode(values, grid, tolerance, &mut recorder, &mut recon)?;
+    }
+    Some(recorder.samples)
+}
+
+fn encode_with<N: Network>(
+    values: &[f64],
+    grid: &Grid,
+    tolerance: f64,
+    options: &Options,
+    network: &mut N,
+    recon: &mut [f64],
+) -> Option<Vec<u8>> {
+    let header = choose(values, grid, tolerance, options, network)?;
+    if header.order.is_empty() {
+        recon.fill(header.first());
+        let mut out = Vec::new();
+        header.write_to(&mut out, &Shape::new(grid.dims));
+        return Some(out);
+    }
+    header.encode(values, grid, tolerance, network, recon)
+}
+
+/// The header under which the fewest bytes are expected; it has no order if a constant will do.
+fn choose<N: Network>(
+    values: &[f64],
+    grid: &Grid,
+    tolerance: f64,
+    options: &Options,
+    network: &mut N,
+) -> Option<Header> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
-        recon.fill(constant);
-        let mut out = Vec::new();
-        plain.write_to(&mut out, &shape);
-        return Some(out);
+        return Some(plain);
     }
     let weights = survey::distances(values, grid, &shape, plain.step);
     let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), weights, ..plain };
@@ -285,16 +337,16 @@ pub(crate) fn encode(
     let sample: Vec<f64> = survey::pick(grid.dims, &extents, &corner).filter_map(|i| values.get(i).copied()).collect();
     let mask: Vec<bool> = survey::pick(grid.dims, &extents, &corner).map(|i| grid.is_ordinary(i)).collect();
     let block = Grid { dims: &extents, ordinary: grid.ordinary.map(|_| &mask[..]) };
-    let mut best: Option<(usize, &Header)> = None;
+    let mut best: Option<(usize, Header)> = None;
     let mut scratch = vec![0.0; sample.len()];
-    for header in &candidates {
+    for header in candidates {
         let tried = if whole { header.clone() } else { header.restricted(&sample, &block) };
-        let Some(bytes) = tried.encode(&sample, &block, tolerance, &mut scratch) else { continue };
-        if best.is_none_or(|(n, _)| bytes.len() < n) {
+        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut scratch) else { continue };
+        if best.as_ref().is_none_or(|(n, _)| bytes.len() < *n) {
             best = Some((bytes.len(), header));
         }
     }
-    best?.1.encode(values, grid, tolerance, recon)
+    best.map(|(_, header)| header)
 }
 
 /// How many points candidates are tried on.
@@ -370,9 +422,16 @@ impl Header {
         all
     }
 
-    fn encode(&self, values: &[f64], grid: &Grid, tolerance: f64, recon: &mut [f64]) -> Option<Vec<u8>> {
+    fn encode<N: Network>(
+        &self,
+        values: &[f64],
+        grid: &Grid,
+        tolerance: f64,
+        network: &mut N,
+        recon: &mut [f64],
+    ) -> Option<Vec<u8>> {
         let mut coder = Encoder::new();
-        self.run(&mut coder, Some(values), grid, tolerance, recon).ok()?;
+        self.run(&mut coder, Some(values), grid, tolerance, network, recon).ok()?;
         let mut out = Vec::new();
         self.write_to(&mut out, &Shape::new(grid.dims));
         out.extend(coder.finish());
@@ -380,11 +439,16 @@ impl Header {
     }
 }
 
-/// Decodes what [`encode`] made for the same grid.
+/// Decodes what [`encode`] made for the same grid and network.
 ///
 /// # Errors
 /// If the bytes are not what some encoder could have made, as far as that is seen.
-pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), FormatError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    grid: &Grid,
+    network: Option<&Predictor>,
+    out: &mut [f64],
+) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
     let mut c = Cursor::new(bytes);
     let header = Header::read_from(&mut c, &shape)?;
@@ -393,7 +457,11 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());
-    header.run(&mut coder, None, grid, 0.0, out)?;
+    match network {
+        Some(_) if header.profile == Profile::Balanced => return Err(FormatError::Code { what: "multilevel profile" }),
+        Some(mut network) => header.run(&mut coder, None, grid, 0.0, &mut network, out)?,
+        None => header.run(&mut coder, None, grid, 0.0, &mut Nobody, out)?,
+    }
     coder.finish("multilevel payload")
 }
 
@@ -408,9 +476,9 @@ mod tests {
         let grid = Grid { dims, ordinary };
         [Profile::Small, Profile::Balanced].map(|profile| {
             let mut recon = vec![0.0; values.len()];
-            let bytes = encode(values, &grid, tolerance, &Options { profile }, &mut recon).unwrap();
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, None, &mut recon).unwrap();
             let mut out = vec![0.0; values.len()];
-            decode(&bytes, &grid, &mut out).unwrap();
+            decode(&bytes, &grid, None, &mut out).unwrap();
             for i in 0..values.len() {
                 if grid.is_ordinary(i) {
                     assert_eq!(out[i].to_bits(), recon[i].to_bits());
@@ -468,7 +536,7 @@ mod tests {
                 bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
             }
             let mut out = vec![0.0; dims.iter().product()];
-            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, &mut out);
+            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, None, &mut out);
         }
     }
 }

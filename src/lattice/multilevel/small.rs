@@ -12,13 +12,16 @@
 )]
 
 use super::links::Links;
+use super::network::{Around, Network, Opinion, TOLD};
 use super::pass::{AXES, Order, Pass, Shape, passes};
 use crate::codec::arithmetic::BitCoder;
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::lattice::decision::Expert;
 use crate::lattice::quantizer::Quantizer;
-use crate::lattice::residual::{Expert, Given, ResidualCoder};
+use crate::lattice::residual::{Given, ResidualCoder};
 use crate::lattice::stencil::{Stencil, TAPS};
+use crate::model::PREDICTOR_INPUTS;
 
 const CONTEXTS: usize = 14;
 const SELECTORS: usize = 3;
@@ -37,6 +40,8 @@ struct Field<'a> {
     codes: Vec<i16>,
     /// How far the stencil and the interpolation were off, in steps.
     misses: Vec<[f32; 2]>,
+    /// How far the network was off, and the stencil with the sign, in steps; empty where no network is asked.
+    asked: Vec<[f32; 2]>,
 }
 
 /// Running mean of magnitudes, by context.
@@ -97,11 +102,12 @@ pub(crate) struct Setup {
 }
 
 /// Codes all ordinary points: from `values` if given, else decoding. `recon` receives what the decoder gets.
-pub(crate) fn run<C: BitCoder>(
+pub(super) fn run<C: BitCoder, N: Network>(
     coder: &mut C,
     values: Option<&[f64]>,
     grid: &Grid,
     setup: &Setup,
+    network: &mut N,
     recon: &mut [f64],
 ) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
@@ -109,7 +115,12 @@ pub(crate) fn run<C: BitCoder>(
     let row_bits = (usize::BITS - n.leading_zeros()).saturating_sub(5).clamp(5, 14);
     recon.fill(f64::NAN);
     let mut state = State {
-        field: Field { recon, codes: vec![0; n], misses: vec![[0.0; 2]; n] },
+        field: Field {
+            recon,
+            codes: vec![0; n],
+            misses: vec![[0.0; 2]; n],
+            asked: if N::ASKED { vec![[0.0; 2]; n] } else { Vec::new() },
+        },
         residuals: Residuals::new(row_bits, [32, 40, 27], 64),
         scales: vec![Mean { value: 1.0, count: 1.0 }; 32 * 40 * 12],
         fallback: setup.origin,
@@ -135,7 +146,7 @@ pub(crate) fn run<C: BitCoder>(
             }
             None => Stencil::new(deltas.len(), 1.0 + 1.0 / 4096.0),
         };
-        state.pass(coder, values, grid, &shape, &pass, setup, &taps, &mut stencil)?;
+        state.pass(coder, values, grid, &shape, &pass, setup, &taps, &mut stencil, network)?;
         stencils.push((deltas, stencil));
     }
     Ok(())
@@ -178,7 +189,7 @@ impl State<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one call")]
-    fn pass<C: BitCoder>(
+    fn pass<C: BitCoder, N: Network>(
         &mut self,
         coder: &mut C,
         values: Option<&[f64]>,
@@ -188,6 +199,7 @@ impl State<'_> {
         setup: &Setup,
         taps: &[super::pass::Tap],
         stencil: &mut Stencil,
+        network: &mut N,
     ) -> Result<(), FormatError> {
         let factor = setup.factors[(pass.level as usize).min(3)];
         let step = setup.step * factor;
@@ -247,6 +259,8 @@ impl State<'_> {
 
                 // Neighbors' corrections and misses.
                 let mut codes = [0i16; FAR];
+                let mut told = [0f32; TOLD];
+                let mut network_miss = 1e-3f32;
                 let (mut miss, mut weight) = ([1e-3f32; 2], 1e-2f32);
                 for (n, c) in codes.iter_mut().enumerate().take(near.len()) {
                     if let Some(j) = near_links.index(n, i, x) {
@@ -256,6 +270,13 @@ impl State<'_> {
                         miss[0] += w * m[0];
                         miss[1] += w * m[1];
                         weight += w;
+                        if N::ASKED {
+                            let [off, signed] = self.field.asked[j];
+                            network_miss += w * off;
+                            if n < NEAR {
+                                told[n] = signed;
+                            }
+                        }
                     }
                 }
                 let mut past = [0i16; 3];
@@ -266,13 +287,33 @@ impl State<'_> {
                         miss[0] += 3.0 * m[0];
                         miss[1] += 3.0 * m[1];
                         weight += 3.0;
+                        if N::ASKED {
+                            let [off, signed] = self.field.asked[j];
+                            network_miss += 3.0 * off;
+                            told[NEAR + n] = signed;
+                        }
                     }
                 }
                 let miss = miss.map(|m| m / weight);
 
                 // The blend trusts each predictor by its misses around.
                 let trust = miss.map(|m| f64::from(1.0 / (m * m + 1e-4)));
-                let shift = learned * (trust[0] / (trust[0] + trust[1]));
+                let mut shift = learned * (trust[0] / (trust[0] + trust[1]));
+                let spread = ((high - low) as f32) * 0.25;
+                // What the network says stands in for the stencil in contexts and expectations.
+                let mut best = learned;
+                let mut opinion = Opinion { shift: 0.0, scale: 0.0 };
+                let mut inputs = [0f32; PREDICTOR_INPUTS];
+                let around =
+                    Around { features: &features, learned, spread, usual: miss, misses: told, level, axis: pass.axis };
+                if N::ASKED {
+                    inputs = around.inputs();
+                    opinion = around.opinion(network.answer(&inputs));
+                    best = (learned + opinion.shift).clamp(low - margin, high + margin);
+                    let m = network_miss / weight;
+                    let own = f64::from(1.0 / (m * m + 1e-4));
+                    shift = (learned * trust[0] + best * own) / (trust[0] + trust[1] + own);
+                }
                 let mut prediction = cubic + shift * step;
                 if prediction.is_nan() || prediction.abs() > 1e300 {
                     prediction = self.fallback;
@@ -284,15 +325,14 @@ impl State<'_> {
                 let past_bin = bin(past_sum as f32 / 32.0, 1, 24);
                 let miss_bin = bin(miss[0], 0, 40);
                 let bend = ((flat - cubic) * inverse) as f32;
-                let learned_f = (learned - shift) as f32;
+                let best_f = (best - shift) as f32;
                 let back = (-shift) as f32;
-                let spread = ((high - low) as f32) * 0.25;
                 let slope = ((v[1] - v[0]) * inverse) as f32;
                 let [w, north, up] = past;
                 let l = codes[0];
                 let scale_at = (kind as usize * 40 + miss_bin as usize) * 12 + bin(spread, 2, 12) as usize;
                 let mean = self.scales[scale_at].value;
-                let mean_bin = bin(mean, 0, 40);
+                let mean_bin = bin(if N::ASKED { opinion.scale * 1.386 } else { mean }, 0, 40);
                 let toward = |j: Option<usize>| {
                     j.map_or(40, |j| {
                         let d = (self.field.recon[j] - prediction) * inverse;
@@ -310,7 +350,7 @@ impl State<'_> {
                     hash(3, capped(w, 4), capped(north, 4), capped(up, 2)),
                     hash(2, kw, kn, 0),
                     hash(5, signed_bin(bend, 1, 20), near_bin, 0),
-                    hash(6, signed_bin(learned_f, 1, 20), signed_bin(back, 1, 20), 0),
+                    hash(6, signed_bin(best_f, 1, 20), signed_bin(back, 1, 20), 0),
                     hash(7, bin(slope.abs(), 1, 24), near_bin, past_bin),
                     hash(12, kl, kw, 0),
                     hash(13, kr, kw, capped(l, 1)),
@@ -329,15 +369,25 @@ impl State<'_> {
                     ],
                     experts: [
                         Expert { center: 0.0, inverse_scale: steep },
-                        Expert { center: learned_f, inverse_scale: 1.386 / (miss[0] + 0.05) },
+                        Expert {
+                            center: best_f,
+                            inverse_scale: if N::ASKED { 1.0 / opinion.scale } else { 1.386 / (miss[0] + 0.05) },
+                        },
                         Expert { center: back, inverse_scale: 1.386 / (miss[1] + 0.05) },
                     ],
                     refinement: mean_bin as usize,
                 };
+                if let (true, Some(v)) = (N::ASKED, values) {
+                    network.told(&inputs, ((v[i] - cubic) * inverse - learned) as f32, around.unit());
+                }
                 let (k, recon) = self.settle(coder, values, i, prediction, &quantizer, tolerance, &known)?;
 
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
+                if N::ASKED {
+                    let signed = (truth - learned).clamp(-1e6, 1e6) as f32;
+                    self.field.asked[i] = [(truth - best).abs().min(1e6) as f32, signed];
+                }
                 self.scales[scale_at].learn((k.unsigned_abs() as f32).min(1e6));
                 // Points in smooth surroundings say more about the weights.
                 let noise = f64::from(miss[0]) + 0.5;

@@ -16,6 +16,12 @@ use crate::error::Result;
 
 /// The program's output for one block: every operation in `f64`, its result rounded to `f32`.
 pub(super) fn evaluate(program: &Program, input: &[f32]) -> Result<Vec<f32>> {
+    let mut values = trace(program, input)?;
+    values[program.output].take().ok_or_else(|| refused("", "the output is never computed"))
+}
+
+/// As [`evaluate`], every value that depends on the input.
+pub(super) fn trace(program: &Program, input: &[f32]) -> Result<Vec<Option<Vec<f32>>>> {
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.slots.len()];
     if Some(input.len() as u64) != volume(&program.slot(program.input)?.shape) {
         return Err(refused("", "the input has the wrong length"));
@@ -36,7 +42,7 @@ pub(super) fn evaluate(program: &Program, input: &[f32]) -> Result<Vec<f32>> {
         let result = apply(&step.op, &operands, out_shape);
         values[step.output] = Some(result);
     }
-    values[program.output].take().ok_or_else(|| refused("", "the output is never computed"))
+    Ok(values)
 }
 
 /// One operation on operands of known shapes.

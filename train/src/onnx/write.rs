@@ -8,8 +8,8 @@ use ndarray::Axis;
 
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
-const FLOAT: i64 = 1;
-const INT8: i64 = 3;
+pub(super) const FLOAT: i64 = 1;
+pub(super) const INT8: i64 = 3;
 const INT64: i64 = 7;
 const FLOAT16: i64 = 10;
 
@@ -73,34 +73,40 @@ pub fn write(network: &Network, form: &Form<'_>) -> Vec<u8> {
             graph.node("Reshape", &[&at, "block_shape"], to.0, &[]);
         }
     }
+    model(&graph, &value_info(&from), &value_info(&to), form.metadata).finish()
+}
+
+/// The whole file.
+pub(super) fn model(graph: &Graph, from: &Message, to: &Message, metadata: &[(&str, String)]) -> Message {
     let message = graph.nodes.iter().fold(Message::default(), |m, n| m.message(1, n)).text(2, "cae");
     let message = graph.tensors.iter().fold(message, |m, t| m.message(5, t));
-    let message = message.message(11, &value_info(&from)).message(12, &value_info(&to));
+    let message = message.message(11, from).message(12, to);
     let model = Message::default().int(1, IR_VERSION).text(2, "cae-train").text(3, env!("CARGO_PKG_VERSION"));
     let model = model.message(7, &message).message(8, &Message::default().text(1, "").int(2, OPSET));
     let entry = |m: Message, (k, v): &(&str, String)| m.message(14, &Message::default().text(1, k).text(2, v));
-    form.metadata.iter().fold(model, entry).finish()
+    metadata.iter().fold(model, entry)
 }
 
-fn value_info((name, shape): &(&str, Vec<i64>)) -> Message {
+pub(super) fn value_info((name, shape): &(&str, Vec<i64>)) -> Message {
     let batch = Message::default().message(1, &Message::default().text(2, "N"));
     let axes = shape.iter().fold(batch, |m, d| m.message(1, &Message::default().int(1, *d)));
     let tensor = Message::default().int(1, FLOAT).message(2, &axes);
     Message::default().text(1, name).message(2, &Message::default().message(1, &tensor))
 }
 
-fn le<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
+pub(super) fn le<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
     values.flat_map(|v| v.to_le_bytes()).collect()
 }
 
+/// Nodes and constants.
 #[derive(Default)]
-struct Graph {
+pub(super) struct Graph {
     nodes: Vec<Message>,
     tensors: Vec<Message>,
 }
 
 impl Graph {
-    fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, i64)]) {
+    pub(super) fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, i64)]) {
         let node = inputs.iter().fold(Message::default(), |m, i| m.text(1, i)).text(2, output);
         let node = node.text(3, &format!("{op} {output}")).text(4, op);
         let with =
@@ -108,7 +114,7 @@ impl Graph {
         self.nodes.push(attributes.iter().fold(node, with));
     }
 
-    fn tensor(&mut self, name: &str, dims: &[i64], data_type: i64, raw: &[u8]) {
+    pub(super) fn tensor(&mut self, name: &str, dims: &[i64], data_type: i64, raw: &[u8]) {
         let tensor = dims.iter().fold(Message::default(), |m, d| m.int(1, *d));
         self.tensors.push(tensor.int(2, data_type).text(8, name).bytes(9, raw));
     }
