@@ -136,7 +136,10 @@ pub mod update {
         all.push(("sparse_forms".to_owned(), crate::by_hand::sparse_forms()));
         all.push(("latent_forms".to_owned(), crate::by_hand::latent_forms()));
         #[cfg(feature = "internals")]
-        all.push(("exact_forms".to_owned(), crate::by_hand::exact_forms()));
+        all.extend(
+            [("exact_forms", crate::by_hand::exact_forms()), ("seldom", crate::by_hand::seldom())]
+                .map(|(name, bytes)| (name.to_owned(), bytes)),
+        );
         all.extend(PREDICTED.iter().map(|(pair, shape)| (format!("model_{pair}"), predicted(pair, shape))));
         #[cfg(feature = "internals")]
         all.extend(by_kernel().into_iter().map(|(name, b)| (name.to_owned(), b)));
@@ -309,22 +312,18 @@ pub mod update {
             ("kernel_exact", "exact"),
             ("kernel_sparse", "sparse"),
         ];
-        kernels
-            .iter()
-            .map(|(name, kernel)| (*name, kernel_arrays(kernel, None)))
-            // Passes long enough for stencils of their own.
-            .chain([("kernel_multilevel_stencils", stencils())])
-            .map(|(name, arrays)| (name, forge::File { models: vec![], arrays }.bytes()))
-            .chain([("kernel_network", in_loop())])
-            .collect()
+        let plain = |(name, kernel): &(&'static str, &str)| (*name, kernel_arrays(kernel, None));
+        // Passes long enough for stencils of their own.
+        let file = |(name, arrays)| (name, forge::File { models: vec![], arrays }.bytes());
+        let kernels = kernels.iter().map(plain).chain([("kernel_multilevel_stencils", stencils())]).map(file);
+        kernels.chain([("kernel_network", in_loop())]).collect()
     }
 
     #[cfg(feature = "internals")]
     fn stencils() -> Vec<forge::Array> {
         let shape = [24, 30, 34];
         let coarse = kernel_array::<f32>("multilevel", None, Bound::Absolute(0.01), &shape);
-        let fine = kernel_array::<f64>("multilevel", None, Bound::Absolute(1e-3), &[150, 160]);
-        coarse.into_iter().chain(fine).collect()
+        coarse.into_iter().chain(kernel_array::<f64>("multilevel", None, Bound::Absolute(1e-3), &[150, 160])).collect()
     }
 
     /// Frames with a network in the loop, which is embedded.
