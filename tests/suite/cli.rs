@@ -578,3 +578,29 @@ fn a_float_autoencoder_becomes_exact_and_both_are_certified() {
     assert!(!refused.status.success() && text(&refused.stderr).contains("guard"), "{}", text(&refused.stderr));
     assert!(good(folder.path(), &[&tight[..], &["--guard", "fall-back"]].concat()).contains("without the model"));
 }
+
+#[test]
+fn a_network_in_the_loop_is_used_where_it_pays_and_left_out_where_it_does_not() {
+    let dir = folder(&[WIND]);
+    std::fs::copy(testdata("models").join("predictor.onnx"), dir.path().join("net.onnx")).unwrap();
+    let pack = |more: &[&str]| {
+        let args = ["compress", WIND, "-o", "a.cae", "--rel", "1e-3", "--preset", "small", "--force"];
+        json(dir.path(), &[&args[..], more].concat())
+    };
+    let without = pack(&[]);
+    // It saves less than the 1762 bytes of the model: the file is as if it had not been given.
+    let left_out = pack(&["--model", "net.onnx"]);
+    assert_eq!(left_out["model_left_out"], true);
+    assert_eq!(left_out["output_bytes"], without["output_bytes"]);
+    // Kept elsewhere the model costs its digest.
+    let used = pack(&["--model", "net.onnx", "--external-model"]);
+    assert_eq!(used["arrays"]["navy_uwnd"]["plan"]["chosen"]["network"], 1, "{used}");
+    assert!(used["output_bytes"].as_u64() < without["output_bytes"].as_u64());
+    bad(dir.path(), &["verify", "a.cae"], 1);
+    let models = dir.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    let digest = cae::model::digest(&std::fs::read(dir.path().join("net.onnx")).unwrap());
+    let name: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+    std::fs::rename(dir.path().join("net.onnx"), models.join(format!("{name}.onnx"))).unwrap();
+    good(dir.path(), &["verify", "a.cae", "--model-dir", "models"]);
+}
