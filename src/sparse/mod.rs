@@ -2,6 +2,7 @@
 //! that miss the bound get a delta.
 
 mod blocks;
+mod choose;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
 mod refine;
@@ -9,6 +10,7 @@ mod refine;
 mod tests;
 
 use blocks::Blocks;
+use choose::Wish;
 
 use crate::codec::bitmap::{self, Points};
 use crate::codec::cursor::Cursor;
@@ -163,10 +165,19 @@ pub(crate) fn encode(
                 ));
             }
             let known = |latents: &[f32]| guard(decoder, latents).map(|g| g.0).or(options.unproved);
-            let Some(near) = known(&latents) else { return Ok(None) };
-            frame.guard = f64::from(near);
             let phases = blocks.phases(target.values.len());
-            let (bytes, latents) = refine::store(&frame, &blocks, &phases, decoder, &latents, options)?;
+            let mut best: Option<refine::Stored> = None;
+            for wish in [None, Some(Wish::Small), Some(Wish::Smooth)] {
+                let chosen = wish.map(|w| choose::improve(&frame, &blocks, decoder, &latents, w)).transpose()?;
+                let latents = chosen.as_ref().unwrap_or(&latents);
+                let Some(near) = known(latents) else { continue };
+                frame.guard = f64::from(near);
+                let stored = refine::store(&frame, &blocks, &phases, decoder, latents, options)?;
+                if best.as_ref().is_none_or(|b| stored.cost < b.cost) {
+                    best = Some(stored);
+                }
+            }
+            let Some(refine::Stored { bytes, latents, .. }) = best else { return Ok(None) };
             // The latents that are stored may lie a little outside the range of the encoder's.
             let Some(near) = known(&latents) else { return Ok(None) };
             frame.guard = f64::from(near);
@@ -325,14 +336,14 @@ fn latent_count(blocks: &Blocks, len: usize) -> Result<usize> {
 /// Points that a network works on at a time.
 const BATCH_POINTS: usize = 1 << 18;
 
-/// Blocks that make up a batch.
-fn batch(blocks: &Blocks) -> usize {
-    BATCH_POINTS.checked_div(blocks.len).unwrap_or(1).clamp(1, blocks.count.max(1))
+/// Blocks that make up a batch, of `count` blocks of `len` points.
+fn batch(len: usize, count: usize) -> usize {
+    BATCH_POINTS.checked_div(len).unwrap_or(1).clamp(1, count.max(1))
 }
 
 /// Predictions of all points (SPEC 7.6); what is not finite becomes 0.
 fn predict(decoder: &dyn Decoder, blocks: &Blocks, latents: &[f32], predicted: &mut [f32]) -> Result<()> {
-    let size = batch(blocks);
+    let size = batch(blocks.len, blocks.count);
     let mut decoded = vec![0.0; size.saturating_mul(blocks.len)];
     for (nth, some) in latents.chunks(size.saturating_mul(decoder.latent_len()).max(1)).enumerate() {
         let first = nth.saturating_mul(size);
@@ -352,7 +363,7 @@ fn predict(decoder: &dyn Decoder, blocks: &Blocks, latents: &[f32], predicted: &
 
 /// Latents of all blocks; what is not finite becomes 0.
 fn encode_blocks(encoder: &dyn Encoder, blocks: &Blocks, normalized: &[f32]) -> Result<Vec<f32>> {
-    let size = batch(blocks);
+    let size = batch(blocks.len, blocks.count);
     let len = encoder.latent_len();
     let mut latents = vec![0.0; latent_count(blocks, len)?];
     let mut gathered = vec![0.0f32; size.saturating_mul(blocks.len)];

@@ -11,7 +11,18 @@ const SAMPLE_POINTS: usize = 1 << 13;
 /// Bits tried for latents, coarse to fine; neighbors of the best follow.
 const BITS: [u32; 4] = [4, 7, 10, 14];
 
-/// The bytes of the latents in the precision that seems best, and what they decode to.
+/// Latents as they are stored.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// The section.
+    pub(super) bytes: Vec<u8>,
+    /// What it decodes to.
+    pub(super) latents: Vec<f32>,
+    /// About the bytes of latents, bitmap and deltas together.
+    pub(super) cost: f64,
+}
+
+/// The latents in the precision that seems best.
 pub(super) fn store(
     frame: &Frame<'_>,
     blocks: &Blocks,
@@ -19,101 +30,121 @@ pub(super) fn store(
     decoder: &dyn Decoder,
     given: &[f32],
     options: &Options,
-) -> Result<(Vec<u8>, Vec<f32>)> {
+) -> Result<Stored> {
     let len = decoder.latent_len();
     let integers = given.iter().all(|z| z.fract() == 0.0 && z.abs() <= 16_777_216.0);
-    let precision = match &options.latents {
-        _ if integers => Precision::Steps(vec![Step::INTEGER]),
-        Some(precision) => precision.clone(),
-        None => choose(frame, blocks, phases, decoder, given)?,
+    let trial = Trial::new(frame, blocks, phases, decoder, given);
+    let (cost, precision) = match &options.latents {
+        _ if integers => trial.with_cost(Precision::Steps(vec![Step::INTEGER]))?,
+        Some(precision) => trial.with_cost(precision.clone())?,
+        None => trial.choose()?,
     };
     let (bytes, back) = latents::encode(given, len, &precision);
     if back.iter().all(|z| z.is_finite()) {
-        Ok((bytes, back))
+        Ok(Stored { bytes, latents: back, cost })
     } else {
-        Ok(latents::encode(given, len, &Precision::F32))
+        let (bytes, latents) = latents::encode(given, len, &Precision::F32);
+        Ok(Stored { bytes, latents, cost: trial.with_cost(Precision::F32)?.0 })
     }
 }
 
-/// The precision that gives the fewest bytes on some of the blocks.
-fn choose(
-    frame: &Frame<'_>,
-    blocks: &Blocks,
-    phases: &[u16],
-    decoder: &dyn Decoder,
-    given: &[f32],
-) -> Result<Precision> {
-    let len = decoder.latent_len();
-    let sampled = SAMPLE_POINTS.checked_div(blocks.len).unwrap_or(1).clamp(1, blocks.count.max(1));
-    let stride = blocks.count.div_ceil(sampled).max(1);
-    // The sampled blocks, one after another, as a frame of their own: position of each point in block order.
-    let mut real = Vec::new();
-    let mut at = Vec::new();
-    for (nth, block) in (0..blocks.count).step_by(stride).enumerate() {
-        let first = nth.saturating_mul(blocks.len);
-        blocks.visit(block, |local, i, is_real| {
-            if is_real {
-                real.push(first.saturating_add(local));
-                at.push(i);
-            }
-        });
+/// Some of the blocks, one after another, as a frame of their own.
+struct Trial<'a> {
+    decoder: &'a dyn Decoder,
+    given: &'a [f32],
+    frame: &'a Frame<'a>,
+    phases: Vec<u16>,
+    block_len: usize,
+    /// Every so many blocks is one of these.
+    stride: usize,
+    /// Position of each point in block order, and in the frame.
+    real: Vec<usize>,
+    at: Vec<usize>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(frame: &'a Frame<'a>, blocks: &Blocks, phases: &[u16], decoder: &'a dyn Decoder, given: &'a [f32]) -> Self {
+        let sampled = SAMPLE_POINTS.checked_div(blocks.len).unwrap_or(1).clamp(1, blocks.count.max(1));
+        let stride = blocks.count.div_ceil(sampled).max(1);
+        let (mut real, mut at) = (Vec::new(), Vec::new());
+        for (nth, block) in (0..blocks.count).step_by(stride).enumerate() {
+            let first = nth.saturating_mul(blocks.len);
+            blocks.visit(block, |local, i, is_real| {
+                if is_real {
+                    real.push(first.saturating_add(local));
+                    at.push(i);
+                }
+            });
+        }
+        let phases = at.iter().filter_map(|i| phases.get(*i).copied()).collect();
+        Trial { decoder, given, frame, phases, block_len: blocks.len, stride, real, at }
     }
-    let pick = |all: &[f64]| at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
-    let values = pick(frame.values);
-    let ok = |j: usize, v: f64| at.get(j).is_some_and(|i| (frame.ok)(*i, v));
-    let part = Frame {
-        values: &values,
-        precision: frame.precision,
-        ok: &ok,
-        guard: frame.guard,
-        exponents: at.iter().filter_map(|i| frame.exponents.get(*i).copied()).collect(),
-        normalized: pick(&frame.normalized),
-    };
-    let part_phases: Vec<u16> = at.iter().filter_map(|i| phases.get(*i).copied()).collect();
-    let scale = frame.values.len() as f64 / at.len().max(1) as f64;
-    let cost = |precision: &Precision| -> Result<f64> {
-        let (bytes, back) = latents::encode(given, len, precision);
+
+    /// About the bytes with latents in this precision.
+    fn cost(&self, precision: &Precision) -> Result<f64> {
+        let len = self.decoder.latent_len();
+        let (bytes, back) = latents::encode(self.given, len, precision);
         if !back.iter().all(|z| z.is_finite()) {
             return Ok(f64::INFINITY);
         }
-        let some: Vec<f32> = back.chunks(len).step_by(stride).flatten().copied().collect();
+        let pick = |all: &[f64]| self.at.iter().filter_map(|i| all.get(*i).copied()).collect::<Vec<f64>>();
+        let values = pick(self.frame.values);
+        let ok = |j: usize, v: f64| self.at.get(j).is_some_and(|i| (self.frame.ok)(*i, v));
+        let part = Frame {
+            values: &values,
+            precision: self.frame.precision,
+            ok: &ok,
+            guard: self.frame.guard,
+            exponents: self.at.iter().filter_map(|i| self.frame.exponents.get(*i).copied()).collect(),
+            normalized: pick(&self.frame.normalized),
+        };
+        let some: Vec<f32> = back.chunks(len).step_by(self.stride).flatten().copied().collect();
         let count = some.len().checked_div(len).unwrap_or(0);
-        let mut decoded = vec![0.0f32; count.saturating_mul(blocks.len)];
-        decoder.decode(&some, &mut decoded)?;
+        let mut decoded = vec![0.0f32; count.saturating_mul(self.block_len)];
+        self.decoder.decode(&some, &mut decoded)?;
         let predicted: Vec<f32> =
-            real.iter().filter_map(|r| decoded.get(*r)).map(|v| if v.is_finite() { *v } else { 0.0 }).collect();
+            self.real.iter().filter_map(|r| decoded.get(*r)).map(|v| if v.is_finite() { *v } else { 0.0 }).collect();
         let missed = part.missed(&predicted);
-        let (bitmap, deltas) = part.correct_marked(&[at.len()], &part_phases, &predicted, &missed);
+        let (bitmap, deltas) = part.correct_marked(&[self.at.len()], &self.phases, &predicted, &missed);
+        let scale = self.frame.values.len() as f64 / self.at.len().max(1) as f64;
         Ok(bytes.len() as f64 + scale * bitmap.len().saturating_add(deltas.len()) as f64)
-    };
-
-    let mut best = (cost(&Precision::F16)?, Precision::F16);
-    let mut offer = |precision: Precision| -> Result<bool> {
-        let cost = cost(&precision)?;
-        let better = cost < best.0;
-        if better {
-            best = (cost, precision);
-        }
-        Ok(better)
-    };
-    offer(Precision::F32)?;
-    let mut bits = 0;
-    for b in BITS {
-        if offer(steps(given, len, b, false))? {
-            bits = b;
-        }
     }
-    if bits > 0 {
-        for b in [bits.saturating_sub(1), bits.saturating_add(1)] {
+
+    fn with_cost(&self, precision: Precision) -> Result<(f64, Precision)> {
+        Ok((self.cost(&precision)?, precision))
+    }
+
+    /// The precision that gives the fewest bytes.
+    fn choose(&self) -> Result<(f64, Precision)> {
+        let (given, len) = (self.given, self.decoder.latent_len());
+        let mut best = self.with_cost(Precision::F16)?;
+        let mut offer = |precision: Precision| -> Result<bool> {
+            let cost = self.cost(&precision)?;
+            let better = cost < best.0;
+            if better {
+                best = (cost, precision);
+            }
+            Ok(better)
+        };
+        offer(Precision::F32)?;
+        let mut bits = 0;
+        for b in BITS {
             if offer(steps(given, len, b, false))? {
                 bits = b;
             }
         }
-        if len > 1 {
-            offer(steps(given, len, bits, true))?;
+        if bits > 0 {
+            for b in [bits.saturating_sub(1), bits.saturating_add(1)] {
+                if offer(steps(given, len, b, false))? {
+                    bits = b;
+                }
+            }
+            if len > 1 {
+                offer(steps(given, len, bits, true))?;
+            }
         }
+        Ok(best)
     }
-    Ok(best.1)
 }
 
 /// Steps that divide the range of the latents, or of each latent of a block, into `2^bits - 1`.

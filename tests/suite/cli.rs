@@ -503,6 +503,15 @@ fn models_are_checked_in_plain_words() {
         assert!(said.contains(words), "{said}");
     }
     assert!(good(folder.path(), &["model", "check", &model("exact512-decoder")]).contains("exact: every engine"));
+    for framework in ["pytorch", "keras", "flax"] {
+        let (encoder, decoder) =
+            (model(&format!("{framework}-conv-encoder")), model(&format!("{framework}-conv-decoder")));
+        assert!(good(folder.path(), &["model", "check", &encoder, &decoder]).contains("they fit together"));
+        let wind = testdata(&format!("raw/{WIND}"));
+        let (wind, pair) = (wind.to_str().unwrap(), format!("{encoder},{decoder}"));
+        good(folder.path(), &["compress", wind, "-o", "a.cae", "--abs", "0.5", "--model", &pair, "--force"]);
+        good(folder.path(), &["verify", "a.cae", "--against", wind]);
+    }
     let out = cae(folder.path(), &["model", "check", &encoder, &model("conv16-decoder")]);
     assert!(text(&out.stderr).contains("do not fit together: the encoder sees blocks of [512]"));
     assert_eq!(out.status.code(), Some(1));

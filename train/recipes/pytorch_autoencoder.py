@@ -3,7 +3,6 @@
 python pytorch_autoencoder.py FIELD_20x37x72.f32 --cae cae --out pytorch
 """
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +23,13 @@ class Scaled(nn.Module):
         return x * SPREAD + MEAN if self.after else x
 
 
+class Image(nn.Module):
+    """A vector as channels of 4 x 4; older exporters have no Unflatten."""
+
+    def forward(self, x):
+        return x.reshape(-1, 16, 4, 4)
+
+
 def dense():
     encoder = nn.Sequential(
         nn.Linear(512, 64), nn.Sigmoid(), nn.Linear(64, 8), nn.Sigmoid(), nn.Linear(8, 1)
@@ -41,7 +47,7 @@ def convolutional():
         nn.Flatten(), nn.Linear(16 * 16, 8),
     )
     decoder = nn.Sequential(
-        nn.Linear(8, 16 * 16), nn.Unflatten(1, (16, 4, 4)),
+        nn.Linear(8, 16 * 16), Image(),
         nn.ConvTranspose2d(16, 8, 4, stride=2, padding=1), nn.ReLU(),
         nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1),
     )

@@ -28,7 +28,7 @@ def main():
     args = arguments(__doc__)
     y, judged = halves(blocks(load(args.field), (512,)))
     scaled = (y - MEAN) / SPREAD
-    whole = MLPRegressor((64, 8, 1, 8, 64), activation="logistic", learning_rate_init=3e-3, batch_size=min(64, len(y)),
+    whole = MLPRegressor(hidden_layer_sizes=(64, 8, 1, 8, 64), activation="logistic", learning_rate_init=3e-3, batch_size=min(64, len(y)),
                          max_iter=args.epochs, tol=0, n_iter_no_change=args.epochs, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -38,6 +38,9 @@ pub struct Args {
     /// Value that stands for missing
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     pub fill: Option<f64>,
+    /// Scale values linearly instead of normalizing them: the paper's comparison, of no use to archives
+    #[arg(long)]
+    pub linear: bool,
     /// Values for each latent: the theoretical ratio
     #[arg(long, default_value_t = 512)]
     pub ratio: usize,
@@ -80,8 +83,8 @@ pub struct Args {
     /// Last learning rate over the first; between them it falls along half a cosine
     #[arg(long, default_value_t = 0.01)]
     pub decay: f64,
-    /// Decay of weights over the learning rate
-    #[arg(long, default_value_t = 0.01)]
+    /// Decay of weights over the learning rate. Large weights round coarsely, which costs bytes at tight bounds
+    #[arg(long, default_value_t = 0.3)]
     pub weight_decay: f64,
     /// What is wanted: mse of normalized values, mae relative to each value, log of the ratio, or few bytes at the bound
     #[arg(long, default_value = "mae")]

@@ -59,11 +59,35 @@ pub struct Split {
     pub judge: Blocks,
 }
 
+/// What becomes of values before a network sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scaling {
+    /// Each has its own power of ten (SPEC 7.1): what archives need.
+    Normalized,
+    /// All of an array have one factor: the paper's comparison, of no use to archives.
+    Linear,
+}
+
 /// Reads arrays as blocks of `shape`; `fill` stands for missing values, as NaN and infinities do.
 ///
 /// # Errors
 /// An array cannot be read, or has fewer axes than the blocks.
 pub fn read(inputs: &[Input], shape: &[usize], fill: Option<f64>, bound: Option<Bound>, share: Share) -> Result<Split> {
+    read_as(Scaling::Normalized, inputs, shape, fill, bound, share)
+}
+
+/// [`read`] with a choice of scaling.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as(
+    scaling: Scaling,
+    inputs: &[Input],
+    shape: &[usize],
+    fill: Option<f64>,
+    bound: Option<Bound>,
+    share: Share,
+) -> Result<Split> {
     let mut split = Split::default();
     for input in inputs {
         let mut values = match input.data_type {
@@ -74,7 +98,10 @@ pub fn read(inputs: &[Input], shape: &[usize], fill: Option<f64>, bound: Option<
             *v = f64::NAN;
         }
         let dims: Vec<usize> = input.shape().iter().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).collect();
-        let blocks = normalized_blocks(&values, &dims, shape)?;
+        let mut blocks = normalized_blocks(&values, &dims, shape)?;
+        if scaling == Scaling::Linear {
+            scale_linearly(&mut blocks);
+        }
         let tolerances = bound.map(|b| tolerances(b, &values, &blocks)).transpose()?;
         let chosen = chosen(&blocks.steps, share);
         for (part, wanted) in [(&mut split.train, true), (&mut split.judge, false)] {
@@ -94,6 +121,19 @@ fn values<T: Element>(input: &Input) -> Result<Vec<f64>> {
     let mut values = vec![T::default(); region.len()];
     source.read(&region, &mut values)?;
     Ok(values.into_iter().map(Element::to_f64).collect())
+}
+
+/// Undoes the normalization and divides by ten times the greatest magnitude: relative errors stay what they are.
+fn scale_linearly(blocks: &mut NormalizedBlocks) {
+    let whole = |(y, k): (&f32, &i16)| denormalize(f64::from(*y), *k);
+    let largest = blocks.targets.iter().zip(&blocks.exponents).map(whole).fold(0.0f64, |m, v| m.max(v.abs()));
+    let points = blocks.inputs.iter_mut().zip(&mut blocks.targets).zip(&blocks.exponents);
+    for ((input, target), k) in points.filter(|((_, y), _)| **y != 0.0) {
+        let scaled = whole((target, k)) / largest / 10.0;
+        // What underflows would count as zero.
+        *target = (scaled as f32).abs().max(f32::MIN_POSITIVE).copysign(scaled as f32);
+        *input = *target;
+    }
 }
 
 /// Whether each block is learned from, given the steps at which blocks begin.
@@ -187,6 +227,13 @@ mod tests {
         assert!(chosen(&steps, Share::Steps(1))[4]);
         assert_eq!("1%".parse(), Ok(Share::Part(0.01)));
         assert!("0%".parse::<Share>().is_err() && "-1".parse::<Share>().is_err());
+    }
+
+    #[test]
+    fn linear_scaling_keeps_proportions() {
+        let mut blocks = normalized_blocks(&[2.5, -40.0, 0.0, 0.1], &[4], &[4]).unwrap();
+        scale_linearly(&mut blocks);
+        assert!(blocks.targets.iter().zip([0.00625, -0.1, 0.0, 0.00025]).all(|(a, b)| (a - b).abs() < 1e-7));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod in_loop;
 
 use args::{Args, Init, Kind};
 use cae::input::Input;
-use cae_train::data::{self, Blocks, Share, Split};
+use cae_train::data::{self, Blocks, Scaling, Share, Split};
 use cae_train::init::Design;
 use cae_train::loss::Loss;
 use cae_train::onnx::{self, Form, Side};
@@ -109,10 +109,12 @@ fn read(args: &Args, block_shape: &[usize]) -> Result<Split, Failure> {
     let first = args.input.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
     let share = args.steps.unwrap_or(if args.judge.is_empty() { Share::Half } else { Share::All });
     let inputs = describe_all(&args.input)?;
-    let mut split = data::read(&inputs, block_shape, args.fill, args.bound(), share).map_err(at(first))?;
+    let scaling = if args.linear { Scaling::Linear } else { Scaling::Normalized };
+    let blocks = |inputs: &[Input], share| data::read_as(scaling, inputs, block_shape, args.fill, args.bound(), share);
+    let mut split = blocks(&inputs, share).map_err(at(first))?;
     if let Some(judge) = args.judge.first() {
         let all = describe_all(&args.judge)?;
-        split.judge = data::read(&all, block_shape, args.fill, args.bound(), Share::All).map_err(at(judge))?.train;
+        split.judge = blocks(&all, Share::All).map_err(at(judge))?.train;
     }
     Ok(split)
 }
@@ -170,7 +172,7 @@ fn watched(model: Autoencoder, split: &Split, options: &Options) -> Result<Outco
     let (interrupted, bar) = watch()?;
     let mut errors = (f64::NAN, f64::NAN);
     let outcome = trainer::train(model, split, options, &mut |look: &Look| {
-        errors = look.errors.unwrap_or(errors);
+        errors = look.errors.map_or(errors, |e| (e.train, e.least));
         bar.set_position((look.spent * 1000.0) as u64);
         bar.set_message(format!("loss {:.3e}, error {:.3e} / {:.3e}", look.loss, errors.0, errors.1));
         !interrupted.load(Ordering::Relaxed)
@@ -199,9 +201,9 @@ fn report(args: &Args, split: &Split, outcome: &Outcome, bytes: (usize, usize), 
     let model = &outcome.model;
     let widths: Vec<usize> = model.encoder.layers.iter().chain(&model.decoder.layers).map(|l| l.bias.len()).collect();
     let look = |l: &Look| {
-        let (train, judge) = l.errors.unzip();
-        json!({"epoch": l.epoch, "seconds": l.seconds, "loss": l.loss, "train_error": train,
-               "judge_error": judge.filter(|_| !split.judge.is_empty())})
+        let judged = l.errors.filter(|_| !split.judge.is_empty());
+        json!({"epoch": l.epoch, "seconds": l.seconds, "loss": l.loss, "train_error": l.errors.map(|e| e.train),
+               "judge_error": judged.map(|e| e.judge), "judge_error_least": judged.map(|e| e.least)})
     };
     let judged = (!split.judge.is_empty()).then(|| model.mean_relative_error(&split.judge));
     json!({
@@ -215,6 +217,7 @@ fn report(args: &Args, split: &Split, outcome: &Outcome, bytes: (usize, usize), 
         "judge_blocks": split.judge.len(),
         "train_error": model.mean_relative_error(&split.train),
         "judge_error": judged,
+        "judge_error_least": judged.map(|_| model.least_relative_error(&split.judge)),
         "seconds": seconds,
         "stopped": outcome.stopped,
         "seed": args.seed,
@@ -242,6 +245,9 @@ fn tell(args: &Args, outcome: &Outcome, report: &Value) {
         of("train_error", "train_blocks"),
         of("judge_error", "judge_blocks")
     );
+    if let Some(least) = percent("judge_error_least") {
+        println!("  with the best latents, which archives look for: {least} judged on");
+    }
     let seconds = report.get("seconds").and_then(Value::as_f64).unwrap_or(0.0);
     println!(
         "  {} epochs, {seconds:.1} s{}",

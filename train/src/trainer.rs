@@ -48,16 +48,28 @@ pub struct Look {
     pub spent: f64,
     /// Mean loss of the last pass.
     pub loss: f64,
-    /// Mean point-wise relative error of the blocks learned from and of those judged on, at points of the curve.
-    pub errors: Option<(f64, f64)>,
+    /// At points of the curve.
+    pub errors: Option<Errors>,
     /// Since the start.
     pub seconds: f64,
+}
+
+/// Mean point-wise relative errors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Errors {
+    /// Of the blocks learned from.
+    pub train: f64,
+    /// Of those judged on, with the encoder's latents.
+    pub judge: f64,
+    /// Of those judged on, with the best latents found.
+    pub least: f64,
 }
 
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The state of the least loss.
+    /// For [`Loss::Mae`], the state that was best on the blocks judged on, with the best latents found; else, or without
+    /// such blocks, that of the least loss.
     pub model: Autoencoder,
     /// Looks with errors.
     pub curve: Vec<Look>,
@@ -110,13 +122,22 @@ pub fn train(mut model: Autoencoder, data: &Split, options: &Options, watch: &mu
         let loss = sum / batches as f64;
         let done = spent(epoch, 0).min(1.0);
         let due = done - looked >= 1.0 / LOOKS || done >= 1.0;
-        let errors = due.then(|| (model.mean_relative_error(&data.train), model.mean_relative_error(&data.judge)));
+        let errors = due.then(|| Errors {
+            train: model.mean_relative_error(&data.train),
+            judge: model.mean_relative_error(&data.judge),
+            least: model.least_relative_error(&data.judge),
+        });
         let look = Look { epoch, spent: done, loss, errors, seconds: start.elapsed().as_secs_f64() };
         if due {
             looked = done;
             curve.push(look);
-            if !prepared && loss.is_finite() && best.as_ref().is_none_or(|(l, _)| loss <= *l) {
-                best = Some((loss, model.clone()));
+            // The relative error is no measure of what the other losses want.
+            let measure = match errors.filter(|_| options.loss == Loss::Mae && !data.judge.is_empty()) {
+                Some(e) => e.least,
+                None => loss,
+            };
+            if !prepared && measure.is_finite() && best.as_ref().is_none_or(|(m, _)| measure <= *m) {
+                best = Some((measure, model.clone()));
             }
         }
         stopped = !watch(&look);

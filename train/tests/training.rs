@@ -56,7 +56,7 @@ fn a_seed_gives_the_same_model_and_training_helps() {
     assert_ne!(first.model, trained(&[8, 8], 4, &split, &Options { seed: 8, ..OPTIONS }).model);
     let errors: Vec<_> = first.curve.iter().filter_map(|l| l.errors).collect();
     let (begin, end) = (errors.first().unwrap(), errors.last().unwrap());
-    assert!(end.0 < 0.9 * begin.0 && end.1 < begin.1, "{begin:?} {end:?}");
+    assert!(end.train < 0.9 * begin.train && end.judge < begin.judge, "{begin:?} {end:?}");
 }
 
 #[test]

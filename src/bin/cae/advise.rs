@@ -1,6 +1,6 @@
 //! `cae advise`: what an array is like, what each way of compressing gives on a part of it, and what to do.
 
-use crate::args::{Advise, BoundArgs, PresetName};
+use crate::args::{Advise, PointBound, PresetName};
 use crate::compress::add_model;
 use crate::failure::Failure;
 use crate::figures::ratio;
@@ -36,11 +36,11 @@ struct Advice {
 }
 
 pub fn run(args: &Advise) -> Result<(), Failure> {
-    let bound = args.bound.resolve().unwrap_or(Bound::Range(1e-3));
+    let bound = args.bound.asked().unwrap_or(Bound::Range(1e-3));
     bound.validate().map_err(|e| Failure::usage(e.to_string()))?;
     let mut reports = Vec::new();
     for path in &args.input {
-        let input = input::describe(path, args.shape.as_ref(), args.dtype)?;
+        let input = input::describe(path, &args.raw)?;
         let advice = match input.data_type {
             DataType::F32 => advise::<f32>(args, &input, bound)?,
             _ => advise::<f64>(args, &input, bound)?,
@@ -199,7 +199,7 @@ fn words(f: &Features, ways: &[Way], (all, tried): (u64, u64)) -> Vec<String> {
     words
 }
 
-fn report(input: &Input, bound: &BoundArgs, a: &Advice) -> Value {
+fn report(input: &Input, bound: &PointBound, a: &Advice) -> Value {
     let f = &a.features;
     let ways = a.ways.iter().map(|w| {
         let bytes = w.total(a.values, a.tried_values);
@@ -214,7 +214,7 @@ fn report(input: &Input, bound: &BoundArgs, a: &Advice) -> Value {
     });
     json!({
         "file": input.path,
-        "bound": bound.resolve().map(crate::figures::bound_of).unwrap_or(("rel", Some(1e-3))),
+        "bound": bound.asked().map(crate::figures::bound_of).unwrap_or(("rel", Some(1e-3))),
         "values": a.values,
         "described_values": f.values,
         "ordinary": f.ordinary,

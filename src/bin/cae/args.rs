@@ -26,7 +26,7 @@ pub enum Command {
     Certify(Certify),
     /// Check ONNX models, or take them out of a .cae file
     Model(Model),
-    /// Say what an array is like and what each way of compressing it would give
+    /// Say what an array is like and what each way of compressing it would give; without a bound, at --rel 1e-3
     Advise(Advise),
     /// Train an autoencoder on arrays (by the program cae-train)
     #[command(disable_help_flag = true)]
@@ -46,15 +46,8 @@ pub struct Compress {
     /// The file to write
     #[arg(short, long)]
     pub output: PathBuf,
-    /// Largest error at any point
-    #[arg(long, value_name = "E")]
-    pub abs: Option<f64>,
-    /// Largest error as a fraction of max - min
-    #[arg(long, value_name = "E")]
-    pub rel: Option<f64>,
-    /// Largest error at any point as a fraction of the value there; zeros stay exact
-    #[arg(long, value_name = "E")]
-    pub pw: Option<f64>,
+    #[command(flatten)]
+    pub bound: PointBound,
     /// Largest root of the mean squared error
     #[arg(long, value_name = "E")]
     pub rmse: Option<f64>,
@@ -70,12 +63,8 @@ pub struct Compress {
     /// Keep every bit
     #[arg(long)]
     pub lossless: bool,
-    /// Shape of raw input
-    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of raw input
-    #[arg(long)]
-    pub dtype: Option<Dtype>,
+    #[command(flatten)]
+    pub raw: Raw,
     /// Name of the array in the file; by default the input's name up to its shape or extension
     #[arg(long)]
     pub name: Option<String>,
@@ -161,12 +150,8 @@ pub struct Verify {
     /// The original to compare with; which array, if there are several, is found by its name
     #[arg(long, value_name = "INPUT")]
     pub against: Option<PathBuf>,
-    /// Shape of a raw original
-    #[arg(long, value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of a raw original
-    #[arg(long)]
-    pub dtype: Option<Dtype>,
+    #[command(flatten)]
+    pub raw: Raw,
     #[command(flatten)]
     pub reading: Reading,
     /// Report as one JSON object on stdout
@@ -205,13 +190,9 @@ pub struct Advise {
     #[arg(required = true)]
     pub input: Vec<PathBuf>,
     #[command(flatten)]
-    pub bound: BoundArgs,
-    /// Shape of raw input
-    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of raw input
-    #[arg(long)]
-    pub dtype: Option<Dtype>,
+    pub bound: PointBound,
+    #[command(flatten)]
+    pub raw: Raw,
     /// Value that stands for missing
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     pub fill: Option<f64>,
@@ -223,24 +204,35 @@ pub struct Advise {
     pub json: bool,
 }
 
-/// One bound, or none; by default a thousandth of the range.
+/// What a raw file does not say, if its name does not either.
+#[derive(Debug, ClapArgs)]
+pub struct Raw {
+    /// Shape of raw input
+    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Type of raw input
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+}
+
+/// At most one bound on the error of every point.
 #[derive(Debug, ClapArgs)]
 #[group(multiple = false)]
-pub struct BoundArgs {
+pub struct PointBound {
     /// Largest error at any point
     #[arg(long, value_name = "E")]
     pub abs: Option<f64>,
-    /// Largest error as a fraction of max - min [default: 1e-3]
+    /// Largest error as a fraction of max - min
     #[arg(long, value_name = "E")]
     pub rel: Option<f64>,
-    /// Largest error at any point as a fraction of the value there
+    /// Largest error at any point as a fraction of the value there; zeros stay exact
     #[arg(long, value_name = "E")]
     pub pw: Option<f64>,
 }
 
-impl BoundArgs {
+impl PointBound {
     /// The bound that was given.
-    pub fn resolve(&self) -> Option<cae::Bound> {
+    pub fn asked(&self) -> Option<cae::Bound> {
         let kinds =
             [self.abs.map(cae::Bound::Absolute), self.rel.map(cae::Bound::Range), self.pw.map(cae::Bound::Pointwise)];
         kinds.into_iter().flatten().next()
@@ -264,7 +256,8 @@ pub enum ModelVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Convert a trained autoencoder to one whose decoder gives the same bits on every engine
+    /// Convert a trained autoencoder to one whose decoder gives the same bits on every engine, and compare their files;
+    /// without a bound, at --pw 0.01
     Exact(Exact),
     /// Take a model out of a .cae file
     Extract {
@@ -283,7 +276,6 @@ pub enum ModelVerb {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("exact_bound").args(["abs", "rel", "pw"])))]
 pub struct Exact {
     /// ENCODER.onnx,DECODER.onnx, or DECODER.onnx alone
     pub input: String,
@@ -292,21 +284,10 @@ pub struct Exact {
     /// Data like those that the model is for: an array, as for `compress`; without an encoder, latents, a row a block
     #[arg(long, value_name = "DATA")]
     pub calibrate: PathBuf,
-    /// Shape of raw data
-    #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
-    pub shape: Option<Shape>,
-    /// Type of raw data
-    #[arg(long)]
-    pub dtype: Option<Dtype>,
-    /// Largest error at any point, for the comparison of sizes
-    #[arg(long, value_name = "E")]
-    pub abs: Option<f64>,
-    /// The same as a fraction of max - min
-    #[arg(long, value_name = "E")]
-    pub rel: Option<f64>,
-    /// The same as a fraction of the value; 0.01 if no bound is given
-    #[arg(long, value_name = "E")]
-    pub pw: Option<f64>,
+    #[command(flatten)]
+    pub raw: Raw,
+    #[command(flatten)]
+    pub bound: PointBound,
     /// Bits of a latent, 2 to 16; by default those that give the smallest file
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=16))]
     pub latent_bits: Option<u32>,

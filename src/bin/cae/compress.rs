@@ -5,7 +5,7 @@
     reason = "serde_json: a missing key reads as null, and the objects written to are our own"
 )]
 
-use crate::args::{Compress, Dtype, GuardName, PresetName};
+use crate::args::{Compress, GuardName, PresetName};
 use crate::failure::Failure;
 use crate::figures::{self, ratio};
 use crate::input::{self, Input};
@@ -28,12 +28,12 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     if args.name.is_some() && args.input.len() > 1 {
         return Err(Failure::usage("--name needs a single input"));
     }
-    let describe = |p: &PathBuf| input::describe(p, args.shape.as_ref(), args.dtype);
+    let describe = |p: &PathBuf| input::describe(p, &args.raw);
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     attributes_of(&args.attr)?;
 
     let open_bounds =
-        |p: &PathBuf| input::describe(p, args.shape.as_ref(), Some(Dtype::F64))?.open::<f64>().map_err(Failure::at(p));
+        |p: &PathBuf| input::describe_as(p, &args.raw, Some(DataType::F64))?.open::<f64>().map_err(Failure::at(p));
     let bounds = args.bounds.as_ref().map(open_bounds);
     let bounds = bounds.transpose()?;
     let asked = Some(args.model.as_str()).filter(|m| !matches!(*m, "none" | "auto"));
@@ -144,9 +144,7 @@ fn saved_by_network(reports: &[(String, ArrayReport)]) -> u64 {
 
 fn bound_of(args: &Compress) -> Bound {
     let kinds = [
-        args.abs.map(Bound::Absolute),
-        args.rel.map(Bound::Range),
-        args.pw.map(Bound::Pointwise),
+        args.bound.asked(),
         args.rmse.map(Bound::Rmse),
         args.psnr.map(Bound::Psnr),
         args.ratio.map(Bound::Ratio),

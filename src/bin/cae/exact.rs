@@ -65,7 +65,7 @@ pub fn run(args: &Exact) -> Result<(), Failure> {
     let mut read = inputs.iter().map(|p| std::fs::read(p).map_err(Failure::io(p))).collect::<Result<Vec<_>, _>>()?;
     let decoder = read.pop().unwrap_or_default();
     let pair = Pair { encoder: read.pop(), decoder };
-    let data = input::describe(&args.calibrate, args.shape.as_ref(), args.dtype)?;
+    let data = input::describe(&args.calibrate, &args.raw)?;
     let tried = match data.data_type {
         DataType::F64 => convert(args, &pair, &sample::<f64>(&data)?)?,
         _ => convert(args, &pair, &sample::<f32>(&data)?)?,
@@ -156,8 +156,7 @@ fn convert<T: Element>(args: &Exact, pair: &Pair, data: &ArrayD<T>) -> Result<Tr
         last
     });
     let values: Vec<f64> = filled.collect();
-    let bounds = [args.abs.map(Bound::Absolute), args.rel.map(Bound::Range), args.pw.map(Bound::Pointwise)];
-    let bound = bounds.into_iter().flatten().next().unwrap_or(Bound::Pointwise(0.01));
+    let bound = args.bound.asked().unwrap_or(Bound::Pointwise(0.01));
     let sizes = |encoder: Option<&Vec<u8>>, decoder: &[u8]| -> Result<Sizes, Failure> {
         let frames = encoder.map_or(Ok(0), |e| compressed(data, e, decoder, bound))?;
         Ok(Sizes { frames, model: decoder.len() as u64 })

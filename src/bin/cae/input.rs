@@ -1,11 +1,17 @@
 //! Arrays that the command line is given.
 
-use crate::args::{Dtype, Shape};
+use crate::args::Raw;
 use crate::failure::Failure;
+use cae::DataType;
 pub use cae::input::Input;
 use std::path::Path;
 
-/// Finds out what `path` holds; `shape` and `dtype` are what the user said of raw files.
-pub fn describe(path: &Path, shape: Option<&Shape>, dtype: Option<Dtype>) -> Result<Input, Failure> {
-    Input::describe(path, shape.map(|s| s.0.as_slice()), dtype.map(Into::into)).map_err(Failure::at(path))
+/// Finds out what `path` holds; `raw` is what the user said of raw files.
+pub fn describe(path: &Path, raw: &Raw) -> Result<Input, Failure> {
+    describe_as(path, raw, raw.dtype.map(Into::into))
+}
+
+/// The same for values of a known type.
+pub fn describe_as(path: &Path, raw: &Raw, data_type: Option<DataType>) -> Result<Input, Failure> {
+    Input::describe(path, raw.shape.as_ref().map(|s| s.0.as_slice()), data_type).map_err(Failure::at(path))
 }

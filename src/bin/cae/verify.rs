@@ -40,7 +40,7 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
     if let Some(original) = &args.against
         && bad_frames.is_empty()
     {
-        let input = input::describe(original, args.shape.as_ref(), args.dtype)?;
+        let input = input::describe(original, &args.raw)?;
         let array = counterpart(&reader, &input)?;
         let stats = match input.data_type {
             DataType::F32 => compare::<f32>(&array, &input)?,

@@ -1,0 +1,96 @@
+"""onnx.checker, onnxruntime and `cae` agree on what `cae train` writes.
+
+python check_onnx.py FIELD.f32 --cae-train PATH --cae PATH
+
+Trains small models of several forms, checks the files, runs them in onnxruntime, and compares with a plain evaluation of their
+weights in NumPy; then archives the field with each and lets `cae verify` compare.
+"""
+
+import argparse
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+FORMS = [
+    ["--block", "512", "--weights", "f32"],
+    ["--block", "8x8", "--ratio", "16", "--hidden", "32", "--activation", "tanh", "--weights", "f16"],
+    ["--block", "4x4x4", "--ratio", "16", "--layers", "9", "--activation", "elu", "--weights", "i8"],
+    ["--block", "64", "--ratio", "64", "--layers", "5", "--activation", "leaky-relu", "--loss", "mse"],
+    ["--block", "16x16", "--ratio", "32", "--layers", "3", "--latent-activation", "tanh", "--loss", "bound", "--abs", "0.5"],
+]
+
+FUNCTIONS = {
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Tanh": np.tanh,
+    "Elu": lambda x: np.where(x < 0, np.expm1(x), x),
+    "LeakyRelu": lambda x: np.where(x < 0, 0.01 * x, x),
+    "Relu": lambda x: np.maximum(x, 0),
+}
+
+
+def evaluate(model, x):
+    """Node by node in float64."""
+    values = {t.name: numpy_helper.to_array(t).astype("f8") for t in model.graph.initializer}
+    values[model.graph.input[0].name] = x.astype("f8")
+    for node in model.graph.node:
+        i = [values[name] for name in node.input]
+        if node.op_type == "Gemm":
+            out = i[0] @ i[1] + i[2]
+        elif node.op_type in ("Cast", "Identity"):
+            out = i[0]
+        elif node.op_type == "DequantizeLinear":
+            out = i[0] * i[1]
+        elif node.op_type == "Flatten":
+            out = i[0].reshape(len(x), -1)
+        elif node.op_type == "Reshape":
+            out = i[0].reshape([len(x)] + [int(d) for d in i[1][1:]])
+        else:
+            out = FUNCTIONS[node.op_type](i[0])
+        values[node.output[0]] = out
+    return values[model.graph.output[0].name]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("field", type=Path)
+    p.add_argument("--cae-train", default="cae-train")
+    p.add_argument("--cae", default="cae")
+    args = p.parse_args()
+    random = np.random.default_rng(1)
+    checked = 0
+    with tempfile.TemporaryDirectory() as folder:
+        encoder, decoder, archive = (Path(folder) / name for name in ("e.onnx", "d.onnx", "a.cae"))
+        for form in FORMS:
+            pair = f"{encoder},{decoder}"
+            train = [args.cae_train, args.field, "-o", pair, "--epochs", "15", "--force", *form]
+            subprocess.run(list(map(str, train)), check=True, stdout=subprocess.DEVNULL)
+            for path in (encoder, decoder):
+                model = onnx.load(path)
+                onnx.checker.check_model(model, full_check=True)
+                options = onnxruntime.SessionOptions()
+                # By default it multiplies 8-bit weights with activations rounded to 8 bits, which no reader does (SPEC 5.5).
+                options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+                session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+                dims = session.get_inputs()[0].shape[1:]
+                x = random.uniform(0.01, 0.1, [7] + dims) if path == encoder else random.normal(size=[7] + dims)
+                found = session.run(None, {session.get_inputs()[0].name: x.astype("f4")})[0]
+                wanted = evaluate(model, x.astype("f4"))
+                off = np.max(np.abs(found - wanted)) / max(1e-3, np.max(np.abs(wanted)))
+                assert found.shape == wanted.shape and off < 1e-5, (form, path, off)
+                checked += 1
+            compress = [args.cae, "compress", args.field, "-o", archive, "--abs", "0.5", "--model", pair, "--force"]
+            subprocess.run(list(map(str, compress)), check=True, stdout=subprocess.DEVNULL)
+            verify = [args.cae, "verify", archive, "--against", args.field]
+            said = subprocess.run(list(map(str, verify)), check=True, capture_output=True, text=True).stdout
+            assert not re.search("not met|broken", said), said
+    print(f"{checked} passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
