@@ -349,7 +349,7 @@ def test_golden_files_of_the_library_are_read(tmp_path):
 def test_python_goes_on_meanwhile_and_nothing_is_copied(tmp_path):
     import tracemalloc
 
-    values = np.random.default_rng(3).normal(size=(32, 128, 256)).astype(np.float32)
+    values = np.random.default_rng(3).normal(size=(24, 128, 256)).astype(np.float32)
     ticks, stop = [0], threading.Event()
 
     def tick():
@@ -364,7 +364,7 @@ def test_python_goes_on_meanwhile_and_nothing_is_copied(tmp_path):
         for given in [values, values[:, ::-1]]:
             before = ticks[0]
             tracemalloc.reset_peak()
-            cae.save(tmp_path / "a.cae", {"a": given}, abs=1e-4, preset="fast", frame_shape=(2, 128, 256))
+            cae.save(tmp_path / "a.cae", {"a": given}, abs=1e-4, preset="fast", threads=2, frame_shape=(2, 128, 256))
             seen.append(ticks[0] - before)
             # NumPy tells of its memory: a view that is not contiguous is copied frame by frame.
             assert tracemalloc.get_traced_memory()[1] < values.nbytes / 2
