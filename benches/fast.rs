@@ -14,7 +14,7 @@
     reason = "a benchmark stops on bad arguments"
 )]
 
-use cae::internals::{Sample, fast_decode, fast_encode, rans_decode, rans_encode};
+use cae::internals::{Sample, fast_decode, fast_encode, prefix_decode, prefix_encode};
 use std::time::Instant;
 
 const USUAL_BOUNDS: [f64; 3] = [1e-2, 1e-3, 1e-4];
@@ -50,28 +50,29 @@ fn main() {
     }
 }
 
-/// The entropy coder alone: a million symbols, geometric with a mean that its class tells.
+/// The entropy coder alone: a million numbers, geometric.
 fn tokens() {
     let mut seed = 1u32;
     let mut random = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         seed >> 8
     };
-    let classes: Vec<u8> = (0..1 << 20).map(|i: u32| (i >> 7 & 7) as u8).collect();
-    let symbols: Vec<u8> =
-        classes.iter().map(|c| (0..255).find(|_| random() % (2 + u32::from(*c)) == 0).unwrap_or(255) as u8).collect();
-    let ((models, stream), encode) = best(|| rans_encode(&symbols, &classes, 8));
-    let mut out = vec![0; symbols.len()];
-    let (result, decode) = best(|| rans_decode(&models, &stream, &classes, &mut out));
-    result.unwrap();
-    assert_eq!(out, symbols);
-    let each = 1e9 / symbols.len() as f64;
-    println!(
-        "rans {} bytes, {:.2} ns to encode, {:.2} ns to decode a symbol",
-        stream.len(),
-        encode * each,
-        decode * each
-    );
+    for mean in [20, 4, 2] {
+        let numbers: Vec<i16> = (0..1 << 20)
+            .map(|_| (0..100).find(|_| random() % mean > 0).map_or(0, |n| if n % 2 == 0 { n } else { -n }))
+            .collect();
+        let (stream, encode) = best(|| prefix_encode(&numbers));
+        let (result, decode) = best(|| prefix_decode(&stream, numbers.len()));
+        let (back, _) = result.unwrap();
+        assert!(back.iter().zip(&numbers).all(|(b, n)| i16::from(b.cast_signed()) == *n));
+        let each = 1e9 / numbers.len() as f64;
+        println!(
+            "prefix {} bytes, {:.2} ns to encode, {:.2} ns to decode a number",
+            stream.len(),
+            encode * each,
+            decode * each
+        );
+    }
 }
 
 /// A smooth field with noise, where no file is given.

@@ -16,7 +16,7 @@ use crate::stats::ErrorStats;
 use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A frame that could not be read.
 #[derive(Debug)]
@@ -403,32 +403,74 @@ impl<'r> Array<'r> {
             }
             return Ok(());
         }
+        let places = self.places(region, &frames, out);
         parallel::for_each_in_order(
             threads,
-            &frames,
-            |f| self.decode_frame::<T>(*f, decoder),
-            |f, result| {
-                let part = self.frame_region(*f);
-                let values = match result {
-                    Ok(values) => values,
-                    Err(error) => {
-                        if !bad(self.judge(*f, error)?) {
-                            return Err(parallel::Stop::Quietly);
-                        }
-                        vec![T::NAN; part.len()]
+            &places,
+            |place| {
+                let mut runs = place.runs.lock().unwrap_or_else(PoisonError::into_inner);
+                // The place in `out` may be all of the frame; if not, the frame is decoded beside it.
+                if let [run] = &mut runs[..]
+                    && run.from == 0
+                    && run.to.len() == place.part.len()
+                {
+                    return self.decode_frame_into(place.frame, &place.part, decoder, run.to);
+                }
+                let values = self.decode_frame::<T>(place.frame, decoder)?;
+                for run in runs.iter_mut() {
+                    let from = values.get(run.from..run.from.saturating_add(run.to.len()));
+                    run.to.copy_from_slice(from.unwrap_or_default());
+                }
+                Ok(())
+            },
+            |place, result| {
+                if let Err(error) = result {
+                    if !bad(self.judge(place.frame, error)?) {
+                        return Err(parallel::Stop::Quietly);
                     }
-                };
-                for_each_shared_run(region, &part, |to, from, n| {
-                    let to = out.get_mut(to..to.saturating_add(n));
-                    let from = values.get(from..from.saturating_add(n));
-                    if let (Some(to), Some(from)) = (to, from) {
-                        to.copy_from_slice(from);
-                    }
-                });
+                    let mut runs = place.runs.lock().unwrap_or_else(PoisonError::into_inner);
+                    runs.iter_mut().for_each(|run| run.to.fill(T::NAN));
+                }
                 Ok(())
             },
         )
     }
+
+    /// Where in `out`, which holds `region`, the values of each frame go.
+    fn places<'o, T: Element>(&self, region: &Region, frames: &[u64], out: &'o mut [T]) -> Vec<FramePlace<'o, T>> {
+        let mut places = Vec::with_capacity(frames.len());
+        let mut order = Vec::new();
+        for (index, frame) in frames.iter().enumerate() {
+            let part = self.frame_region(*frame);
+            for_each_shared_run(region, &part, |to, from, n| order.push((to, n, index, from)));
+            places.push(FramePlace { frame: *frame, part, runs: Mutex::new(Vec::new()) });
+        }
+        // Runs of all frames in the order of `out`, which then is cut at their borders.
+        order.sort();
+        let (mut rest, mut at) = (out, 0usize);
+        for (to, n, index, from) in order {
+            let Some((_, tail)) = std::mem::take(&mut rest).split_at_mut_checked(to.saturating_sub(at)) else { break };
+            let Some((run, tail)) = tail.split_at_mut_checked(n) else { break };
+            (rest, at) = (tail, to.saturating_add(n));
+            if let Some(runs) = places.get_mut(index).and_then(|p| p.runs.get_mut().ok()) {
+                runs.push(Run { from, to: run });
+            }
+        }
+        places
+    }
+}
+
+/// A frame and its places in a buffer.
+struct FramePlace<'o, T> {
+    frame: u64,
+    part: Region,
+    runs: Mutex<Vec<Run<'o, T>>>,
+}
+
+/// Consecutive values of a frame, from position `from` in it, that are consecutive in the buffer too.
+struct Run<'o, T> {
+    from: usize,
+    to: &'o mut [T],
 }
 
 fn shaped<T: Element>(region: &Region, values: Vec<T>) -> Result<ArrayD<T>> {

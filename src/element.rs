@@ -1,6 +1,8 @@
 //! The types of value that an array may hold (SPEC 4.2).
 
+use std::borrow::Cow;
 use std::fmt::Debug;
+use zerocopy::IntoBytes;
 
 /// Type of an array's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +64,8 @@ pub trait Element: sealed::Sealed + Copy + PartialOrd + Debug + Default + Send +
     fn from_bits64(bits: u64) -> Self;
     /// Appends the little-endian bytes.
     fn put_le(self, out: &mut Vec<u8>);
+    /// The little-endian bytes of all values; borrowed where the machine keeps them so.
+    fn le_bytes(values: &[Self]) -> Cow<'_, [u8]>;
     /// The value whose little-endian bytes start `bytes`, which hold at least [`DataType::size`].
     fn get_le(bytes: &[u8]) -> Option<Self>;
 
@@ -93,16 +97,28 @@ impl Element for f32 {
     fn from_f64(v: f64) -> f32 {
         v as f32
     }
+    #[inline(always)]
     fn to_bits64(self) -> u64 {
         u64::from(self.to_bits())
     }
     #[allow(clippy::cast_possible_truncation, reason = "documented: high bits are ignored")]
+    #[inline(always)]
     fn from_bits64(bits: u64) -> f32 {
         f32::from_bits(bits as u32)
     }
+    fn le_bytes(values: &[Self]) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            return Cow::Borrowed(values.as_bytes());
+        }
+        let mut bytes = Vec::with_capacity(size_of_val(values));
+        values.iter().for_each(|v| v.put_le(&mut bytes));
+        Cow::Owned(bytes)
+    }
+    #[inline(always)]
     fn put_le(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
     }
+    #[inline(always)]
     fn get_le(bytes: &[u8]) -> Option<f32> {
         bytes.first_chunk().map(|b| f32::from_le_bytes(*b))
     }
@@ -129,15 +145,27 @@ impl Element for f64 {
     fn from_f64(v: f64) -> f64 {
         v
     }
+    #[inline(always)]
     fn to_bits64(self) -> u64 {
         self.to_bits()
     }
+    #[inline(always)]
     fn from_bits64(bits: u64) -> f64 {
         f64::from_bits(bits)
     }
+    fn le_bytes(values: &[Self]) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            return Cow::Borrowed(values.as_bytes());
+        }
+        let mut bytes = Vec::with_capacity(size_of_val(values));
+        values.iter().for_each(|v| v.put_le(&mut bytes));
+        Cow::Owned(bytes)
+    }
+    #[inline(always)]
     fn put_le(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
     }
+    #[inline(always)]
     fn get_le(bytes: &[u8]) -> Option<f64> {
         bytes.first_chunk().map(|b| f64::from_le_bytes(*b))
     }

@@ -2,7 +2,7 @@
 
 use crate::array::{Array, BadFrame};
 use crate::element::Element;
-use crate::error::{ArgumentError, Result};
+use crate::error::Result;
 use crate::grid::{Region, for_each_shared_run};
 use std::io::{Seek, SeekFrom, Write};
 
@@ -71,7 +71,6 @@ impl Array<'_> {
         mut part: impl FnMut(&Region, &[u8]) -> Result<()>,
     ) -> Result<Vec<BadFrame>> {
         let mut bad = Vec::new();
-        let mut bytes = Vec::new();
         let mut done = 0u64;
         for piece in pieces(region, self.frame_shape(), most) {
             let mut values = self.allocate::<T>(&piece)?;
@@ -79,12 +78,7 @@ impl Array<'_> {
                 Damage::Fail => self.read_into(&piece, &mut values)?,
                 Damage::Salvage => bad.extend(self.salvage_into(&piece, &mut values)?),
             }
-            bytes.clear();
-            bytes.try_reserve(values.len().saturating_mul(size_of::<T>())).map_err(|_| {
-                ArgumentError::Other(format!("not enough memory for {} values at a time", values.len()))
-            })?;
-            values.iter().for_each(|v| v.put_le(&mut bytes));
-            part(&piece, &bytes)?;
+            part(&piece, &T::le_bytes(&values))?;
             done = done.saturating_add(piece.len() as u64);
             progress(done);
         }

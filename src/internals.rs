@@ -6,7 +6,7 @@ pub use crate::sparse::internals::{
 };
 
 use crate::codec::cursor::Cursor;
-use crate::codec::rans;
+use crate::codec::prefix;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
@@ -206,30 +206,18 @@ pub mod frame {
     }
 }
 
-/// One batch through [`crate::codec::rans`]: the models' bytes and the stream's. Classes are below `classes_used`.
-pub fn rans_encode(symbols: &[u8], classes: &[u8], classes_used: usize) -> (Vec<u8>, Vec<u8>) {
-    let mut counts = vec![[0u32; 256]; classes_used];
-    for (s, c) in symbols.iter().zip(classes) {
-        if let Some(n) = counts.get_mut(usize::from(*c)).and_then(|c| c.get_mut(usize::from(*s))) {
-            *n = n.saturating_add(1);
-        }
-    }
-    let models: Vec<rans::Model> = counts.iter().map(rans::Model::from_counts).collect();
-    let mut encoder = rans::Encoder::new(&models, rans::MAX_LANES);
-    encoder.put(symbols, classes);
-    let mut stream = Vec::new();
-    encoder.finish(&mut stream);
-    (rans::write_models(&models), stream)
+/// One stream through [`crate::codec::prefix`].
+pub fn prefix_encode(numbers: &[i16]) -> Vec<u8> {
+    let mut out = Vec::new();
+    prefix::write(&[prefix::encode(numbers)], &mut out);
+    out
 }
 
-/// Inverts [`rans_encode`].
+/// Inverts [`prefix_encode`] for at most `most` numbers: those below 128 in magnitude as bytes, then padding, and the others.
 ///
 /// # Errors
 /// What breaks the specification.
-pub fn rans_decode(models: &[u8], stream: &[u8], classes: &[u8], symbols: &mut [u8]) -> Result<(), FormatError> {
-    let used = classes.iter().map(|c| usize::from(*c)).max().unwrap_or(0).saturating_add(1);
-    let models = rans::read_models(models, used)?;
-    let mut decoder = rans::Decoder::new(&models, rans::MAX_LANES, &mut Cursor::new(stream))?;
-    decoder.get(classes, symbols)?;
-    decoder.finish()
+pub fn prefix_decode(bytes: &[u8], most: usize) -> Result<(Vec<u8>, Vec<i32>), FormatError> {
+    let streams = prefix::read(&mut Cursor::new(bytes), 1, most)?;
+    Ok(streams.into_iter().map(|s| (s.numbers, s.wide)).next().unwrap_or_default())
 }

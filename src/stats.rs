@@ -1,6 +1,7 @@
 //! What was lost: errors of decoded values against the originals.
 
 use crate::bound::Tolerance;
+use crate::element::Element;
 
 /// Sums over the finite values of a frame or an array; [`ErrorStats::merge`] joins those of its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +34,58 @@ impl ErrorStats {
         }
     }
 
+    /// Takes in finite originals and what they became, where the bound is absolute: all of them if every one is within it.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "lanes of fixed number; a frame has fewer points than 2^64"
+    )]
+    pub(crate) fn add_bounded<T: Element>(&mut self, originals: &[T], values: &[T]) -> bool {
+        const LANES: usize = 8;
+        let Tolerance::Absolute(bound) = self.tolerance else { return false };
+        let first = originals.first().copied().unwrap_or_default();
+        let (mut low, mut high) = ([first; LANES], [first; LANES]);
+        let (mut largest, mut squares, mut relative) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
+        let (mut within, mut zeros) = (true, 0u64);
+        let (xs, last_xs) = originals.as_chunks::<LANES>();
+        let (ys, last_ys) = values.as_chunks::<LANES>();
+        let mut add = |lane: usize, x: T, y: T| {
+            low[lane] = if x < low[lane] { x } else { low[lane] };
+            high[lane] = if x > high[lane] { x } else { high[lane] };
+            let x = x.to_f64();
+            let e = (x - y.to_f64()).abs();
+            within &= e <= bound;
+            largest[lane] = if e > largest[lane] { e } else { largest[lane] };
+            squares[lane] += e * e;
+            let zero = x == 0.0;
+            zeros += u64::from(zero);
+            relative[lane] += if zero { 0.0 } else { e / x.abs() };
+        };
+        for (xs, ys) in xs.iter().zip(ys) {
+            for lane in 0..LANES {
+                add(lane, xs[lane], ys[lane]);
+            }
+        }
+        for (x, y) in last_xs.iter().zip(last_ys) {
+            add(0, *x, *y);
+        }
+        if !within || originals.len() != values.len() {
+            return false;
+        }
+        for lane in 0..LANES {
+            self.range = (self.range.0.min(low[lane].to_f64()), self.range.1.max(high[lane].to_f64()));
+            self.max_error = self.max_error.max(largest[lane]);
+            self.sum_squares += squares[lane];
+            self.sum_relative += relative[lane];
+        }
+        self.max_error_over_bound = self.max_error_over_bound.max(self.max_error / bound);
+        self.count = self.count.saturating_add(originals.len() as u64);
+        self.nonzero = self.nonzero.saturating_add(originals.len() as u64 - zeros);
+        true
+    }
+
     /// Takes in the finite original `x` and what it became.
+    #[inline]
     pub(crate) fn add(&mut self, x: f64, y: f64) {
         let e = (x - y).abs();
         self.count = self.count.saturating_add(1);
@@ -81,4 +133,25 @@ impl ErrorStats {
     pub fn psnr(&self) -> f64 {
         20.0 * ((self.range.1 - self.range.0) / self.rmse()).log10()
     }
+}
+
+/// Least and largest of the values, those that are not numbers left out; `None` if there is none, or if one is infinite.
+#[allow(clippy::indexing_slicing, reason = "lanes of fixed number")]
+pub(crate) fn finite_range<T: Element>(values: &[T]) -> Option<(T, T)> {
+    const LANES: usize = 16;
+    let (mut low, mut high) = ([T::from_f64(f64::INFINITY); LANES], [T::from_f64(f64::NEG_INFINITY); LANES]);
+    let (chunks, last) = values.as_chunks::<LANES>();
+    let mut widen = |lane: usize, v: T| {
+        low[lane] = if v < low[lane] { v } else { low[lane] };
+        high[lane] = if v > high[lane] { v } else { high[lane] };
+    };
+    for chunk in chunks {
+        for lane in 0..LANES {
+            widen(lane, chunk[lane]);
+        }
+    }
+    last.iter().for_each(|v| widen(0, *v));
+    let low = low.into_iter().reduce(|a, b| if b < a { b } else { a })?;
+    let high = high.into_iter().reduce(|a, b| if b > a { b } else { a })?;
+    (low.to_f64().is_finite() && high.to_f64().is_finite()).then_some((low, high))
 }

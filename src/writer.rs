@@ -15,7 +15,7 @@ use crate::plan::{self, Plan, Preset, Role};
 use crate::search;
 use crate::source::Source;
 use crate::sparse::GuardPolicy;
-use crate::stats::ErrorStats;
+use crate::stats::{ErrorStats, finite_range};
 use ndarray::ArrayViewD;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -444,6 +444,9 @@ impl<T: Element> Job<'_, T> {
             |f| {
                 let ordinary = |v: &&T| v.to_f64().is_finite() && Some(v.to_bits64()) != fill;
                 self.values(&self.grid.frame(*f)).map(|values| {
+                    if let (None, Some((lo, hi))) = (fill, finite_range(&values)) {
+                        return (lo.to_f64(), hi.to_f64());
+                    }
                     values
                         .iter()
                         .filter(ordinary)

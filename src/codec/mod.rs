@@ -15,7 +15,7 @@ pub(crate) mod latents;
 pub(crate) mod mix;
 pub(crate) mod neighbors;
 pub(crate) mod period;
-pub(crate) mod rans;
+pub(crate) mod prefix;
 
 /// Whether a stored checksum or digest is the computed one. Fuzz targets are built to take any, so that changed bytes
 /// reach the parsers behind it.

@@ -1,96 +1,158 @@
-//! How active the known neighbors of a token are (SPEC 9.4.4).
+//! How active the known neighbors of a block are (SPEC 9.4.4).
 
-use super::classes::Class;
+use super::classes::{BUCKETS, MOST_CLASSES, THRESHOLDS};
 use super::shape::{OUTER, Ring, Shape};
-use super::tokens::{GROUP, Packing};
-use crate::codec::rans::FREE;
 
-/// Activity of rows without an earlier one.
-const FIRST: i16 = 24;
+/// Codes of a row that share a class.
+pub(super) const BLOCK: usize = 8;
 
-/// Magnitudes of the tokens of the latest rows, with zeros at both ends of each.
+/// Magnitudes around the blocks of the latest rows.
 #[derive(Debug)]
 pub(super) struct Activity {
     ring: Ring,
-    data: Vec<u8>,
-    pitch: usize,
-    /// Activities of the row at hand, by groups.
-    pub(super) row: Vec<[i16; GROUP]>,
+    /// For each block the sum of its magnitude, once more, and those of the blocks beside it.
+    around: Vec<u16>,
+    /// Whether all magnitudes of a row are 0.
+    quiet: Vec<bool>,
+    blocks: usize,
+    /// The row at hand.
+    slot: usize,
+    position: [usize; OUTER],
+    /// Activities of its blocks.
+    row: Vec<u16>,
+    /// Magnitudes of its blocks, with a zero at each end.
+    magnitudes: Vec<u16>,
 }
 
 impl Activity {
-    pub(super) fn new(shape: &Shape, packing: Packing) -> Self {
-        let groups = packing.tokens(shape.row).div_ceil(GROUP);
-        let ring = Ring::new(shape, 1);
-        let pitch = (groups + 1) * GROUP;
-        Activity { data: vec![0; ring.len() * pitch], ring, pitch, row: vec![[0; GROUP]; groups] }
+    pub(super) fn new(shape: &Shape) -> Self {
+        let blocks = shape.row.div_ceil(BLOCK);
+        let ring = Ring::new(shape, 1, 1);
+        Activity {
+            around: vec![0; ring.len() * blocks],
+            quiet: vec![false; ring.len()],
+            ring,
+            blocks,
+            slot: 0,
+            position: [0; OUTER],
+            row: vec![0; blocks],
+            magnitudes: vec![0; blocks + 2],
+        }
     }
 
-    /// The place for the magnitudes of row `r`, by groups; those past the end of the row must be 0.
-    pub(super) fn magnitudes(&mut self, r: usize) -> &mut [[u8; GROUP]] {
-        let start = self.ring.slot(r) * self.pitch + 1;
-        self.data[start..start + self.pitch - GROUP].as_chunks_mut().0
+    /// The place for the magnitudes of the row at hand.
+    #[inline(always)]
+    pub(super) fn magnitudes(&mut self) -> &mut [u16] {
+        &mut self.magnitudes[1..=self.blocks]
     }
 
-    /// Computes the activities of row `r`: 24 times the mean magnitude around the same place in the row before it along
-    /// each outer axis.
-    pub(super) fn look(&mut self, shape: &Shape, r: usize) {
-        let (position, strides) = (shape.position(r), shape.strides());
+    /// Goes on to the next row; `quiet` says that all magnitudes are 0.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, shape: &Shape, quiet: bool) {
+        let start = self.slot * self.blocks;
+        let around = &mut self.around[start..start + self.blocks];
+        if quiet {
+            if !self.quiet[self.slot] {
+                around.fill(0);
+            }
+        } else {
+            let m = &self.magnitudes[..self.blocks + 2];
+            for (j, a) in around.iter_mut().enumerate() {
+                *a = m[j] + 2 * m[j + 1] + m[j + 2];
+            }
+        }
+        self.quiet[self.slot] = quiet;
+        self.slot = self.ring.after(self.slot);
+        shape.advance(&mut self.position);
+    }
+
+    /// The activities of the row at hand; `None` for the first row, whose activities follow from its own blocks. True if they
+    /// are all 0.
+    #[inline(always)]
+    pub(super) fn look(&mut self, shape: &Shape) -> Option<(&[u16], bool)> {
+        let strides = shape.strides();
         let mut starts = [0; OUTER];
         let mut n = 0;
+        let mut quiet = true;
         for a in (0..OUTER).rev() {
-            if position[a] > 0 {
-                starts[n] = self.ring.slot(r - strides[a]) * self.pitch;
+            if self.position[a] > 0 {
+                let slot = self.ring.before(self.slot, strides[a]);
+                starts[n] = slot * self.blocks;
+                quiet &= self.quiet[slot];
                 n += 1;
             }
         }
         match starts[..n] {
-            [] => self.row.fill([FIRST; GROUP]),
-            [a] => sum(&mut self.row, &self.data, [a], 6),
-            [a, b] => sum(&mut self.row, &self.data, [a, b], 3),
-            [a, b, c, ..] => sum(&mut self.row, &self.data, [a, b, c], 2),
+            [] => return None,
+            _ if quiet => self.row.fill(0),
+            [a] => sum(&mut self.row, &self.around, [a], 6),
+            [a, b] => sum(&mut self.row, &self.around, [a, b], 3),
+            [a, b, c, ..] => sum(&mut self.row, &self.around, [a, b, c], 2),
         }
+        Some((&self.row, quiet))
     }
 }
 
-fn sum<const K: usize>(out: &mut [[i16; GROUP]], data: &[u8], starts: [usize; K], weight: i16) {
-    let out = out.as_flattened_mut();
+#[inline(always)]
+fn sum<const K: usize>(out: &mut [u16], around: &[u16], starts: [usize; K], weight: u16) {
     let n = out.len();
-    let rows = starts.map(|s| &data[s..s + n + 2]);
+    let rows = starts.map(|s| &around[s..s + n]);
     for x in 0..n {
         let mut total = 0;
         for row in rows {
-            total += i16::from(row[x]) + 2 * i16::from(row[x + 1]) + i16::from(row[x + 2]);
+            total += row[x];
         }
         out[x] = total * weight;
     }
 }
 
-/// How many of `thresholds` each activity reaches.
-pub(super) fn classify<const K: usize>(activities: &[[i16; GROUP]], thresholds: &[i16; K], out: &mut [[Class; GROUP]]) {
-    for (o, a) in out.as_flattened_mut().iter_mut().zip(activities.as_flattened()) {
-        let mut reached = 0i16;
-        for t in thresholds {
-            reached += i16::from(a >= t);
+/// Activity of a block of the first row, given the magnitudes of the one and the two before.
+pub(super) fn first_row(one: u16, two: u16) -> u16 {
+    6 * (3 * one + two)
+}
+
+/// How many of the chosen thresholds each activity reaches: bit `b` of `starts` says that a class starts at threshold `b`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Classifier {
+    thresholds: [u16; BUCKETS - 1],
+    used: usize,
+}
+
+impl Classifier {
+    pub(super) fn new(starts: u32) -> Self {
+        let mut c = Classifier { thresholds: [u16::MAX; BUCKETS - 1], used: 0 };
+        for (b, t) in THRESHOLDS.iter().enumerate() {
+            if starts >> b & 1 == 1 {
+                c.thresholds[c.used] = *t;
+                c.used += 1;
+            }
         }
-        *o = reached as u8;
+        c
     }
-}
 
-/// Makes the class of tokens whose codes are all known to be 0 free.
-pub(super) fn exempt(classes: &mut [Class], ordinary: &[bool], packing: Packing) {
-    let codes = if packing == Packing::Paired { 2 } else { 1 };
-    for (c, o) in classes.iter_mut().zip(ordinary.chunks(codes)) {
-        *c = if o.iter().any(|o| *o) { *c } else { FREE };
+    #[inline(always)]
+    pub(super) fn class(&self, activity: u16) -> u8 {
+        self.thresholds[..self.used].iter().map(|t| u8::from(activity >= *t)).sum()
     }
-}
 
-/// Class of a group's zero flag, less the first of them: 0 if nothing around it is active, 1 if little is; [`FREE`] if
-/// all its codes are known to be 0.
-pub(super) fn group_class(activities: &[i16; GROUP], classes: &[Class]) -> Class {
-    if classes.iter().fold(true, |all, c| all & (*c == FREE)) {
-        return FREE;
+    #[inline(always)]
+    pub(super) fn classes(&self, activities: &[u16], out: &mut [u8]) {
+        match self.used {
+            0 => out.fill(0),
+            used if used < MOST_CLASSES => self.reached::<{ MOST_CLASSES - 1 }>(activities, out),
+            _ => self.reached::<{ BUCKETS - 1 }>(activities, out),
+        }
     }
-    let sum: i32 = activities.iter().map(|a| i32::from(*a)).sum();
-    u8::from(sum > 0) + u8::from(sum >= 12 * GROUP as i32)
+
+    #[inline(always)]
+    fn reached<const N: usize>(&self, activities: &[u16], out: &mut [u8]) {
+        let Some(thresholds) = self.thresholds.first_chunk::<N>() else { return };
+        for (o, a) in out.iter_mut().zip(activities) {
+            let mut reached = 0;
+            for t in thresholds {
+                reached += u16::from(a >= t);
+            }
+            *o = reached as u8;
+        }
+    }
 }

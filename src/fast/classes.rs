@@ -1,18 +1,18 @@
-//! Which activities share a class (SPEC 9.4.5).
+//! Which activities share a class (SPEC 9.4.4).
 
-/// Which model a token is coded with; while the writer has not chosen them, which bucket it falls in.
-pub(super) type Class = u8;
-/// Runs of activities that a class is made of; fewer than the number of the free class.
-pub(super) const BUCKETS: usize = 15;
+/// Runs of activities that a class is made of.
+pub(super) const BUCKETS: usize = 16;
 /// Lowest activity of buckets 1, 2, ..
-pub(super) const THRESHOLDS: [i16; BUCKETS - 1] = [1, 4, 8, 12, 18, 24, 36, 52, 76, 110, 160, 240, 480, 960];
+pub(super) const THRESHOLDS: [u16; BUCKETS - 1] = [1, 5, 11, 20, 30, 43, 60, 88, 130, 190, 290, 430, 700, 1200, 2400];
+/// Most classes.
+pub(super) const MOST_CLASSES: usize = 8;
 
-/// Joins buckets to at most `most` classes so that the estimated size is least: bit `b` of the result says that a class
-/// starts at bucket `b + 1`.
-pub(super) fn choose_classes(counts: &[[u32; 256]], most: usize) -> u32 {
-    /// Estimated bits that a model spends on each symbol that it holds, and on itself.
-    const SYMBOL_BITS: f64 = 5.0;
-    const MODEL_BITS: f64 = 12.0;
+/// Joins buckets to at most [`MOST_CLASSES`] classes so that the estimated size is least: bit `b` of the result says that a class
+/// starts at bucket `b + 1`. Each count stands for so many.
+pub(super) fn choose_classes(counts: &[[u32; 256]; BUCKETS], scale: f64) -> u32 {
+    /// Estimated bits that a code spends on each symbol that it holds, and on itself.
+    const SYMBOL_BITS: f64 = 2.0;
+    const CODE_BITS: f64 = 60.0;
     let used = 1 + counts.iter().filter_map(|c| c.iter().rposition(|n| *n > 0)).max().unwrap_or(0);
     // cost[b][a]: buckets a..=b as one class.
     let mut cost = [[0f64; BUCKETS]; BUCKETS];
@@ -27,15 +27,19 @@ pub(super) fn choose_classes(counts: &[[u32; 256]], most: usize) -> u32 {
                 bits -= times_log2(*s);
                 kinds += u32::from(*s > 0);
             }
-            cost[b][a] = bits + times_log2(total) + f64::from(kinds) * SYMBOL_BITS + MODEL_BITS;
+            cost[b][a] = if total > 0 {
+                (bits + times_log2(total)) * scale + f64::from(kinds) * SYMBOL_BITS + CODE_BITS
+            } else {
+                0.0
+            };
         }
     }
     // best[k][b]: least cost of buckets 0..=b in k + 1 classes, and where the last of them starts.
-    let mut best = vec![[(f64::INFINITY, 0usize); BUCKETS]; most];
+    let mut best = [[(f64::INFINITY, 0usize); BUCKETS]; MOST_CLASSES];
     for b in 0..BUCKETS {
         best[0][b] = (cost[b][0], 0);
     }
-    for k in 1..most {
+    for k in 1..MOST_CLASSES {
         for b in k..BUCKETS {
             for a in k..=b {
                 let c = best[k - 1][a - 1].0 + cost[b][a];
@@ -46,7 +50,7 @@ pub(super) fn choose_classes(counts: &[[u32; 256]], most: usize) -> u32 {
         }
     }
     let (mut k, mut b) = (0, BUCKETS - 1);
-    for i in 1..most {
+    for i in 1..MOST_CLASSES {
         if best[i][b].0 < best[k][b].0 {
             k = i;
         }
@@ -61,7 +65,7 @@ pub(super) fn choose_classes(counts: &[[u32; 256]], most: usize) -> u32 {
 }
 
 /// n log2 n, nearly.
-pub(super) fn times_log2(n: u32) -> f64 {
+fn times_log2(n: u32) -> f64 {
     if n < 2 {
         return 0.0;
     }

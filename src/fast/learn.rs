@@ -83,7 +83,7 @@ fn sample<T: Sample>(
         for a in (0..OUTER).filter(|a| kind >> a & 1 == 1) {
             r += (1 + random(shape.outer[a] - 1)) * strides[a];
         }
-        layout.rows(shape, r, &mut rows);
+        layout.rows(shape, r, shape.position(r), &mut rows);
         for _ in 0..PER_ROW {
             let x = random(n);
             let place = |r: usize, x: usize| {

@@ -11,14 +11,13 @@
 
 mod activity;
 mod classes;
+mod codes;
 mod learn;
 mod raster;
 mod scale;
 mod shape;
 mod stencil;
-mod token_reader;
-mod token_writer;
-mod tokens;
+mod vector;
 
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
@@ -35,7 +34,7 @@ const RASTER: u8 = 1;
 const LARGEST_SPREAD: f64 = 65_000.0;
 
 /// Least and largest of the ordinary values; `None` if there is none.
-fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64)> {
+pub(crate) fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64)> {
     const LANES: usize = 16;
     let first = match ordinary {
         Some(o) => *values.get(o.iter().position(|o| *o)?)?,

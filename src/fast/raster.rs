@@ -1,32 +1,57 @@
 //! Raster mode: each value is predicted by a stencil from reconstructed values before it (SPEC 9.4.3).
 
 use super::Sample;
+use super::codes::{self, CodeReader, Codes};
 use super::learn::learn;
 use super::scale::Scale;
-use super::shape::{ABREAST, OUTER, Shape, Wavefront};
-use super::stencil::{self, BLOCK, History, Layout, ONE, Tap, Weights};
-use super::token_reader::TokenReader;
-use super::token_writer::TokenWriter;
+use super::shape::{OUTER, Shape};
+use super::stencil::{self, CHUNK, History, Layout, MOST_TAPS, ONE, ROUND, Recurrence, STEP, Tap, Weights};
+use super::vector::vectorize;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
-use std::hint::select_unpredictable;
+use fearless_simd::{Simd, f32x4, f32x8};
 
 /// One kind of row and how it is predicted.
 struct Predictor {
     layout: Layout,
-    /// Weights of the one and the two points before.
-    before: [f32; 2],
+    recurrence: Recurrence,
     /// The taps whose weight is not 0.
     taps: Vec<(Tap, f32)>,
+    /// How many rows before a row that is inside the one of each way is.
+    distances: Vec<usize>,
 }
 
 impl Predictor {
-    fn new(layout: Layout, weights: &Weights) -> Self {
+    fn new(layout: Layout, weights: &Weights, shape: &Shape) -> Self {
         let scaled = |w: i32| w as f32 * (1.0 / ONE as f32);
         let taps = layout.taps.iter().zip(&weights.taps);
         let taps = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (*t, scaled(*w))).collect();
-        Predictor { layout, before: weights.before.map(scaled), taps }
+        let distances = layout.distances(shape);
+        Predictor { layout, recurrence: Recurrence::new(weights.before.map(scaled)), taps, distances }
+    }
+
+    /// Where the taps of row `r` are, and what stands before its first point.
+    #[inline(always)]
+    fn places(
+        &self,
+        shape: &Shape,
+        history: &History,
+        r: usize,
+        position: [usize; OUTER],
+        rows: &mut Vec<usize>,
+        places: &mut [usize; MOST_TAPS],
+    ) -> f32 {
+        if let Some(first) = self.distances.first()
+            && self.layout.is_inside(shape, position)
+        {
+            let slot = history.slot(r);
+            history.places_inside(&self.taps, &self.distances, slot, places);
+            return history.first_before(slot, *first);
+        }
+        self.layout.rows(shape, r, position, rows);
+        history.places(&self.taps, rows, places);
+        rows.first().map_or(0.0, |r| history.first(*r))
     }
 }
 
@@ -36,158 +61,199 @@ fn kinds(shape: &Shape) -> impl Iterator<Item = usize> {
     (0..1 << OUTER).filter(move |k| k & !all == 0)
 }
 
-/// What the rows of a group are worked on in: sums on the way in, reconstructed values on the way out.
-struct Lanes {
-    values: [Vec<f32>; ABREAST],
-    /// Differences to the prediction, in steps.
-    codes: [Vec<f32>; ABREAST],
-    before: [[f32; 2]; ABREAST],
-    /// What stands before the first value of a row.
-    start: [f32; ABREAST],
+/// Which points of row `r` are ordinary, unless all are.
+fn mask(ordinary: Option<&[bool]>, n: usize, r: usize) -> Option<&[bool]> {
+    ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
 }
 
-impl Lanes {
-    fn new(n: usize) -> Self {
-        Lanes {
-            values: std::array::from_fn(|_| vec![0.0; n.next_multiple_of(BLOCK)]),
-            codes: std::array::from_fn(|_| vec![0.0; n]),
-            before: [[0.0; 2]; ABREAST],
-            start: [0.0; ABREAST],
-        }
-    }
-
-    /// Adds to the sums of the first `K` lanes what comes from the same row, and the codes. With `MASKED`, a point that
-    /// is not ordinary repeats the one before.
-    fn reconstruct<const K: usize, const MASKED: bool>(&mut self, masks: [&[bool]; ABREAST]) {
-        let n = self.codes[0].len();
-        let mut values = self.values.iter_mut();
-        let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
-        let codes: [&[f32]; K] = std::array::from_fn(|k| &self.codes[k][..n]);
-        let masks: [&[bool]; K] = std::array::from_fn(|k| if MASKED { &masks[k][..n] } else { masks[k] });
-        let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
-        let mut two = one;
-        for x in 0..n {
-            for k in 0..K {
-                let [a, b] = self.before[k];
-                let prediction = (values[k][x] + b * two[k]) + a * one[k];
-                let value = prediction + codes[k][x];
-                let value = if MASKED { select_unpredictable(masks[k][x], value, one[k]) } else { value };
-                (two[k], one[k]) = (one[k], value);
-                values[k][x] = value;
-            }
-        }
-    }
-
-    /// Quantizes what the prediction leaves of `targets`, with the same values as [`Lanes::reconstruct`]; returns the
-    /// largest code.
-    fn quantize<const K: usize, const MASKED: bool>(
-        &mut self,
-        targets: &[Vec<f32>; ABREAST],
-        masks: [&[bool]; ABREAST],
-    ) -> f32 {
-        let n = self.codes[0].len();
-        let mut values = self.values.iter_mut();
-        let values: [&mut [f32]; K] = std::array::from_fn(|_| values.next().map_or(&mut [][..], |v| &mut v[..n]));
-        let mut codes = self.codes.iter_mut();
-        let codes: [&mut [f32]; K] = std::array::from_fn(|_| codes.next().map_or(&mut [][..], |v| &mut v[..n]));
-        let targets: [&[f32]; K] = std::array::from_fn(|k| &targets[k][..n]);
-        let masks: [&[bool]; K] = std::array::from_fn(|k| if MASKED { &masks[k][..n] } else { masks[k] });
-        let mut one: [f32; K] = std::array::from_fn(|k| self.start[k]);
-        let mut two = one;
-        let mut widest = [0f32; K];
-        for x in 0..n {
-            for k in 0..K {
-                let [a, b] = self.before[k];
-                let prediction = (values[k][x] + b * two[k]) + a * one[k];
-                let code = (targets[k][x] - prediction) + ROUND - ROUND;
-                let (code, value) = match MASKED && !masks[k][x] {
-                    true => (0.0, one[k]),
-                    false => (code, prediction + code),
-                };
-                (two[k], one[k]) = (one[k], value);
-                values[k][x] = value;
-                codes[k][x] = code;
-                widest[k] = if code.abs() > widest[k] { code.abs() } else { widest[k] };
-            }
-        }
-        widest.into_iter().fold(0.0, f32::max)
-    }
+fn is_whole(mask: &[bool], x: usize) -> bool {
+    mask.iter().skip(x).take(STEP).all(|o| *o)
 }
 
-/// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to [`WIDEST`].
-const ROUND: f32 = 12_582_912.0;
+/// Rows that the encoder predicts side by side: each waits for the one before only near where it is.
+const ABREAST: usize = 4;
+/// How many steps a row is behind the one before it.
+const LAG: usize = 2;
 /// Codes beyond this do not suit.
 const WIDEST: f32 = 32_767.0;
 
-/// What both directions walk through the rows with.
-struct Walk<'a> {
-    shape: Shape,
+/// What the encoder works on.
+struct Encoder<'a, T> {
+    values: &'a [T],
+    shape: &'a Shape,
+    scale: &'a Scale,
     ordinary: Option<&'a [bool]>,
-    predictors: Vec<Option<Predictor>>,
     history: History,
-    /// Rows that hold the taps of the row at hand.
-    rows: Vec<usize>,
-    lanes: Lanes,
+    codes: Vec<i16>,
+    /// Whether no code is too wide.
+    suits: bool,
 }
 
-impl<'a> Walk<'a> {
-    fn new(shape: Shape, ordinary: Option<&'a [bool]>, predictors: Vec<Option<Predictor>>) -> Self {
-        Walk {
-            ordinary,
-            predictors,
-            history: History::new(&shape),
-            rows: Vec::new(),
-            lanes: Lanes::new(shape.row),
-            shape,
-        }
-    }
-
-    /// Which points of row `r` are ordinary, unless all are.
-    fn mask(&self, r: usize) -> Option<&'a [bool]> {
+impl<T: Sample> Encoder<'_, T> {
+    /// Quantizes row `r` alone, which may be level.
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, p: &Predictor, r: usize, rows: &mut Vec<usize>) {
         let n = self.shape.row;
-        self.ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
-    }
-
-    /// Which points of the rows of a group are ordinary, if it is `masked`.
-    fn masks(&self, group: &[usize], masked: bool) -> [&'a [bool]; ABREAST] {
-        let n = self.shape.row;
-        let rows = self.ordinary.filter(|_| masked);
-        std::array::from_fn(|k| match (rows, group.get(k)) {
-            (Some(o), Some(r)) => &o[r * n..(r + 1) * n],
-            _ => &[],
-        })
-    }
-
-    /// Prepares lane `k` for row `r`; gives the level of its taps, which becomes that of the row if all its codes are 0.
-    fn sum(&mut self, k: usize, r: usize, zero: bool) -> Option<f32> {
-        let Some(Some(p)) = self.predictors.get(stencil::kind(self.shape.position(r))) else { return None };
-        p.layout.rows(&self.shape, r, &mut self.rows);
-        let level = self.history.level(&self.rows);
-        if zero && level.is_some() {
-            return level;
-        }
-        self.history.sum(&p.taps, &self.rows, &mut self.lanes.values[k]);
-        self.lanes.before[k] = p.before;
-        self.lanes.start[k] = self.rows.first().map_or(0.0, |r| self.history.first(*r));
-        level
-    }
-
-    /// Keeps what lane `k` holds, or the `level` if there is one, as row `r`, and gives its values.
-    fn keep<T: Sample>(&mut self, k: usize, r: usize, level: Option<f32>, scale: &Scale, out: &mut [T]) {
-        let n = self.shape.row;
-        if let Some(v) = level {
+        p.layout.rows(self.shape, r, self.shape.position(r), rows);
+        let level = self.history.level(rows);
+        self.rows::<S, 1>(simd, p, r, rows);
+        if let Some(v) = level
+            && self.codes[r * n..(r + 1) * n].iter().fold(0, |all, c| all | c) == 0
+        {
             self.history.fill(r, v);
-            out[r * n..(r + 1) * n].fill(T::from_f64(scale.value(f64::from(v))));
-            return;
-        }
-        self.history.set(r, &self.lanes.values[k]);
-        for (to, v) in out[r * n..(r + 1) * n].iter_mut().zip(&self.lanes.values[k]) {
-            *to = T::from_f64(scale.value(f64::from(*v)));
         }
     }
+
+    /// Quantizes `K` rows, at most [`ABREAST`], of one kind from row `first` on, none of them level.
+    #[inline(always)]
+    fn rows<S: Simd, const K: usize>(&mut self, simd: S, p: &Predictor, first: usize, rows: &mut Vec<usize>) {
+        let n = self.shape.row;
+        let steps = n.div_ceil(STEP);
+        let [a, b] = p.recurrence.before();
+        let (a4, b4, round) = (simd.splat_f32x4(a), simd.splat_f32x4(b), simd.splat_f32x4(ROUND));
+        let mut places = [[0usize; MOST_TAPS]; K];
+        let mut one = [0f32; ABREAST];
+        let masks: [Option<&[bool]>; K] = std::array::from_fn(|k| mask(self.ordinary, n, first + k));
+        for k in 0..K {
+            let r = first + k;
+            // The row before is known here only for the first.
+            one[k] = p.places(self.shape, &self.history, r, self.shape.position(r), rows, &mut places[k]);
+        }
+        let mut two = one;
+        let zero = simd.splat_f32x8(0.0);
+        let mut widest = zero;
+        for t in 0..steps + LAG * (K - 1) {
+            let mut sums = [zero; ABREAST];
+            let mut targets = [zero; ABREAST];
+            let active: [bool; K] = std::array::from_fn(|k| t >= LAG * k && t - LAG * k < steps);
+            for k in (0..K).filter(|k| active[*k]) {
+                let x = (t - LAG * k) * STEP;
+                if x == 0 && k > 0 {
+                    // Its first points are there now, but not yet the copies beside them.
+                    self.history.begin(first + k - 1);
+                    one[k] = self.history.first(first + k - 1);
+                    two[k] = one[k];
+                }
+                sums[k] = self.history.sum_step(simd, &p.taps, &places[k], x);
+                let start = (first + k) * n + x;
+                let rest = self.values.get(start..(first + k + 1) * n).unwrap_or_default();
+                targets[k] = simd.load_array_f32x8(match rest.first_chunk::<STEP>() {
+                    Some(v) => v.map(|v| self.scale.place(v.to_f64())),
+                    None => std::array::from_fn(|j| rest.get(j).map_or(0.0, |v| self.scale.place(v.to_f64()))),
+                });
+            }
+            let (sums_across, targets_across) = (across(simd, sums), across(simd, targets));
+            let mut codes_across = [simd.splat_f32x4(0.0); STEP];
+            let (mut near, mut far) = (simd.load_array_f32x4(one), simd.load_array_f32x4(two));
+            for j in 0..STEP {
+                let prediction = simd.add_f32x4(sums_across[j], simd.mul_f32x4(b4, far));
+                let prediction = simd.add_f32x4(prediction, simd.mul_f32x4(a4, near));
+                let code = simd.sub_f32x4(targets_across[j], prediction);
+                let code = simd.sub_f32x4(simd.add_f32x4(code, round), round);
+                (far, near) = (near, simd.add_f32x4(prediction, code));
+                codes_across[j] = code;
+            }
+            let codes = along(simd, codes_across);
+            for k in (0..K).filter(|k| active[*k]) {
+                let x = (t - LAG * k) * STEP;
+                let mut code = codes[k];
+                let v = match masks[k].filter(|m| !is_whole(m, x)) {
+                    None => {
+                        let inner = p.recurrence.inner(simd, simd.add_f32x8(sums[k], code));
+                        p.recurrence.step(simd, inner, one[k], two[k])
+                    }
+                    Some(m) => {
+                        // One after another, since points that are not ordinary repeat the one before.
+                        let (sums, targets) = (simd.as_array_f32x8(sums[k]), simd.as_array_f32x8(targets[k]));
+                        let (mut near, mut far) = (one[k], two[k]);
+                        let mut broken = [0f32; STEP];
+                        for j in 0..STEP {
+                            let prediction = (sums[j] + b * far) + a * near;
+                            let here = m.get(x + j).is_none_or(|o| *o);
+                            broken[j] = if here { (targets[j] - prediction) + ROUND - ROUND } else { 0.0 };
+                            (far, near) = (near, if here { prediction + broken[j] } else { near });
+                        }
+                        code = simd.load_array_f32x8(broken);
+                        let u = std::array::from_fn(|j| sums[j] + broken[j]);
+                        simd.load_array_f32x8(p.recurrence.broken(u, &m[x..], one[k], two[k]))
+                    }
+                };
+                [.., two[k], one[k]] = simd.as_array_f32x8(v);
+                let start = self.history.start(first + k);
+                if let Some(to) = self.history.place::<STEP>(start, x) {
+                    simd.store_array_f32x8(v, to);
+                }
+                let here = STEP.min(n - x);
+                // A code that is no number is as bad as a wide one.
+                let magnitude = simd.abs_f32x8(code);
+                widest = simd.select_f32x8(simd.simd_le_f32x8(magnitude, widest), widest, magnitude);
+                let whole = simd.as_array_f32x8(simd.add_f32x8(code, simd.splat_f32x8(ROUND)));
+                let at = (first + k) * n + x;
+                if let Some(to) = self.codes.get_mut(at..at + here) {
+                    match to.first_chunk_mut::<STEP>() {
+                        Some(to) => *to = whole.map(from_rounded),
+                        None => to.iter_mut().zip(whole).for_each(|(to, c)| *to = from_rounded(c)),
+                    }
+                }
+                if x + STEP >= n {
+                    self.history.complete(first + k);
+                }
+            }
+        }
+        self.suits &= simd.as_array_f32x8(widest).iter().all(|w| *w <= WIDEST);
+    }
+}
+
+/// The whole number that was added to [`ROUND`], if its magnitude is small.
+#[inline(always)]
+fn from_rounded(c: f32) -> i16 {
+    c.to_bits() as i16
+}
+
+/// From a step of each row to each point of all rows.
+#[inline(always)]
+fn across<S: Simd>(simd: S, rows: [f32x8<S>; ABREAST]) -> [f32x4<S>; STEP] {
+    let [ae, bf, cg, dh] = rows;
+    let ((a, e), (b, f)) = (simd.split_f32x8(ae), simd.split_f32x8(bf));
+    let ((c, g), (d, h)) = (simd.split_f32x8(cg), simd.split_f32x8(dh));
+    let [a, b, c, d] = transposed(simd, [a, b, c, d]);
+    let [e, f, g, h] = transposed(simd, [e, f, g, h]);
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Inverts [`across`].
+#[inline(always)]
+fn along<S: Simd>(simd: S, [a, b, c, d, e, f, g, h]: [f32x4<S>; STEP]) -> [f32x8<S>; ABREAST] {
+    let [a, b, c, d] = transposed(simd, [a, b, c, d]);
+    let [e, f, g, h] = transposed(simd, [e, f, g, h]);
+    [simd.combine_f32x4(a, e), simd.combine_f32x4(b, f), simd.combine_f32x4(c, g), simd.combine_f32x4(d, h)]
+}
+
+#[inline(always)]
+fn transposed<S: Simd>(simd: S, [a, b, c, d]: [f32x4<S>; 4]) -> [f32x4<S>; 4] {
+    let (ac, bd) = (simd.zip_low_f32x4(a, c), simd.zip_low_f32x4(b, d));
+    let (ac_high, bd_high) = (simd.zip_high_f32x4(a, c), simd.zip_high_f32x4(b, d));
+    [
+        simd.zip_low_f32x4(ac, bd),
+        simd.zip_high_f32x4(ac, bd),
+        simd.zip_low_f32x4(ac_high, bd_high),
+        simd.zip_high_f32x4(ac_high, bd_high),
+    ]
 }
 
 pub(super) fn encode<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    scale: &Scale,
+    recon: &mut [T],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    vectorize!(simd => encode_rows(simd, values, grid, scale, recon, out))
+}
+
+#[inline(always)]
+fn encode_rows<S: Simd, T: Sample>(
+    simd: S,
     values: &[T],
     grid: &Grid,
     scale: &Scale,
@@ -201,47 +267,41 @@ pub(super) fn encode<T: Sample>(
         let layout = Layout::new(k);
         let weights = learn(k, &layout, &shape, values, scale, grid.ordinary);
         weights.write(&layout, out);
-        predictors[k] = Some(Predictor::new(layout, &weights));
+        predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
-    let mut writer = TokenWriter::with_capacity(values.len());
-    let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
-    let mut targets: [Vec<f32>; ABREAST] = std::array::from_fn(|_| vec![0.0; n]);
-    let mut front = Wavefront::new(&shape);
-    let mut group = Vec::new();
-    while front.next(&mut group) {
-        let mut masked = false;
-        let mut levels = [None; ABREAST];
-        for (k, r) in group.iter().enumerate() {
-            levels[k] = walk.sum(k, *r, false);
-            masked |= walk.mask(*r).is_some();
-            for (t, v) in targets[k].iter_mut().zip(&values[r * n..(r + 1) * n]) {
-                *t = scale.place(v.to_f64());
+    let mut e = Encoder {
+        values,
+        shape: &shape,
+        scale,
+        ordinary: grid.ordinary,
+        history: History::new(&shape, ABREAST),
+        codes: vec![0; values.len()],
+        suits: true,
+    };
+    let mut rows = Vec::new();
+    let mut r = 0;
+    while r < shape.rows() {
+        let i2 = shape.position(r)[2];
+        let Some(Some(p)) = predictors.get(stencil::kind(shape.position(r))) else { return None };
+        p.layout.rows(&shape, r, shape.position(r), &mut rows);
+        let abreast = if i2 == 0 || e.history.level(&rows).is_some() { 1 } else { ABREAST.min(shape.outer[2] - i2) };
+        match abreast {
+            4 => e.rows::<S, 4>(simd, p, r, &mut rows),
+            3 => e.rows::<S, 3>(simd, p, r, &mut rows),
+            2 => e.rows::<S, 2>(simd, p, r, &mut rows),
+            _ => e.row(simd, p, r, &mut rows),
+        }
+        for r in r..r + abreast {
+            for (to, v) in recon[r * n..(r + 1) * n].iter_mut().zip(e.history.values(r)) {
+                *to = T::from_f64(scale.value(f64::from(*v)));
             }
         }
-        let masks = walk.masks(&group, masked);
-        let lanes = &mut walk.lanes;
-        let widest = match (group.len(), masked) {
-            (0, _) => 0.0,
-            (1, false) => lanes.quantize::<1, false>(&targets, masks),
-            (2, false) => lanes.quantize::<2, false>(&targets, masks),
-            (3, false) => lanes.quantize::<3, false>(&targets, masks),
-            (_, false) => lanes.quantize::<4, false>(&targets, masks),
-            (1, true) => lanes.quantize::<1, true>(&targets, masks),
-            (2, true) => lanes.quantize::<2, true>(&targets, masks),
-            (3, true) => lanes.quantize::<3, true>(&targets, masks),
-            (_, true) => lanes.quantize::<4, true>(&targets, masks),
-        };
-        if !(widest <= WIDEST) {
+        if !e.suits {
             return None;
         }
-        for (k, r) in group.iter().enumerate() {
-            let codes = walk.lanes.codes[k].iter();
-            writer.row(codes.map(|c| (c + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed()));
-            let level = levels[k].filter(|_| walk.lanes.codes[k].iter().fold(true, |all, c| all & (*c == 0.0)));
-            walk.keep(k, *r, level, scale, recon);
-        }
+        r += abreast;
     }
-    writer.finish(&shape, grid.ordinary, out);
+    codes::write(&e.codes, &shape, grid.ordinary, out);
     Some(())
 }
 
@@ -251,48 +311,121 @@ pub(super) fn decode<T: Sample>(
     scale: &Scale,
     out: &mut [T],
 ) -> Result<(), FormatError> {
+    vectorize!(simd => decode_rows(simd, cursor, grid, scale, out))
+}
+
+#[inline(always)]
+fn decode_rows<S: Simd, T: Sample>(
+    simd: S,
+    cursor: &mut Cursor<'_>,
+    grid: &Grid,
+    scale: &Scale,
+    out: &mut [T],
+) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
+    let n = shape.row;
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
         let layout = Layout::new(k);
         let weights = Weights::read(&layout, cursor)?;
-        predictors[k] = Some(Predictor::new(layout, &weights));
+        predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
-    let mut reader = TokenReader::new(cursor, &shape)?;
-    let mut walk = Walk::new(shape.clone(), grid.ordinary, predictors);
-    let mut front = Wavefront::new(&shape);
-    let mut group = Vec::new();
-    while front.next(&mut group) {
-        let mut masked = false;
-        let mut levels = [None; ABREAST];
-        for (k, r) in group.iter().enumerate() {
-            let mask = walk.mask(*r);
-            let zero = reader.row(&shape, *r, mask, &mut walk.lanes.codes[k])?;
-            levels[k] = walk.sum(k, *r, zero).filter(|_| zero);
-            masked |= mask.is_some();
-        }
-        if levels[..group.len()].iter().all(Option::is_some) {
-            for (r, level) in group.iter().zip(levels) {
-                walk.keep(0, *r, level, scale, out);
+    let mut reader = CodeReader::new(cursor, &shape)?;
+    let mut history = History::new(&shape, 1);
+    let mut rows = Vec::new();
+    let mut places = [0; MOST_TAPS];
+    let zeros = vec![0u8; codes::row_capacity(&shape)];
+    let mut position = [0; OUTER];
+    for (r, out) in out.chunks_exact_mut(n).enumerate() {
+        let mask = mask(grid.ordinary, n, r);
+        let codes = reader.row(&shape, mask)?;
+        let Some(Some(p)) = predictors.get(stencil::kind(position)) else { continue };
+        if let Codes::Zero = codes {
+            p.layout.rows(&shape, r, position, &mut rows);
+            if let Some(v) = history.level(&rows) {
+                history.fill(r, v);
+                out.fill(T::from_f64(scale.value(f64::from(v))));
+                shape.advance(&mut position);
+                continue;
             }
-            continue;
         }
-        let masks = walk.masks(&group, masked);
-        let lanes = &mut walk.lanes;
-        match (group.len(), masked) {
-            (0, _) => {}
-            (1, false) => lanes.reconstruct::<1, false>(masks),
-            (2, false) => lanes.reconstruct::<2, false>(masks),
-            (3, false) => lanes.reconstruct::<3, false>(masks),
-            (_, false) => lanes.reconstruct::<4, false>(masks),
-            (1, true) => lanes.reconstruct::<1, true>(masks),
-            (2, true) => lanes.reconstruct::<2, true>(masks),
-            (3, true) => lanes.reconstruct::<3, true>(masks),
-            (_, true) => lanes.reconstruct::<4, true>(masks),
+        let start = p.places(&shape, &history, r, position, &mut rows, &mut places);
+        let row = Row { number: r, places: &places, start, mask };
+        match codes {
+            Codes::Zero => reconstruct(simd, &mut history, p, &row, &zeros),
+            Codes::Narrow(codes) => reconstruct(simd, &mut history, p, &row, codes),
+            Codes::Any(codes) => reconstruct(simd, &mut history, p, &row, codes),
         }
-        for (k, r) in group.iter().enumerate() {
-            walk.keep(k, *r, levels[k], scale, out);
+        for (to, v) in out.iter_mut().zip(history.values(r)) {
+            *to = T::from_f64(scale.value(f64::from(*v)));
         }
+        shape.advance(&mut position);
     }
     reader.finish()
+}
+
+/// A number as it is read.
+trait Code: Copy {
+    fn number(self) -> i32;
+}
+
+impl Code for u8 {
+    #[inline(always)]
+    fn number(self) -> i32 {
+        self.cast_signed().into()
+    }
+}
+
+impl Code for i32 {
+    #[inline(always)]
+    fn number(self) -> i32 {
+        self
+    }
+}
+
+/// A row to be decoded.
+struct Row<'a> {
+    number: usize,
+    /// Where the taps of its first point are.
+    places: &'a [usize; MOST_TAPS],
+    /// What stands before its first point.
+    start: f32,
+    /// Which points are ordinary, unless all are.
+    mask: Option<&'a [bool]>,
+}
+
+/// The values of a row from its codes.
+#[inline(always)]
+fn reconstruct<S: Simd, C: Code>(simd: S, history: &mut History, p: &Predictor, row: &Row, codes: &[C]) {
+    let (mut one, mut two) = (row.start, row.start);
+    let start = history.start(row.number);
+    for (c, codes) in codes.as_chunks::<CHUNK>().0.iter().enumerate() {
+        let x = c * CHUNK;
+        let mut u = history.sum_chunk(simd, &p.taps, row.places, x);
+        let mut whole = [0f32; CHUNK];
+        for (w, c) in whole.iter_mut().zip(codes) {
+            *w = c.number() as f32;
+        }
+        for (u, c) in u.iter_mut().zip(whole.as_chunks::<STEP>().0) {
+            *u = simd.add_f32x8(*u, simd.load_array_ref_f32x8(c));
+        }
+        let mut inner = u;
+        for i in &mut inner {
+            *i = p.recurrence.inner(simd, *i);
+        }
+        let Some(to) = history.place::<CHUNK>(start, x) else { return };
+        for (s, (to, (u, inner))) in to.as_chunks_mut::<STEP>().0.iter_mut().zip(u.into_iter().zip(inner)).enumerate() {
+            let broken = row.mask.filter(|m| !is_whole(m, x + s * STEP));
+            let v = match broken {
+                None => p.recurrence.step(simd, inner, one, two),
+                Some(m) => {
+                    let rest = m.get(x + s * STEP..).unwrap_or_default();
+                    simd.load_array_f32x8(p.recurrence.broken(simd.as_array_f32x8(u), rest, one, two))
+                }
+            };
+            simd.store_array_f32x8(v, to);
+            [.., two, one] = simd.as_array_f32x8(v);
+        }
+    }
+    history.complete(row.number);
 }

@@ -45,51 +45,22 @@ impl Shape {
         [self.outer[1] * self.outer[2], self.outer[2], 1]
     }
 
+    /// Moves `position` along the outer axes from a row to the next one.
+    #[inline(always)]
+    pub(super) fn advance(&self, position: &mut [usize; OUTER]) {
+        for a in (0..OUTER).rev() {
+            position[a] += 1;
+            if position[a] < self.outer[a] {
+                return;
+            }
+            position[a] = 0;
+        }
+    }
+
     /// Positions along the outer axes of row `r`.
     pub(super) fn position(&self, r: usize) -> [usize; OUTER] {
         let [_, b, c] = self.outer;
         [r / (b * c), r / c % b, r % c]
-    }
-}
-
-/// Most rows that are predicted side by side.
-pub(super) const ABREAST: usize = 4;
-
-/// Rows in the order in which they are coded, in groups whose rows do not need each other: along the last two outer axes, four
-/// planes advance together, each two rows behind the one before.
-#[derive(Debug)]
-pub(super) struct Wavefront {
-    shape: Shape,
-    /// First plane of the group of planes.
-    plane: usize,
-    /// Row of that plane.
-    front: usize,
-}
-
-impl Wavefront {
-    pub(super) fn new(shape: &Shape) -> Self {
-        Wavefront { shape: shape.clone(), plane: 0, front: 0 }
-    }
-
-    /// Fills in the next group of rows; false at the end.
-    pub(super) fn next(&mut self, group: &mut Vec<usize>) -> bool {
-        let [slices, planes, rows] = self.shape.outer;
-        if self.plane >= slices * planes {
-            return false;
-        }
-        let abreast = ABREAST.min(planes - self.plane % planes);
-        group.clear();
-        for k in 0..abreast {
-            match self.front.checked_sub(2 * k) {
-                Some(row) if row < rows => group.push((self.plane + k) * rows + row),
-                _ => {}
-            }
-        }
-        self.front += 1;
-        if self.front >= rows + 2 * (abreast - 1) {
-            (self.plane, self.front) = (self.plane + abreast, 0);
-        }
-        true
     }
 }
 
@@ -100,12 +71,12 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Keeps the rows that the wavefront needs: those up to `back` before a row along each outer axis.
-    pub(super) fn new(shape: &Shape, back: usize) -> Self {
+    /// Keeps `abreast` rows and those up to `back` before each along each outer axis.
+    pub(super) fn new(shape: &Shape, back: usize, abreast: usize) -> Self {
         let [slices, planes, rows] = shape.outer;
         let far = if slices > 1 { back * planes * rows } else { 0 };
-        let wide = if planes > 1 { (back + ABREAST) * rows } else { 0 };
-        Ring { len: shape.rows().min(far + wide + back + 1) }
+        let wide = if planes > 1 { back * rows } else { 0 };
+        Ring { len: shape.rows().min(far + wide + back + abreast) }
     }
 
     /// Rows kept.
@@ -117,26 +88,23 @@ impl Ring {
     pub(super) fn slot(&self, r: usize) -> usize {
         r % self.len
     }
+
+    /// Place of the row so many before one at `slot`; fewer than are kept.
+    #[inline(always)]
+    pub(super) fn before(&self, slot: usize, rows: usize) -> usize {
+        if slot >= rows { slot - rows } else { slot + self.len - rows }
+    }
+
+    /// Place of the row after one at `slot`.
+    #[inline(always)]
+    pub(super) fn after(&self, slot: usize) -> usize {
+        if slot + 1 < self.len { slot + 1 } else { 0 }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wavefront_visits_every_row_once() {
-        for outer in [[1, 1, 1], [1, 1, 9], [2, 3, 1], [1, 9, 2], [2, 5, 7], [1, 4, 4]] {
-            let shape = Shape { row: 40, outer };
-            let mut front = Wavefront::new(&shape);
-            let (mut seen, mut group) = (vec![false; shape.rows()], Vec::new());
-            while front.next(&mut group) {
-                for r in &group {
-                    assert!(!std::mem::replace(&mut seen[*r], true));
-                }
-            }
-            assert!(seen.iter().all(|s| *s));
-        }
-    }
 
     #[test]
     fn short_rows_are_joined_and_outer_axes_limited() {

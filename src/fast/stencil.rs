@@ -3,6 +3,7 @@
 use super::shape::{OUTER, Ring, Shape};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
+use fearless_simd::{Simd, f32x4, f32x8};
 
 /// Weights are multiples of two to the minus this.
 const WEIGHT_BITS: u32 = 11;
@@ -35,6 +36,8 @@ pub(super) struct Tap {
 #[derive(Debug)]
 pub(super) struct Layout {
     ways: Vec<Way>,
+    /// Whether any way leads along an axis.
+    uses: [bool; OUTER],
     pub(super) taps: Vec<Tap>,
 }
 
@@ -42,7 +45,7 @@ impl Layout {
     /// Bit `a` of `kind` says that there is an earlier row along outer axis `a`.
     pub(super) fn new(kind: usize) -> Self {
         let axes: Vec<usize> = (0..OUTER).rev().filter(|a| kind >> a & 1 == 1).collect();
-        let mut l = Layout { ways: Vec::new(), taps: Vec::new() };
+        let mut l = Layout { ways: Vec::new(), uses: [0, 1, 2].map(|a| kind >> a & 1 == 1), taps: Vec::new() };
         let back = |list: &[(usize, usize)]| {
             let mut b = [0; OUTER];
             list.iter().for_each(|(a, n)| b[*a] = *n);
@@ -74,8 +77,8 @@ impl Layout {
     }
 
     /// Numbers of the rows that the taps of row `r` are in, in the order of the ways.
-    pub(super) fn rows(&self, shape: &Shape, r: usize, rows: &mut Vec<usize>) {
-        let (position, strides) = (shape.position(r), shape.strides());
+    pub(super) fn rows(&self, shape: &Shape, r: usize, position: [usize; OUTER], rows: &mut Vec<usize>) {
+        let strides = shape.strides();
         rows.clear();
         rows.extend(self.ways.iter().map(|w| {
             let mut row = r;
@@ -87,6 +90,25 @@ impl Layout {
                 _ => row,
             }
         }));
+    }
+
+    /// Whether no way from a row at `position` is cut short.
+    #[inline(always)]
+    pub(super) fn is_inside(&self, shape: &Shape, position: [usize; OUTER]) -> bool {
+        let mut inside = true;
+        for a in 0..OUTER {
+            let whole = position[a] >= 2 && position[a] + 1 < shape.outer[a];
+            inside &= whole | !self.uses[a];
+        }
+        inside
+    }
+
+    /// How many rows before a row that is inside the one of each way is.
+    pub(super) fn distances(&self, shape: &Shape) -> Vec<usize> {
+        let strides = shape.strides();
+        let back = |w: &Way| (0..OUTER).map(|a| w.back[a] * strides[a]).sum::<usize>();
+        // A way forward along an axis leads less far than back along the one before it.
+        self.ways.iter().map(|w| back(w).saturating_sub(w.ahead.map_or(0, |a| strides[a]))).collect()
     }
 }
 
@@ -105,6 +127,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
+    #[inline(always)]
     pub(super) fn complete(second: i32, taps: Vec<i32>) -> Self {
         let first = ONE - second - taps.iter().sum::<i32>();
         Weights { before: [first, second], taps }
@@ -146,29 +169,104 @@ impl Weights {
 
 /// Points beside a row at each end.
 pub(super) const PAD: usize = 2;
-/// Points that are predicted together; rows are filled up to a multiple of it.
-pub(super) const BLOCK: usize = 16;
+/// Points whose taps are added up together.
+pub(super) const CHUNK: usize = 4 * STEP;
+/// Points of a row that follow from each other in one step.
+pub(super) const STEP: usize = 8;
+
+/// How the points of a step follow from what the taps and codes give and from the two points before the step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recurrence {
+    /// Weight of the point before the step in each of its points.
+    one: [f32; STEP],
+    /// Weight of the point before that one.
+    two: [f32; STEP],
+}
+
+impl Recurrence {
+    pub(super) fn new([a, b]: [f32; 2]) -> Self {
+        let (mut one, mut two) = ([a; STEP], [b; STEP]);
+        for j in 1..STEP {
+            one[j] = a * one[j - 1] + two[j - 1];
+            two[j] = b * one[j - 1];
+        }
+        Recurrence { one, two }
+    }
+
+    /// Weights of the point one and two before.
+    pub(super) fn before(&self) -> [f32; 2] {
+        [self.one[0], self.two[0]]
+    }
+
+    /// What the points of a step are but for the points before it.
+    #[inline(always)]
+    pub(super) fn inner<S: Simd>(&self, simd: S, u: f32x8<S>) -> f32x8<S> {
+        let zero = simd.splat_f32x8(0.0);
+        let mut w = u;
+        w = simd
+            .add_f32x8(w, simd.mul_f32x8(simd.splat_f32x8(self.one[0]), simd.slide_within_blocks_f32x8::<3>(zero, u)));
+        w = simd
+            .add_f32x8(w, simd.mul_f32x8(simd.splat_f32x8(self.one[1]), simd.slide_within_blocks_f32x8::<2>(zero, u)));
+        w = simd
+            .add_f32x8(w, simd.mul_f32x8(simd.splat_f32x8(self.one[2]), simd.slide_within_blocks_f32x8::<1>(zero, u)));
+        let (first, second) = simd.split_f32x8(w);
+        let second = self.half(simd, second, first);
+        simd.combine_f32x4(first, second)
+    }
+
+    /// Adds to the second half of a step what follows from the first.
+    #[inline(always)]
+    fn half<S: Simd>(&self, simd: S, half: f32x4<S>, before: f32x4<S>) -> f32x4<S> {
+        let [.., two, one] = simd.as_array_f32x4(before);
+        let (ones, _) = simd.split_f32x8(simd.load_array_f32x8(self.one));
+        let (twos, _) = simd.split_f32x8(simd.load_array_f32x8(self.two));
+        let w = simd.add_f32x4(half, simd.mul_f32x4(twos, simd.splat_f32x4(two)));
+        simd.add_f32x4(w, simd.mul_f32x4(ones, simd.splat_f32x4(one)))
+    }
+
+    /// The points of a step.
+    #[inline(always)]
+    pub(super) fn step<S: Simd>(&self, simd: S, inner: f32x8<S>, one: f32, two: f32) -> f32x8<S> {
+        let w = simd.mul_f32x8(simd.load_array_f32x8(self.two), simd.splat_f32x8(two));
+        let w = simd.add_f32x8(inner, w);
+        simd.add_f32x8(w, simd.mul_f32x8(simd.load_array_f32x8(self.one), simd.splat_f32x8(one)))
+    }
+
+    /// The points of a step some of which are not ordinary: these repeat the one before.
+    pub(super) fn broken(&self, u: [f32; STEP], ordinary: &[bool], mut one: f32, mut two: f32) -> [f32; STEP] {
+        let [a, b] = self.before();
+        std::array::from_fn(|j| {
+            let value = if ordinary.get(j).is_none_or(|o| *o) { (u[j] + b * two) + a * one } else { one };
+            (two, one) = (one, value);
+            value
+        })
+    }
+}
+
+/// Adding and subtracting this rounds to the nearest whole number, ties to even, numbers up to 2^22.
+pub(super) const ROUND: f32 = 12_582_912.0;
 
 /// The latest rows of values, each with its first and last value repeated at the ends.
 #[derive(Debug)]
 pub(super) struct History {
     ring: Ring,
     data: Vec<f32>,
-    /// The value of all points of a row that was filled.
-    flat: Vec<Option<f32>>,
+    /// The value of all points of a row that is level.
+    level: Vec<Option<f32>>,
     row: usize,
     pitch: usize,
 }
 
 impl History {
-    pub(super) fn new(shape: &Shape) -> Self {
-        let ring = Ring::new(shape, 2);
-        let pitch = shape.row.next_multiple_of(BLOCK) + BLOCK;
-        History { data: vec![0.0; ring.len() * pitch], flat: vec![None; ring.len()], ring, row: shape.row, pitch }
+    pub(super) fn new(shape: &Shape, abreast: usize) -> Self {
+        let ring = Ring::new(shape, 2, abreast);
+        let pitch = shape.row.next_multiple_of(CHUNK) + CHUNK;
+        History { data: vec![0.0; ring.len() * pitch], level: vec![None; ring.len()], ring, row: shape.row, pitch }
     }
 
     /// Where row `r` starts, its padding included.
-    fn start(&self, r: usize) -> usize {
+    #[inline(always)]
+    pub(super) fn start(&self, r: usize) -> usize {
         self.ring.slot(r) * self.pitch
     }
 
@@ -177,52 +275,130 @@ impl History {
         self.data[self.start(r)]
     }
 
-    /// The value that all points of all `rows` have because they were filled with it; 0 without rows.
+    /// The value that all points of all `rows` have because they are level; 0 without rows.
     pub(super) fn level(&self, rows: &[usize]) -> Option<f32> {
-        let mut levels = rows.iter().map(|r| self.flat[self.ring.slot(*r)]);
+        let mut levels = rows.iter().map(|r| self.level[self.ring.slot(*r)]);
         match levels.next() {
             None => Some(0.0),
             Some(first) => first.filter(|v| levels.all(|l| l.is_some_and(|l| l.to_bits() == v.to_bits()))),
         }
     }
 
-    /// Gives all points of row `r` one value.
+    /// Makes row `r` level.
     pub(super) fn fill(&mut self, r: usize, value: f32) {
-        let flat = &mut self.flat[self.ring.slot(r)];
-        if flat.is_none_or(|f| f.to_bits() != value.to_bits()) {
-            *flat = Some(value);
+        let level = &mut self.level[self.ring.slot(r)];
+        if level.is_none_or(|f| f.to_bits() != value.to_bits()) {
+            *level = Some(value);
             let start = self.start(r);
             self.data[start..start + self.row + 2 * PAD].fill(value);
         }
     }
 
-    pub(super) fn set(&mut self, r: usize, values: &[f32]) {
-        let slot = self.ring.slot(r);
-        self.flat[slot] = None;
-        let (start, n) = (self.start(r), self.row);
-        let row = &mut self.data[start..start + n + 2 * PAD];
-        row[PAD..PAD + n].copy_from_slice(&values[..n]);
-        let (first, last) = (row[PAD], row[PAD + n - 1]);
-        row[..PAD].fill(first);
-        row[PAD + n..].fill(last);
+    /// The values of row `r`.
+    #[inline(always)]
+    pub(super) fn values(&self, r: usize) -> &[f32] {
+        let start = self.start(r) + PAD;
+        &self.data[start..start + self.row]
     }
 
-    /// The weighted sum of the taps in `rows`, added one after another, for each point of a row.
-    pub(super) fn sum(&self, taps: &[(Tap, f32)], rows: &[usize], out: &mut [f32]) {
-        let mut starts = [(0usize, 0f32); MOST_TAPS];
-        for (s, (t, w)) in starts.iter_mut().zip(taps) {
-            *s = (self.start(rows[t.way]) + t.at, *w);
+    /// Where the `taps` of point 0 of the row at `slot` are, given how many rows before it their ways lead.
+    #[inline(always)]
+    pub(super) fn places_inside(
+        &self,
+        taps: &[(Tap, f32)],
+        distances: &[usize],
+        slot: usize,
+        places: &mut [usize; MOST_TAPS],
+    ) {
+        for (place, (t, _)) in places.iter_mut().zip(taps) {
+            let distance = distances.get(t.way).copied().unwrap_or(1);
+            *place = self.ring.before(slot, distance) * self.pitch + t.at;
         }
-        let starts = &starts[..taps.len().min(MOST_TAPS)];
-        for (k, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let mut sum = [0f32; BLOCK];
-            for (start, w) in starts {
-                let Some(values) = self.data[start + k * BLOCK..].first_chunk::<BLOCK>() else { return };
-                for (s, v) in sum.iter_mut().zip(values) {
-                    *s += w * v;
-                }
+    }
+
+    /// Place of row `r`.
+    pub(super) fn slot(&self, r: usize) -> usize {
+        self.ring.slot(r)
+    }
+
+    /// First value of the row so many before the one at `slot`.
+    #[inline(always)]
+    pub(super) fn first_before(&self, slot: usize, distance: usize) -> f32 {
+        self.data[self.ring.before(slot, distance) * self.pitch]
+    }
+
+    /// Where the `taps` of point 0 are, given the rows of their ways.
+    pub(super) fn places(&self, taps: &[(Tap, f32)], rows: &[usize], places: &mut [usize; MOST_TAPS]) {
+        for (place, (t, _)) in places.iter_mut().zip(taps) {
+            *place = self.start(rows[t.way]) + t.at;
+        }
+    }
+
+    /// The weighted sum of the taps at `places`, added one after another, for a step from point `x` on.
+    #[inline(always)]
+    pub(super) fn sum_step<S: Simd>(
+        &self,
+        simd: S,
+        taps: &[(Tap, f32)],
+        places: &[usize; MOST_TAPS],
+        x: usize,
+    ) -> f32x8<S> {
+        let mut sum = simd.splat_f32x8(0.0);
+        for ((_, w), place) in taps.iter().zip(places) {
+            if let Some(v) = self.data.get(place + x..).and_then(<[f32]>::first_chunk) {
+                sum = simd.add_f32x8(sum, simd.mul_f32x8(simd.splat_f32x8(*w), simd.load_array_ref_f32x8(v)));
             }
-            *out = sum;
         }
+        sum
+    }
+
+    /// [`History::sum_step`] for the steps of a chunk.
+    #[inline(always)]
+    pub(super) fn sum_chunk<S: Simd>(
+        &self,
+        simd: S,
+        taps: &[(Tap, f32)],
+        places: &[usize; MOST_TAPS],
+        x: usize,
+    ) -> [f32x8<S>; CHUNK / STEP] {
+        // Not in an array before the end, or they would not stay in registers.
+        let zero = simd.splat_f32x8(0.0);
+        let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
+        for ((_, w), place) in taps.iter().zip(places) {
+            let w = simd.splat_f32x8(*w);
+            let values = self.data.get(place + x..).and_then(<[f32]>::first_chunk::<CHUNK>);
+            if let Some([e, f, g, h]) = values.map(|v| v.as_chunks::<STEP>().0) {
+                a = simd.add_f32x8(a, simd.mul_f32x8(w, simd.load_array_ref_f32x8(e)));
+                b = simd.add_f32x8(b, simd.mul_f32x8(w, simd.load_array_ref_f32x8(f)));
+                c = simd.add_f32x8(c, simd.mul_f32x8(w, simd.load_array_ref_f32x8(g)));
+                d = simd.add_f32x8(d, simd.mul_f32x8(w, simd.load_array_ref_f32x8(h)));
+            }
+        }
+        [a, b, c, d]
+    }
+
+    /// Points `x` to `x + N - 1` of the row that starts at `start`, to be set; those past its end do not count.
+    #[inline(always)]
+    pub(super) fn place<const N: usize>(&mut self, start: usize, x: usize) -> Option<&mut [f32; N]> {
+        self.data.get_mut(start + PAD + x..).and_then(<[f32]>::first_chunk_mut::<N>)
+    }
+
+    /// Repeats the first value of row `r`, whose first points are set, before it.
+    pub(super) fn begin(&mut self, r: usize) {
+        let start = self.start(r);
+        let first = self.data[start + PAD];
+        self.data[start..start + PAD].fill(first);
+    }
+
+    /// Completes row `r`, all of whose points are set: it is not level.
+    #[inline(always)]
+    pub(super) fn complete(&mut self, r: usize) {
+        let slot = self.ring.slot(r);
+        self.level[slot] = None;
+        let start = slot * self.pitch;
+        let row = &mut self.data[start..start + self.row + 2 * PAD];
+        let (first, last) = (row[PAD], row[PAD + self.row - 1]);
+        row[..PAD].fill(first);
+        row[PAD + self.row..].fill(last);
     }
 }

@@ -115,6 +115,8 @@ struct Prepared<'a, T> {
     map: Option<ClassMap<T>>,
     classes: Option<Vec<u8>>,
     ordinary: Option<Vec<bool>>,
+    /// Least and largest ordinary value.
+    range: Option<(f64, f64)>,
 }
 
 /// What is to be coded: a block of an array.
@@ -180,8 +182,9 @@ pub(crate) fn encode<T: Element>(
     };
     let mut bytes = Vec::new();
     parts.write_to(&mut bytes);
-    let stats = verify(&bytes, prepared, models)?;
-    Ok(Encoded { bytes, stats, tried, chosen, guard: trial.guard })
+    let (guard, mut back) = (trial.guard, trial.values);
+    let stats = verify(&bytes, prepared, models, &mut back)?;
+    Ok(Encoded { bytes, stats, tried, chosen, guard })
 }
 
 /// The smallest trial so far.
@@ -208,15 +211,19 @@ impl<'p, 'v, T> Race<'p, 'v, T> {
 }
 
 /// Decodes the frame with the reader's code and checks every point against its bound.
-fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models) -> Result<ErrorStats> {
-    let mut back = vec![T::default(); p.values.len()];
+fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models, back: &mut [T]) -> Result<ErrorStats> {
+    // What was there is not what is found.
+    back.fill(T::default());
     let failed = |what: String| ArgumentError::Bound(format!("the frame just written {what}; nothing was stored"));
-    decode(bytes, p.dims, models.decoder, &mut back).map_err(|fault| match fault {
+    decode(bytes, p.dims, models.decoder, back).map_err(|fault| match fault {
         Fault::Format(kind) => failed(format!("does not decode: {kind}")).into(),
         Fault::Other(e) => e,
     })?;
     let mut stats = ErrorStats::new(p.tolerance);
-    for (i, (x, y)) in p.values.iter().zip(&back).enumerate() {
+    if p.map.is_none() && stats.add_bounded(p.values, back) {
+        return Ok(stats);
+    }
+    for (i, (x, y)) in p.values.iter().zip(back).enumerate() {
         let good = if p.is_ordinary(i) { p.tolerance.allows(*x, *y) } else { x.to_bits64() == y.to_bits64() };
         if !good {
             return Err(failed(format!("misses the bound at value {i}: {x:?} became {y:?}")).into());
@@ -270,14 +277,19 @@ impl<'a, T: Element> Prepared<'a, T> {
             let wide = v.to_f64();
             !wide.is_finite() || is_kept(i) || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
         };
-        let map = classify(values, special, pointwise);
+        let plain = !pointwise && fill.is_none() && hole.is_none() && kept.is_none();
+        let map = match plain && values.iter().fold(true, |all, v| all & (v.to_f64().abs() < f64::INFINITY)) {
+            true => None,
+            false => classify(values, special, pointwise),
+        };
         let classes = map.as_ref().map(|m| {
             let mut out = Vec::new();
             m.write_to(dims, &mut out);
             out
         });
         let ordinary = map.as_ref().map(ClassMap::ordinary);
-        Prepared { values, dims, tolerance, map, classes, ordinary }
+        let range = fast::range(values, ordinary.as_deref());
+        Prepared { values, dims, tolerance, map, classes, ordinary, range }
     }
 
     fn is_ordinary(&self, i: usize) -> bool {
@@ -300,16 +312,15 @@ impl<'a, T: Element> Prepared<'a, T> {
 
     /// All ordinary values as one, if a single value is within the bound of each.
     fn constant(&self) -> Option<Trial<T>> {
-        let mut range = self.ordinary_values().map(T::to_f64);
-        let first = range.next();
-        let (lo, hi) = range.fold((first.unwrap_or(0.0), first.unwrap_or(0.0)), |(a, b), v| (a.min(v), b.max(v)));
+        let (lo, hi) = self.range.unwrap_or_default();
         let middle = match self.tolerance {
             Tolerance::Lossless => return self.constant_value(self.ordinary_values().next().unwrap_or_default()),
+            Tolerance::Absolute(e) if hi / 2.0 - lo / 2.0 > e * 1.01 => return None,
             Tolerance::Absolute(_) => lo / 2.0 + hi / 2.0,
             // Where the relative distances to both ends are equal: 2 lo hi / (lo + hi).
             Tolerance::Pointwise(_) => lo / (lo / 2.0 + hi / 2.0) * hi,
         };
-        self.constant_value(T::from_f64(if first.is_some() { middle } else { 0.0 }))
+        self.constant_value(T::from_f64(if self.range.is_some() { middle } else { 0.0 }))
     }
 
     fn constant_value(&self, c: T) -> Option<Trial<T>> {
@@ -350,7 +361,7 @@ impl<'a, T: Element> Prepared<'a, T> {
 
     /// The tolerance for a kernel that decodes to f64, less what rounding to the array's type may add.
     fn linear_tolerance(&self, e: f64) -> f64 {
-        let largest = self.ordinary_values().fold(0.0f64, |m, v| m.max(v.to_f64().abs()));
+        let largest = self.range.map_or(0.0, |(lo, hi)| lo.abs().max(hi.abs()));
         let half_ulp = largest * if T::DATA_TYPE == DataType::F32 { 0.5f64.powi(24) } else { 0.5f64.powi(52) };
         // Near the resolution of the type most points land well: the few that do not are patched.
         (e - half_ulp).max(e / 2.0)
@@ -362,6 +373,12 @@ impl<'a, T: Element> Prepared<'a, T> {
         };
         let mut recon = vec![T::default(); self.values.len()];
         let codes = fast::encode(self.values, &self.grid(), self.linear_tolerance(e), &mut recon)?;
+        if self.map.is_none()
+            && self.values.iter().zip(&recon).fold(true, |all, (x, y)| all & self.tolerance.allows(*x, *y))
+        {
+            let (method, domain, payload) = (Method::Fast, Domain::Linear, Owned::One(codes));
+            return Some(Trial { method, domain, payload, patches: Vec::new(), values: recon, guard: None });
+        }
         let at = |i: usize| recon.get(i).copied().unwrap_or_default();
         Some(self.finish(Method::Fast, Domain::Linear, Owned::One(codes), at))
     }

@@ -228,14 +228,5 @@ fn kernel_dims(dims: &[usize]) -> &[usize] {
 
 /// CRC-32 of the little-endian bytes of `values` (SPEC 6.1).
 fn digest<T: crate::Element>(values: &[T]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    let mut buffer = Vec::with_capacity(1 << 12);
-    for chunk in values.chunks(512) {
-        buffer.clear();
-        for v in chunk {
-            v.put_le(&mut buffer);
-        }
-        crc.update(&buffer);
-    }
-    crc.finalize()
+    crc32fast::hash(&T::le_bytes(values))
 }

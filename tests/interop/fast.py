@@ -1,13 +1,14 @@
 """SPEC 9.4: method fast."""
 
+import itertools
 import math
 
 import numpy as np
 
-import rans
+import prefix
 from primitives import CaeError, Cursor, unzigzag
 
-THRESHOLDS = [1, 4, 8, 12, 18, 24, 36, 52, 76, 110, 160, 240, 480, 960]
+THRESHOLDS = [1, 5, 11, 20, 30, 43, 60, 88, 130, 190, 290, 430, 700, 1200, 2400]
 F = np.float32
 
 
@@ -28,14 +29,7 @@ class Rows:
         return (at[0] * e1 + at[1]) * e2 + at[2]
 
     def order(self):
-        e0, e1, e2 = self.extents
-        for i0 in range(e0):
-            for first in range(0, e1, 4):
-                abreast = min(4, e1 - first)
-                for front in range(e2 + 2 * (abreast - 1)):
-                    for k in range(abreast):
-                        if 0 <= front - 2 * k < e2:
-                            yield (i0, first + k, front - 2 * k)
+        return itertools.product(*map(range, self.extents))
 
     def kinds(self):
         return sorted({kind_of(at) for at in self.order()})
@@ -87,8 +81,12 @@ class Stencil:
         else:
             second = 0
             weights = ([2048, -2048] + [0] * count)[:count]
-        self.second = F(second) / F(2048)
-        self.first = F(2048 - second - sum(weights)) / F(2048)
+        second = F(second) / F(2048)
+        first = F(2048 - int(second * F(2048)) - sum(weights)) / F(2048)
+        self.one, self.two = [first], [second]
+        for j in range(7):
+            self.one.append(first * self.one[j] + self.two[j])
+            self.two.append(second * self.one[j])
         self.weights = [F(w) / F(2048) for w in weights]
 
     def places(self, at, extents):
@@ -100,128 +98,58 @@ class Stencil:
         return out
 
 
-class Tokens:
-    """SPEC 9.4.5: the codes of each row."""
+class Codes:
+    """SPEC 9.4.4: the codes of each row."""
 
     def __init__(self, cursor, rows, ordinary):
         self.rows = rows
         self.ordinary = ordinary
-        layout = cursor.u8()
-        self.sparse, self.paired, lanes = layout & 1, layout & 2, layout >> 2
-        if lanes > 5:
-            raise CaeError("lanes")
         starts = cursor.number("H")
-        if starts >> 14 or starts.bit_count() > 7:
+        if starts >> 15 or starts.bit_count() > 7:
             raise CaeError("starts")
         self.thresholds = [t for b, t in enumerate(THRESHOLDS) if starts >> b & 1]
-        self.k = len(self.thresholds)
-        models = rans.decode_models(cursor.block(), self.k + (6 if self.sparse else 1))
-        self.excess = cursor.block()
-        self.excess_at = 0
-        self.stream = rans.Stream(cursor.rest(), 1 << lanes, models)
+        streams = prefix.decode_streams(cursor, len(self.thresholds) + 1, len(ordinary))
+        self.streams = streams
+        self.taken = [0] * len(streams)
         self.magnitudes = {}
-        self.last_flag = 0
 
-    def excess_bit(self):
-        if self.excess_at >= 8 * len(self.excess):
-            raise CaeError("excess ends early")
-        byte = self.excess[self.excess_at // 8]
-        self.excess_at += 1
-        return byte >> ((self.excess_at - 1) % 8) & 1
-
-    def excess_number(self, count):
-        return sum(self.excess_bit() << b for b in range(count))
-
-    def activities(self, at, count):
-        """Activities of the tokens of a row, those up to a whole group included."""
+    def activity(self, at, b, here):
+        """Activity of block b; `here` are the magnitudes of the blocks of its row before it."""
         axes = axes_of(kind_of(at))
         if not axes:
-            return [24] * (count + 8)
-        out = [0] * (count + 8)
+            before = [0, 0] + here
+            return 6 * (3 * before[-1] + before[-2])
+        total = 0
         for axis in axes:
             back = list(at)
             back[axis] -= 1
-            m = [0] + self.magnitudes[tuple(back)] + [0] * 9
-            for t in range(count + 8):
-                out[t] += m[t] + 2 * m[t + 1] + m[t + 2]
-        weight = {1: 6, 2: 3, 3: 2}[len(axes)]
-        return [weight * a for a in out]
+            m = [0] + self.magnitudes[tuple(back)] + [0]
+            total += m[b] + 2 * m[b + 1] + m[b + 2]
+        return total * {1: 6, 2: 3, 3: 2}[len(axes)]
 
     def row(self, at):
         n = self.rows.n
         begin = self.rows.index(at) * n
-        ordinary = self.ordinary[begin : begin + n]
-        count = (n + 1) // 2 if self.paired else n
-        free = [
-            not any(ordinary[2 * t : 2 * t + 2] if self.paired else [ordinary[t]])
-            for t in range(count)
-        ]
-        activity = self.activities(at, count)
-        classes = [sum(a >= t for t in self.thresholds) for a in activity[:count]]
-        classes = [rans.FREE if f else c for c, f in zip(classes, free)]
-        if self.sparse:
-            tokens = self.sparse_row(classes, free, activity)
-        else:
-            tokens = self.stream.batch(classes)
-        images = self.images(tokens)
-        magnitude = [min(255, (z >> 1) + (z & 1)) for z in images]
-        if self.paired:
-            magnitude = [min(255, sum(magnitude[2 * t : 2 * t + 2])) for t in range(count)]
-        self.magnitudes[at] = magnitude
-        if self.paired and n % 2 and images.pop():
-            raise CaeError("half beyond the row")
-        return [unzigzag(z) for z in images]
-
-    def sparse_row(self, classes, free, activity):
-        count = len(classes)
-        none = all(free)
-        kind = rans.FREE if none else self.k + 1 + self.last_flag % 2
-        flag = self.stream.batch([kind])[0]
-        if not none:
-            self.last_flag = flag
-        if flag == 0:
-            return [0] * count
-        kinds = []
-        for first in range(0, count, 8):
-            s = sum(activity[first : first + 8])
-            kind = self.k + (3 if s == 0 else 4 if s < 96 else 5)
-            kinds.append(rans.FREE if all(free[first : first + 8]) else kind)
-        flags = self.stream.batch(kinds)
-        there = [t for t in range(count) if flags[t // 8]]
-        tokens = [0] * count
-        for t, token in zip(there, self.stream.batch([classes[t] for t in there])):
-            tokens[t] = token
-        return tokens
-
-    def images(self, tokens):
-        out = []
-        for token in tokens:
-            if not self.paired:
-                if token > 207:
-                    raise CaeError("token above 207")
-                if token >= 192:
-                    e = token - 192
-                    token = 191 + (1 << e) + self.excess_number(e)
-                out.append(token)
-            else:
-                for half in (token & 15, token >> 4):
-                    if half == 15:
-                        d = 0
-                        while not self.excess_bit():
-                            d += 1
-                            if d > 15:
-                                raise CaeError("escape")
-                        half = 15 + (1 << (d + 1)) - 2 + self.excess_number(d + 1)
-                    out.append(half)
-        if max(out, default=0) > 65535:
-            raise CaeError("image above 65535")
-        return out
+        codes, here = [], []
+        for first in range(0, n, 8):
+            count = min(8, n - first)
+            block = [0] * count
+            if any(self.ordinary[begin + first : begin + first + count]):
+                activity = self.activity(at, first // 8, here)
+                kind = sum(activity >= t for t in self.thresholds)
+                start = self.taken[kind]
+                block = self.streams[kind][start : start + count]
+                if len(block) < count:
+                    raise CaeError("codes of a class")
+                self.taken[kind] += count
+            codes += block
+            here.append(sum(min(abs(c), 128) for c in block))
+        self.magnitudes[at] = here
+        return codes
 
     def end(self):
-        self.stream.end()
-        spare = 8 * len(self.excess) - self.excess_at
-        if spare > 7 or self.excess_number(spare):
-            raise CaeError("excess left over")
+        if any(taken != len(stream) for taken, stream in zip(self.taken, self.streams)):
+            raise CaeError("codes left over")
 
 
 def clamp(x, n):
@@ -243,13 +171,13 @@ def decode(payload, dims, ordinary):
         raise CaeError("step")
     rows = Rows(dims)
     stencils = {kind: Stencil(cursor, kind) for kind in rows.kinds()}
-    tokens = Tokens(cursor, rows, ordinary)
+    reader = Codes(cursor, rows, ordinary)
     values, level = {}, {}
     with np.errstate(all="ignore"):
         for at in rows.order():
-            codes = tokens.row(at)
+            codes = reader.row(at)
             reconstruct(at, codes, rows, stencils[kind_of(at)], ordinary, values, level)
-        tokens.end()
+        reader.end()
         out = [None] * rows.index((rows.extents[0], 0, 0))
         for at, row in values.items():
             out[rows.index(at)] = row
@@ -260,7 +188,6 @@ def reconstruct(at, codes, rows, stencil, ordinary, values, level):
     """SPEC 9.4.3: the values of one row."""
     n = rows.n
     begin = rows.index(at) * n
-    codes = [c if ordinary[begin + x] else 0 for x, c in enumerate(codes)]
     places = stencil.places(at, rows.extents)
     if not any(codes) and all(level[place] for place, _ in places):
         found = {values[place][0].tobytes() for place, _ in places} or {F(0).tobytes()}
@@ -276,16 +203,32 @@ def reconstruct(at, codes, rows, stencil, ordinary, values, level):
             weight = next(numbers)
             if weight != 0:
                 taps.append((weight, values[place], offset))
+    u = []
+    for x in range(n):
+        total = F(0)
+        for weight, source, offset in taps:
+            total = total + weight * source[clamp(x + offset, n)]
+        u.append(total + F(codes[x]))
+    one, two = stencil.one, stencil.two
     v1 = v2 = values[places[0][0]][0] if places else F(0)
     row = []
-    for x in range(n):
-        if ordinary[begin + x]:
-            total = F(0)
-            for weight, source, offset in taps:
-                total = total + weight * source[clamp(x + offset, n)]
-            v = ((total + stencil.second * v2) + stencil.first * v1) + F(codes[x])
-        else:
-            v = v1
-        row.append(v)
-        v1, v2 = v, v1
+    for s in range(0, n, 8):
+        step = u[s : s + 8]
+        if all(ordinary[begin + s : begin + s + len(step)]):
+            w = []
+            for j, number in enumerate(step):
+                for i in range(3):
+                    inside = j % 4 > i
+                    number = number + one[i] * (step[j - 1 - i] if inside else F(0))
+                if j >= 4:
+                    number = (number + two[j - 4] * w[2]) + one[j - 4] * w[3]
+                w.append(number)
+            new = [(w[j] + two[j] * v2) + one[j] * v1 for j in range(len(step))]
+            row += new
+            v2, v1 = ([v2, v1] + new)[-2:]
+            continue
+        for j, number in enumerate(step):
+            v = (number + two[0] * v2) + one[0] * v1 if ordinary[begin + s + j] else v1
+            row.append(v)
+            v1, v2 = v, v1
     values[at] = row
