@@ -166,7 +166,8 @@ pub mod frame {
     use crate::parallel::Threads;
     use crate::{ArgumentError, Bound, Element, Place, ResolvedBound, Result, sparse};
 
-    /// A frame coded in one way, or `None` if that way does not suit the bound, which is not relative to the range.
+    /// A frame coded in one way, or `None` if that way does not suit the bound, which is not relative to the range. The way
+    /// `network` needs a network in the loop.
     ///
     /// # Errors
     /// If the way is unknown, or the frame misses its bound.
@@ -174,7 +175,7 @@ pub mod frame {
         values: &[T],
         dims: &[usize],
         bound: Bound,
-        fill: Option<T>,
+        network: Option<&dyn crate::model::Decoder>,
         kernel: &str,
     ) -> Result<Option<Vec<u8>>> {
         let raster = |snapped| Kernel::Raster(raster::Options { snapped, ..raster::Options::default() });
@@ -186,13 +187,15 @@ pub mod frame {
             "fast" => Kernel::Fast,
             "exact" => Kernel::Exact,
             "sparse" => Kernel::Sparse(sparse::Options::default()),
+            "network" => Kernel::Network,
             other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
         };
         let candidates = [Candidate { label: "asked", kernel, hole: false }];
         let e = if let Bound::Absolute(e) = bound { e } else { 0.0 };
         let tolerance = ResolvedBound::new(bound.validate()?, e).tolerance;
-        let block = Block { values, dims, tolerance, fill, kept: None };
-        let encoded = frame::encode(&block, &candidates, &Models::default(), Threads::new(1))?;
+        let block = Block { values, dims, tolerance, fill: None, kept: None };
+        let models = Models { encoder: None, decoder: network };
+        let encoded = frame::encode(&block, &candidates, &models, Threads::new(1))?;
         Ok((encoded.chosen == "asked").then_some(encoded.bytes))
     }
 

@@ -151,7 +151,10 @@ impl Plan {
             let n = self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
             if matches!(c.kernel, Kernel::Raster(_)) { more(n, judgement.slow) } else { n }
         };
-        let mut ways: Vec<(u64, Candidate)> = self.candidates.iter().map(|c| (size(c), c.clone())).collect();
+        // A network in the loop is tried beside what would be tried without it.
+        let (networks, others): (Vec<_>, Vec<_>) =
+            self.candidates.drain(..).partition(|c| matches!(c.kernel, Kernel::Network));
+        let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
         let limit = ways.first().map_or(u64::MAX, |(n, _)| more(*n, judgement.close));
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
@@ -170,6 +173,7 @@ impl Plan {
             copying.iter_mut().for_each(|c| raster_options(c, |o| o.copies_only = true));
             self.candidates.extend(copying);
         }
+        self.candidates.splice(..0, networks);
     }
 }
 

@@ -139,7 +139,7 @@ fn decode_ordinary<T: Element>(
             match method {
                 Method::Multilevel => multilevel::decode(bytes, grid, None, &mut wide)?,
                 Method::Network => {
-                    let network = decoder.and_then(Decoder::in_loop).ok_or(FormatError::Code { what: "network" })?;
+                    let network = decoder.and_then(Decoder::in_loop).ok_or_else(no_network)?;
                     multilevel::decode(bytes, grid, Some(network.0), &mut wide)?;
                 }
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
@@ -154,6 +154,10 @@ fn decode_ordinary<T: Element>(
         (_, Payload::Sparse { .. }) => return Err(FormatError::Code { what: "frame method" }.into()),
     }
     Ok(())
+}
+
+fn no_network() -> ModelError {
+    ModelError::Mismatch { what: "the frame needs a network in the loop, and the array has none".to_owned() }
 }
 
 /// What the paper's pipeline rounds to.

@@ -161,3 +161,67 @@ fn chain(program: &Program) -> Result<Vec<Link>> {
     }
     Ok(links)
 }
+
+#[cfg(test)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "tests")]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::limits::Limits;
+
+    const SMALL: &[u8] = include_bytes!("../../testdata/models/predictor.onnx");
+
+    fn verdict(nodes: &[(&str, &[&str], &str)], weights: &[f32]) -> std::result::Result<Predictor, String> {
+        let mut model = Builder::new(&[INPUTS as i64])
+            .init(floats("w", &[INPUTS as i64, 2], weights))
+            .init(floats("c", &[2], &[0.5, 2.0]))
+            .init(floats("half", &[], &[0.5]))
+            .metadata("cae.kind", "predictor")
+            .metadata("cae.latent_range", "-1023,1023");
+        for (op, inputs, output) in nodes {
+            model = model.node(node(op, inputs, output));
+        }
+        let vetted = super::super::vet::vet(&model.build(), &Limits::default()).map_err(|e| e.to_string())?;
+        Predictor::of(&vetted).map_err(|e| e.to_string()).map(Option::unwrap)
+    }
+
+    fn weights() -> Vec<f32> {
+        (0..2 * INPUTS).map(|i| (i % 7) as f32 - 3.0).collect()
+    }
+
+    #[test]
+    fn the_chain_gives_what_the_engine_gives() {
+        let decoder = super::super::load_decoder(SMALL, &Limits::default()).unwrap();
+        let predictor = decoder.in_loop().unwrap().0;
+        let mut answers = std::collections::HashSet::new();
+        for n in 0..200i32 {
+            let inputs: [f32; INPUTS] = std::array::from_fn(|i| ((i as i32 * 37 + n * n * 11) % 2047 - 1023) as f32);
+            let mut expected = [0.0; OUTPUTS];
+            decoder.decode(&inputs, &mut expected).unwrap();
+            let found = predictor.run(&inputs);
+            assert_eq!(found, expected);
+            assert!(found.iter().all(|y| y.fract() == 0.0));
+            answers.insert(found.map(f32::to_bits));
+        }
+        assert!(answers.len() > 50);
+    }
+
+    #[test]
+    fn what_is_no_chain_is_refused_by_name() {
+        let good = verdict(&[("MatMul", &["x", "w"], "a"), ("Add", &["a", "c"], "y")], &weights()).unwrap();
+        let mut inputs = [0.0; INPUTS];
+        inputs[1] = 10.0;
+        assert_eq!(good.run(&inputs), [-10.0 + 0.5, 0.0 + 2.0]);
+        for (nodes, weights, reason) in [
+            (&[("MatMul", &["x", "w"][..], "a"), ("Add", &["a", "a"], "y")][..], weights(), "constant"),
+            (&[("MatMul", &["x", "w"], "a"), ("Sub", &["c", "a"], "y")], weights(), "given first"),
+            (&[("MatMul", &["x", "w"], "a"), ("Tanh", &["a"], "y")], weights(), "exact"),
+            (&[("MatMul", &["x", "w"], "a"), ("Softmax", &["a"], "y")], weights(), "exact"),
+            (&[("MatMul", &["x", "w"], "y")], vec![0.3; 2 * INPUTS], "exact"),
+            (&[("Mul", &["x", "half"], "y")], weights(), "turns [55] into [2]"),
+        ] {
+            let refusal = verdict(nodes, &weights).unwrap_err();
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+    }
+}

@@ -601,6 +601,8 @@ impl<'a> Conversion<'a> {
                 self.scaled_by(x, &reciprocals, &constant_shape, shape)
             }
             Binary::PRelu if !swapped => {
+                // Either part of the sum takes less than half of what there is.
+                let x = self.narrow(x, 22)?;
                 let flipped = self.unary(Unary::Neg, x.slot)?;
                 let (low, high) = ((-x.high).max(0.0), (-x.low).max(0.0));
                 let below = Whole { slot: self.unary(Unary::Relu, flipped)?, low, high, ..x };

@@ -1,5 +1,7 @@
 """SPEC 9.2.7: what a network in the loop is told, and what its answer means."""
 
+import math
+
 import numpy as np
 
 from passes import clamp
@@ -33,5 +35,5 @@ def answer(y, miss):
     """How far the value lies from the stencil's prediction, and the scale of the expectation, in steps."""
     unit = miss[0] + F(0.05)
     moved = np.clip(F(y[0]), F(-32768), F(32768)) * F(1 / 64) * unit
-    power = np.uint32((2032 + int(np.floor(clamp(float(y[1]), -128.0, 96.0)))) << 19).view(F)
+    power = np.uint32((2032 + math.floor(clamp(float(y[1]), -128.0, 96.0))) << 19).view(F)
     return float(moved), unit * power

@@ -176,7 +176,13 @@ pub fn exact_forms() -> Vec<u8> {
             let digits = 100.0 + random.below(900) as f64;
             let power = 10f64.powi((i % 7) as i32);
             let v = if i % 2 == 0 { digits * power } else { digits / power };
-            if i % 11 == 0 { -v } else { v }
+            if i % 97 == 5 {
+                0.0
+            } else if i % 11 == 0 {
+                -v
+            } else {
+                v
+            }
         })
         .collect();
     let clusters: Vec<f32> =
@@ -210,4 +216,43 @@ fn exact<T: Element>(name: &str, form: u8, told: Option<u8>, values: &[T]) -> Fi
     }
     let array = Array { name: name.as_bytes().to_vec(), ..Array::new(&[values.len() as u64], bytes) };
     sealed(File::of(if T::DATA_TYPE == DataType::F64 { array.f64() } else { array }))
+}
+
+/// Branches that smooth fields do not lead a kernel's writer into.
+#[cfg(feature = "internals")]
+pub fn seldom() -> Vec<u8> {
+    let mut random = Random(33);
+    let waves = smooth::<f32>(&[16, 20, 10], 9);
+    // The mean is good for all but some points in patches: a bitmap that pays to be coded.
+    let patchy: Vec<f32> = waves
+        .indexed_iter()
+        .map(|(at, v)| if (at[0] / 4 + at[1] / 5) % 5 == 0 && at[2] < 7 { 60.0 + v * 0.5 } else { 50.0 + v * 0.02 })
+        .collect();
+    // Decades that change along curves, and holes.
+    let decades: Vec<f64> = (0..24 * 40)
+        .map(|i| {
+            let (y, x) = (f64::from(i / 40), f64::from(i % 40));
+            let decade = ((x * x + 3.0 * y * y) / 300.0).floor() as i32 - 2;
+            if (x - 20.0).abs() < 3.0 && y > 9.0 { f64::NAN } else { 10f64.powi(decade) * (2.0 + random.unit() * 5.0) }
+        })
+        .collect();
+    // Multiples of a quarter, less than a step off zero.
+    let lattice: Vec<f64> = smooth::<f64>(&[20, 30], 7).iter().map(|v| (v * 4.0).round() / 4.0 + 0.1).collect();
+    joined(vec![
+        kernel("coded bitmap", "sparse", 2.0, &patchy, &[16, 20, 10]),
+        kernel("coded exponents, holes", "sparse", 1e-4, &decades, &[24, 40]),
+        kernel("lattice with an offset", "multilevel", 0.05, &lattice, &[20, 30]),
+        kernel("lattice with an offset, small", "multilevel small", 0.05, &lattice, &[20, 30]),
+    ])
+}
+
+/// What a kernel makes of values under an absolute bound.
+#[cfg(feature = "internals")]
+fn kernel<T: Element>(name: &str, kernel: &str, bound: f64, values: &[T], shape: &[usize]) -> File {
+    let frame =
+        cae::internals::frame::encode(values, shape, cae::Bound::Absolute(bound), None, kernel).unwrap().unwrap();
+    let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+    let bound = [&[1][..], &bound.to_le_bytes()].concat();
+    let array = Array { name: name.as_bytes().to_vec(), bound, ..Array::new(&shape, frame) };
+    File::of(if T::DATA_TYPE == DataType::F64 { array.f64() } else { array })
 }

@@ -136,7 +136,10 @@ pub mod update {
         all.push(("sparse_forms".to_owned(), crate::by_hand::sparse_forms()));
         all.push(("latent_forms".to_owned(), crate::by_hand::latent_forms()));
         #[cfg(feature = "internals")]
-        all.push(("exact_forms".to_owned(), crate::by_hand::exact_forms()));
+        all.extend(
+            [("exact_forms", crate::by_hand::exact_forms()), ("seldom", crate::by_hand::seldom())]
+                .map(|(name, bytes)| (name.to_owned(), bytes)),
+        );
         all.extend(PREDICTED.iter().map(|(pair, shape)| (format!("model_{pair}"), predicted(pair, shape))));
         #[cfg(feature = "internals")]
         all.extend(by_kernel().into_iter().map(|(name, b)| (name.to_owned(), b)));
@@ -309,38 +312,52 @@ pub mod update {
             ("kernel_exact", "exact"),
             ("kernel_sparse", "sparse"),
         ];
-        kernels
-            .iter()
-            .map(|(name, kernel)| (*name, kernel_arrays(kernel)))
-            // Passes long enough for stencils of their own.
-            .chain([("kernel_multilevel_stencils", stencils())])
-            .map(|(name, arrays)| (name, forge::File { models: vec![], arrays }.bytes()))
-            .collect()
+        let plain = |(name, kernel): &(&'static str, &str)| (*name, kernel_arrays(kernel, None));
+        // Passes long enough for stencils of their own.
+        let file = |(name, arrays)| (name, forge::File { models: vec![], arrays }.bytes());
+        let kernels = kernels.iter().map(plain).chain([("kernel_multilevel_stencils", stencils())]).map(file);
+        kernels.chain([("kernel_network", in_loop())]).collect()
     }
 
     #[cfg(feature = "internals")]
     fn stencils() -> Vec<forge::Array> {
         let shape = [24, 30, 34];
-        let coarse = kernel_array::<f32>("multilevel", Bound::Absolute(0.01), &shape);
-        coarse.into_iter().chain(kernel_array::<f64>("multilevel", Bound::Absolute(1e-3), &[150, 160])).collect()
+        let coarse = kernel_array::<f32>("multilevel", None, Bound::Absolute(0.01), &shape);
+        coarse.into_iter().chain(kernel_array::<f64>("multilevel", None, Bound::Absolute(1e-3), &[150, 160])).collect()
+    }
+
+    /// Frames with a network in the loop, which is embedded.
+    #[cfg(feature = "internals")]
+    fn in_loop() -> Vec<u8> {
+        let bytes = std::fs::read(testdata("models").join("predictor.onnx")).unwrap();
+        let network = cae::model::load_decoder(&bytes, &cae::Limits::default()).unwrap();
+        let mut arrays = kernel_arrays("network", Some(network.as_ref()));
+        arrays.iter_mut().for_each(|a| (a.flags, a.optional) = (4, vec![0]));
+        let model = forge::Model { digest: cae::model::digest(&bytes), bytes };
+        forge::File { models: vec![model], arrays }.bytes()
     }
 
     #[cfg(feature = "internals")]
-    fn kernel_arrays(kernel: &str) -> Vec<forge::Array> {
+    fn kernel_arrays(kernel: &str, network: Option<&dyn cae::model::Decoder>) -> Vec<forge::Array> {
         let mut arrays = Vec::new();
         for bound in [Bound::Absolute(0.01), Bound::Absolute(1e-4), Bound::Pointwise(1e-3), Bound::Lossless] {
             for shape in [&[16, 20][..], &[6, 9, 12], &[300]] {
-                arrays.extend(kernel_array::<f32>(kernel, bound, shape));
-                arrays.extend(kernel_array::<f64>(kernel, bound, shape));
+                arrays.extend(kernel_array::<f32>(kernel, network, bound, shape));
+                arrays.extend(kernel_array::<f64>(kernel, network, bound, shape));
             }
         }
         arrays
     }
 
     #[cfg(feature = "internals")]
-    fn kernel_array<T: Element>(kernel: &str, bound: Bound, shape: &[usize]) -> Option<forge::Array> {
+    fn kernel_array<T: Element>(
+        kernel: &str,
+        network: Option<&dyn cae::model::Decoder>,
+        bound: Bound,
+        shape: &[usize],
+    ) -> Option<forge::Array> {
         let values: Vec<T> = smooth::<T>(shape, shape.len() as u64).into_iter().collect();
-        let frame = cae::internals::frame::encode(&values, shape, bound, None, kernel).unwrap()?;
+        let frame = cae::internals::frame::encode(&values, shape, bound, network, kernel).unwrap()?;
         let (text, bound) = match bound {
             Bound::Absolute(e) => (format!("abs {e:e}"), [&[1][..], &e.to_le_bytes()].concat()),
             Bound::Pointwise(e) => (format!("pw {e:e}"), [&[3][..], &e.to_le_bytes()].concat()),

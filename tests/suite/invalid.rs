@@ -232,10 +232,18 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     };
     let with = |model: Vec<u8>| guarded(model, 16, &[0; 4]);
     let sigmoid = onnx::chain("Sigmoid", 1, &[4]);
+    let predictor = |kind: &str, shape: &[u64]| {
+        let entry = |k: &[u8], v: &[u8]| onnx::bytes(14, &[onnx::bytes(1, k), onnx::bytes(2, v)].concat());
+        let metadata = [entry(b"cae.kind", kind.as_bytes()), entry(b"cae.latent_range", b"-1023,1023")].concat();
+        with([onnx::chain("Relu", 1, shape), metadata].concat())
+    };
     vec![
         ("guard_missing", "Format(Code)", guarded(sigmoid.clone(), 0, &[])),
         ("guard_infinite", "Format(Code)", guarded(sigmoid.clone(), 16, &f32::INFINITY.to_le_bytes())),
         ("guard_negative", "Format(Code)", guarded(sigmoid, 16, &(-1.0f32).to_le_bytes())),
+        ("model_of_unknown_kind", "Model(Refused)", predictor("oracle", &[4])),
+        ("network_of_wrong_shape", "Model(Refused)", predictor("predictor", &[55])),
+        ("network_missing", "Model(Mismatch)", File::of(Array::new(&[4], frame(0, 7, 0, &[0; 8]))).bytes()),
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),
         ("model_blocks_of_more_axes", "Model(Mismatch)", with(onnx::chain("Relu", 1, &[2, 3]))),

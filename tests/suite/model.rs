@@ -115,3 +115,21 @@ fn refuses_other_bytes_lengths_and_limits() {
     }
     decoder.decode(&[], &mut []).unwrap();
 }
+
+#[test]
+fn a_network_in_the_loop_says_what_it_is() {
+    let bytes = read("predictor");
+    let report = check(&bytes, &Limits::default()).unwrap();
+    assert!(report.predictor && report.exact, "{report:?}");
+    assert_eq!((report.input_shape, report.output_shape), (vec![55], vec![2]));
+    assert!(load_decoder(&bytes, &Limits::default()).unwrap().is_predictor());
+    assert!(!load_decoder(&read("exact512-decoder"), &Limits::default()).unwrap().is_predictor());
+    // What it needs to be one is in its metadata.
+    let renamed = |from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    };
+    for (from, to) in [(&b"-1023,1023"[..], &b"-1022,1022"[..]), (b"cae.latent_range", b"cae.patent_range")] {
+        assert!(matches!(load_decoder(&renamed(from, to), &Limits::default()), Err(Error::Model(_))), "{to:?}");
+    }
+}

@@ -3,12 +3,11 @@
 use crate::args::Args;
 use crate::{Failure, at, watch};
 use cae::input::Input;
-use cae::{DataType, Element, FrameOptions, Region, Samples};
+use cae::{Bound, DataType, Element, FrameOptions, Region, Samples};
 use cae_train::data::Share;
 use cae_train::predictor::{self, Options, Outcome};
 use cae_train::{Error, onnx};
 use serde_json::json;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -92,7 +91,19 @@ fn tell(args: &Args, outcome: &Outcome, points: usize, bytes: usize, seconds: f6
 fn samples<T: Element>(input: &Input, args: &Args) -> Result<Vec<Samples>, Error> {
     let extent: Vec<usize> = input.shape().iter().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).collect();
     let source = input.open::<T>()?;
-    let options = FrameOptions { bound: args.bound().unwrap_or_default(), fill: args.fill, ..FrameOptions::default() };
+    let whole = Region { start: vec![0; extent.len()], extent: extent.clone() };
+    let mut values = vec![T::default(); whole.len()];
+    source.read(&whole, &mut values)?;
+    let bound = match args.bound() {
+        // A slab's own range is another.
+        Some(Bound::Range(part)) => {
+            let known = values.iter().map(|v| v.to_f64()).filter(|v| v.is_finite() && Some(*v) != args.fill);
+            let (low, high) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+            Bound::Absolute(part * (high - low))
+        }
+        other => other.unwrap_or(Bound::Lossless),
+    };
+    let options = FrameOptions { bound, fill: args.fill, ..FrameOptions::default() };
     let rows = extent.first().copied().unwrap_or(1).max(1);
     let row: usize = extent.iter().skip(1).product::<usize>().max(1);
     let kept = match args.steps.unwrap_or(Share::All) {
@@ -106,13 +117,12 @@ fn samples<T: Element>(input: &Input, args: &Args) -> Result<Vec<Samples>, Error
     let mut parts = Vec::new();
     for slab in 0..slabs {
         let first = if slabs == 1 { 0 } else { slab * (kept - height) / (slabs - 1) };
-        let mut region = Region { start: vec![0; extent.len()], extent: extent.clone() };
-        if let (Some(start), Some(size)) = (region.start.first_mut(), region.extent.first_mut()) {
-            (*start, *size) = (first as u64, height);
+        let mut shape = extent.clone();
+        if let Some(n) = shape.first_mut() {
+            *n = height;
         }
-        let mut values = vec![T::default(); region.len()];
-        source.read(&region, &mut values)?;
-        parts.push(cae::predictor_samples(&values, &region.extent, &options)?);
+        let part = values.get(first * row..(first + height) * row).unwrap_or_default();
+        parts.push(cae::predictor_samples(part, &shape, &options)?);
     }
     Ok(parts)
 }

@@ -111,10 +111,13 @@ typedef struct cae_frame_options {
   uint32_t preset;
   // A value that stands for "missing": it comes back bit for bit and disturbs no neighbor. NULL for none.
   const double *fill;
-  // A model to predict with, encoder included; cae_decompress_frame needs the same where the report says so. NULL for none.
+  // A model to predict with, its encoder included if it has one; cae_decompress_frame needs the same where the report says so.
+  // NULL for none.
   const struct cae_model *model;
   // Threads that try ways of coding side by side; 0 is one.
   size_t threads;
+  // Codes without the model where its rounding errors on other machines might break the bound, instead of failing.
+  bool fall_back;
 } cae_frame_options;
 
 // Bytes that the library allocated; freed with cae_free_bytes.
@@ -235,6 +238,8 @@ typedef struct cae_array_options {
   cae_progress progress;
   // Passed to `progress`.
   void *progress_user;
+  // Codes frames without the model where its rounding errors on other machines might break the bound, instead of failing.
+  bool fall_back;
 } cae_array_options;
 
 // Fetches the box of `extent[d]` values from `start[d]` on, in each of `ndim` dimensions, into `out`, in C order. Called from
@@ -287,7 +292,7 @@ enum cae_status cae_decompress_frame(const uint8_t *frame,
                                      size_t out_values);
 
 // Vets and loads a model from the bytes of ONNX files, which may be freed afterwards. `encoder` may be NULL with
-// `encoder_bytes` 0 where nothing will be written; `limits` may be NULL. Threads: any.
+// `encoder_bytes` 0 where nothing will be written, and for a network in the loop, which has none; `limits` may be NULL. Threads: any.
 enum cae_status cae_load_model(const uint8_t *decoder,
                                size_t decoder_bytes,
                                const uint8_t *encoder,
@@ -386,7 +391,8 @@ enum cae_status cae_create(const char *path,
 // Starts a file in memory, which cae_finish_memory gives out. Threads: any.
 enum cae_status cae_create_memory(struct cae_writer **writer);
 
-// Adds a decoder, and the encoder that makes its latents, from the bytes of ONNX files; models come before arrays. With `embed` false
+// Adds a decoder, and the encoder that makes its latents if it has one (else NULL and 0), from the bytes of ONNX files; models come
+// before arrays. With `embed` false
 // only the digest is stored, and readers must be given the file. `model` receives the number for cae_array_options. Threads:
 // one.
 enum cae_status cae_add_model(struct cae_writer *writer,
@@ -426,13 +432,13 @@ enum cae_status cae_set_attributes(struct cae_writer *writer,
                                    const char *attributes);
 
 // Completes the file, reads it back, gives it its name and frees the writer, whether that succeeds or not; no file is left
-// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is an error, and is
-// not freed. Threads: one.
+// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is refused before
+// anything is done, and not freed. Threads: one.
 enum cae_status cae_commit(struct cae_writer *writer,
                            uint64_t *bytes);
 
 // Completes a file in memory and frees the writer, whether that succeeds or not. `bytes` receives the file, freed with
-// cae_free_bytes. A writer of cae_create is an error, and is not freed. Threads: one.
+// cae_free_bytes. NULL and a writer of cae_create are refused before anything is done, and not freed. Threads: one.
 enum cae_status cae_finish_memory(struct cae_writer *writer,
                                   struct cae_bytes *bytes);
 

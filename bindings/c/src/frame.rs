@@ -2,7 +2,7 @@
 
 use crate::boundary::{Failure, Status, call, optional, put, slice, slice_mut};
 use crate::model::Model;
-use crate::value::{Bound, Bytes, Limits, Report, data_type, preset};
+use crate::value::{Bound, Bytes, Limits, Report, data_type, guard_policy, preset};
 use cae::{CodedFrame, DataType, Element};
 
 /// What is asked for one frame. Zeros are the defaults.
@@ -15,10 +15,13 @@ pub struct FrameOptions {
     pub preset: u32,
     /// A value that stands for "missing": it comes back bit for bit and disturbs no neighbor. NULL for none.
     pub fill: *const f64,
-    /// A model to predict with, encoder included; cae_decompress_frame needs the same where the report says so. NULL for none.
+    /// A model to predict with, its encoder included if it has one; cae_decompress_frame needs the same where the report says so.
+    /// NULL for none.
     pub model: *const Model,
     /// Threads that try ways of coding side by side; 0 is one.
     pub threads: usize,
+    /// Codes without the model where its rounding errors on other machines might break the bound, instead of failing.
+    pub fall_back: bool,
 }
 
 /// Codes the values of an array of shape `shape`, `ndim` extents, as one frame. Neither type, shape nor bound are in it.
@@ -122,6 +125,7 @@ unsafe fn compress<T: Element>(
         asked.decoder = model.map(|m| m.decoder.as_ref());
         asked.encoder = model.and_then(|m| m.encoder.as_deref());
         asked.threads = options.threads.max(1);
+        asked.guard = guard_policy(options.fall_back);
     }
     Ok((cae::compress_frame(values, shape, &asked)?, size_of_val(values) as u64))
 }

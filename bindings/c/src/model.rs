@@ -15,7 +15,7 @@ const fn shared_by_threads<T: Send + Sync>() {}
 const _: () = shared_by_threads::<Model>();
 
 /// Vets and loads a model from the bytes of ONNX files, which may be freed afterwards. `encoder` may be NULL with
-/// `encoder_bytes` 0 where nothing will be written; `limits` may be NULL. Threads: any.
+/// `encoder_bytes` 0 where nothing will be written, and for a network in the loop, which has none; `limits` may be NULL. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cae_load_model(
     decoder: *const u8,

@@ -242,6 +242,11 @@ pub(crate) fn preset(number: u32) -> Result<cae::Preset, Failure> {
     }
 }
 
+/// What is done where a model's rounding errors leave nothing of the bound.
+pub(crate) fn guard_policy(fall_back: bool) -> cae::GuardPolicy {
+    if fall_back { cae::GuardPolicy::FallBack } else { cae::GuardPolicy::Refuse }
+}
+
 /// A type from its number.
 pub(crate) fn data_type(number: u32) -> Result<DataType, Failure> {
     match number {

@@ -2,7 +2,7 @@
 
 use crate::boundary::{Failure, Status, call, given, optional, place, put, slice, text};
 use crate::frame::unknown;
-use crate::value::{Bound, Bytes, Report, data_type, preset};
+use crate::value::{Bound, Bytes, Report, data_type, guard_policy, preset};
 use cae::{ArrayReport, AtomicFile, DataType, Element, ModelId, Region, Source};
 use ndarray::ArrayViewD;
 use std::ffi::{c_char, c_int, c_void};
@@ -63,6 +63,8 @@ pub struct ArrayOptions {
     pub progress: Progress,
     /// Passed to `progress`.
     pub progress_user: *mut c_void,
+    /// Codes frames without the model where its rounding errors on other machines might break the bound, instead of failing.
+    pub fall_back: bool,
 }
 
 /// Starts a file that will replace whatever is at `path` when cae_commit succeeds. Threads: any.
@@ -91,7 +93,8 @@ pub unsafe extern "C" fn cae_create_memory(writer: *mut *mut Writer) -> Status {
     })
 }
 
-/// Adds a decoder, and the encoder that makes its latents, from the bytes of ONNX files; models come before arrays. With `embed` false
+/// Adds a decoder, and the encoder that makes its latents if it has one (else NULL and 0), from the bytes of ONNX files; models come
+/// before arrays. With `embed` false
 /// only the digest is stored, and readers must be given the file. `model` receives the number for cae_array_options. Threads:
 /// one.
 #[unsafe(no_mangle)]
@@ -231,8 +234,8 @@ pub unsafe extern "C" fn cae_set_attributes(
 }
 
 /// Completes the file, reads it back, gives it its name and frees the writer, whether that succeeds or not; no file is left
-/// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is an error, and is
-/// not freed. Threads: one.
+/// behind by a failure. `bytes`, if not NULL, receives the length of the file. A writer of cae_create_memory is refused before
+/// anything is done, and not freed. Threads: one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cae_commit(writer: *mut Writer, bytes: *mut u64) -> Status {
     call(|| {
@@ -240,12 +243,16 @@ pub unsafe extern "C" fn cae_commit(writer: *mut Writer, bytes: *mut u64) -> Sta
         if let Destination::Memory(_) = unsafe { given(writer, "writer") }?.to {
             return Err(Failure::argument("the writer writes to memory: cae_finish_memory completes it"));
         }
+        if !bytes.is_null() {
+            // SAFETY: not NULL; the caller promises room for the number.
+            unsafe { put(bytes, 0, "bytes") }?;
+        }
         // SAFETY: a handle of this library, by the caller's promise, and not freed before.
         let writer = unsafe { Box::from_raw(writer) };
         if let Destination::File(w) = writer.to {
             let len = w.commit()?;
             if !bytes.is_null() {
-                // SAFETY: not NULL; the caller promises room for the number.
+                // SAFETY: as for the first write.
                 unsafe { put(bytes, len, "bytes") }?;
             }
         }
@@ -254,7 +261,7 @@ pub unsafe extern "C" fn cae_commit(writer: *mut Writer, bytes: *mut u64) -> Sta
 }
 
 /// Completes a file in memory and frees the writer, whether that succeeds or not. `bytes` receives the file, freed with
-/// cae_free_bytes. A writer of cae_create is an error, and is not freed. Threads: one.
+/// cae_free_bytes. NULL and a writer of cae_create are refused before anything is done, and not freed. Threads: one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cae_finish_memory(writer: *mut Writer, bytes: *mut Bytes) -> Status {
     call(|| {
@@ -303,6 +310,7 @@ impl Writer {
             asked.bound = o.bound.to_library()?;
             asked.preset = preset(o.preset)?;
             asked.threads = o.threads;
+            asked.guard = guard_policy(o.fall_back);
             // SAFETY: the caller's promise.
             asked.fill = unsafe { optional(o.fill, "options.fill") }?.copied();
             if !o.point_bounds.is_null() {
@@ -404,7 +412,7 @@ unsafe fn put_report(report: *mut Report, added: &ArrayReport) -> Result<(), Fai
     if report.is_null() {
         return Ok(());
     }
-    let needs_model = added.chosen.contains_key("autoencoder");
+    let needs_model = ["autoencoder", "network"].iter().any(|way| added.chosen.contains_key(way));
     let value = Report::new(added.input_bytes, added.stored_bytes, &added.bound, &added.stats, needs_model);
     // SAFETY: not NULL; the rest is the caller's promise.
     unsafe { put(report, value, "report") }

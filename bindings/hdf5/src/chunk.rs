@@ -1,12 +1,12 @@
 //! The bytes of a chunk, to a frame and back.
 
-use crate::models;
+use crate::models::{self, Elsewhere};
 use crate::words::{Local, Parameters};
-use cae::{DataType, Element, FrameOptions, Limits};
+use cae::{DataType, Element, FrameOptions, GuardPolicy, Limits};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Codes the values of a chunk as a frame.
-pub fn encode(parameters: &Parameters, bytes: &[u8]) -> Result<Vec<u8>, String> {
+pub fn encode(parameters: &Parameters, models: Elsewhere, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let local = parameters.local()?;
     let needed = local.bytes()?;
     if bytes.len() != needed {
@@ -16,21 +16,26 @@ pub fn encode(parameters: &Parameters, bytes: &[u8]) -> Result<Vec<u8>, String> 
         ));
     }
     match local.data_type {
-        DataType::F64 => encode_as::<f64>(parameters, local, bytes),
-        _ => encode_as::<f32>(parameters, local, bytes),
+        DataType::F64 => encode_as::<f64>(parameters, local, models, bytes),
+        _ => encode_as::<f32>(parameters, local, models, bytes),
     }
 }
 
 /// Decodes a frame into `out`, which has room for the values of a chunk and is aligned for them.
-pub fn decode(parameters: &Parameters, frame: &[u8], out: &mut [u8]) -> Result<(), String> {
+pub fn decode(parameters: &Parameters, models: Elsewhere, frame: &[u8], out: &mut [u8]) -> Result<(), String> {
     let local = parameters.local()?;
     match local.data_type {
-        DataType::F64 => decode_as::<f64>(parameters, local, frame, out),
-        _ => decode_as::<f32>(parameters, local, frame, out),
+        DataType::F64 => decode_as::<f64>(parameters, local, models, frame, out),
+        _ => decode_as::<f32>(parameters, local, models, frame, out),
     }
 }
 
-fn encode_as<T: Element>(parameters: &Parameters, local: &Local, bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn encode_as<T: Element>(
+    parameters: &Parameters,
+    local: &Local,
+    models: Elsewhere,
+    bytes: &[u8],
+) -> Result<Vec<u8>, String> {
     let size = T::DATA_TYPE.size();
     let value = |b: &[u8]| {
         if local.big_endian {
@@ -42,9 +47,11 @@ fn encode_as<T: Element>(parameters: &Parameters, local: &Local, bytes: &[u8]) -
         }
     };
     let values: Vec<T> = bytes.chunks_exact(size).map(value).collect();
-    let model = parameters.model.map(|digest| models::for_writing(&digest)).transpose()?;
+    let model = parameters.model.map(|digest| models::for_writing(&digest, models)).transpose()?;
     let mut options = FrameOptions { bound: parameters.bound, preset: parameters.preset, ..FrameOptions::default() };
     options.fill = local.fill;
+    // HDF5 may code a chunk when it is too late to ask for another bound.
+    options.guard = GuardPolicy::FallBack;
     options.decoder = model.as_ref().map(|m| m.decoder());
     options.encoder = model.as_ref().and_then(|m| m.encoder());
     Ok(cae::compress_frame(&values, &local.shape, &options).map_err(|e| e.to_string())?.bytes)
@@ -53,10 +60,11 @@ fn encode_as<T: Element>(parameters: &Parameters, local: &Local, bytes: &[u8]) -
 fn decode_as<T: Element + FromBytes + IntoBytes>(
     parameters: &Parameters,
     local: &Local,
+    models: Elsewhere,
     frame: &[u8],
     out: &mut [u8],
 ) -> Result<(), String> {
-    let model = parameters.model.map(|digest| models::for_reading(&digest));
+    let model = parameters.model.map(|digest| models::for_reading(&digest, models));
     let decoder = model.as_ref().and_then(|m| m.as_ref().ok()).map(|m| m.decoder());
     let room = <[T]>::mut_from_bytes(out).map_err(|_| "HDF5's memory is not aligned for the values")?;
     let decoded = cae::decompress_frame(frame, &local.shape, decoder, &Limits::default(), room);
@@ -88,9 +96,9 @@ mod tests {
             let bytes: Vec<u8> =
                 values.iter().flat_map(|v| if big { v.to_be_bytes() } else { v.to_le_bytes() }).collect();
             let p = parameters(DataType::F64, big);
-            let frame = encode(&p, &bytes).unwrap();
+            let frame = encode(&p, &|_| None, &bytes).unwrap();
             let mut out = vec![0u64; 200];
-            decode(&p, &frame, out.as_mut_bytes()).unwrap();
+            decode(&p, &|_| None, &frame, out.as_mut_bytes()).unwrap();
             for (x, y) in values.iter().zip(out.as_bytes().as_chunks::<8>().0) {
                 let y = if big { f64::from_be_bytes(*y) } else { f64::from_le_bytes(*y) };
                 assert!((x - y).abs() <= 1e-3 && (*x != -1.0 || y == -1.0));
@@ -101,9 +109,9 @@ mod tests {
                 .flat_map(|v| if big { v.to_be_bytes() } else { v.to_le_bytes() })
                 .collect();
             let p = parameters(DataType::F32, big);
-            let frame = encode(&p, &bytes).unwrap();
+            let frame = encode(&p, &|_| None, &bytes).unwrap();
             let mut out = vec![0u64; 100];
-            decode(&p, &frame, out.as_mut_bytes()).unwrap();
+            decode(&p, &|_| None, &frame, out.as_mut_bytes()).unwrap();
             let first = |b: &[u8]| *b.first_chunk::<4>().unwrap();
             assert_eq!(first(out.as_bytes()), first(&bytes), "the fill value comes back bit for bit");
         }
@@ -112,11 +120,11 @@ mod tests {
     #[test]
     fn wrong_lengths_and_damage_are_refused() {
         let p = parameters(DataType::F32, false);
-        assert!(encode(&p, &[0; 799]).unwrap_err().contains("800"));
-        let frame = encode(&p, &[0; 800]).unwrap();
+        assert!(encode(&p, &|_| None, &[0; 799]).unwrap_err().contains("800"));
+        let frame = encode(&p, &|_| None, &[0; 800]).unwrap();
         let mut out = vec![0u64; 100];
         for n in 0..frame.len() {
-            assert!(decode(&p, &frame[..n], out.as_mut_bytes()).is_err());
+            assert!(decode(&p, &|_| None, &frame[..n], out.as_mut_bytes()).is_err());
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn describe(hdf5: &Hdf5, given: &[u32], dcpl: Hid, datatype: Hid) -> Result<
     }
     if let Some(digest) = &parameters.model {
         // A chunk is often coded only when its file is closed, and a failure there can end the process.
-        models::for_writing(digest)?;
+        models::for_writing(digest, &|name| hdf5.model(name))?;
     }
     let local = Local {
         data_type,

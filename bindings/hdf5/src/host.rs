@@ -5,6 +5,7 @@
 //! privately, as Python's are. So the plugin looks at the address that its callback returns to, asks the dynamic linker which file that
 //! is, and takes the functions from there.
 
+use crate::files::Files;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -24,6 +25,7 @@ pub struct Hdf5 {
     free: Option<unsafe extern "C" fn(*mut c_void) -> c_int>,
     errors: Option<Errors>,
     properties: Option<Properties>,
+    files: Option<Files>,
     version: (c_uint, c_uint, c_uint),
 }
 
@@ -119,7 +121,7 @@ fn calling_image() -> Option<Image> {
 }
 
 /// The address of a symbol of one library, and of those it depends on.
-struct Symbols(*mut c_void);
+pub struct Symbols(*mut c_void);
 
 impl Symbols {
     fn of(image: &Image) -> Symbols {
@@ -135,7 +137,7 @@ impl Symbols {
 
     /// # Safety
     /// `T` is a pointer or an `extern "C" fn` of just the type that the symbol has in every HDF5 from 1.10 on.
-    unsafe fn get<T: Copy>(&self, name: &CStr) -> Option<T> {
+    pub unsafe fn get<T: Copy>(&self, name: &CStr) -> Option<T> {
         const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
         if self.0.is_null() {
             return None;
@@ -154,6 +156,7 @@ macro_rules! symbol {
         unsafe { $symbols.get($name) }
     };
 }
+pub(crate) use symbol;
 
 impl Hdf5 {
     fn of(image: &Image) -> Hdf5 {
@@ -171,6 +174,7 @@ impl Hdf5 {
             free: symbol!(s, c"H5free_memory"),
             errors: modern.then(|| Errors::of(&s)).flatten(),
             properties: modern.then(|| Properties::of(&s)).flatten(),
+            files: modern.then(|| Files::of(&s)).flatten(),
             version,
         }
     }
@@ -193,6 +197,11 @@ impl Hdf5 {
     /// Whether what a filter puts on the error stack while it codes a chunk is lost: newer libraries put the stack back as it was.
     pub fn forgets_errors_of_filters(&self) -> bool {
         self.errors.is_none() || self.version >= (1, 14, 5)
+    }
+
+    /// The bytes of the model of this name, if an open file has them.
+    pub fn model(&self, name: &str) -> Option<Vec<u8>> {
+        self.files.as_ref()?.model(name)
     }
 
     /// Memory that HDF5 can free, all zero.

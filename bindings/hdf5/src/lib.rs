@@ -1,14 +1,15 @@
 //! An HDF5 filter that stores each chunk of a dataset as one frame of `cae` (SPEC.md 6.7).
 //!
 //! `docs/hdf5.md` says what the words of `cd_values` mean and how to use it. Layers: [`words`] (the parameters),
-//! [`chunk`] (bytes of a chunk to and from a frame), [`models`] (networks by digest), [`host`] (the HDF5 library that
-//! called), and here the three callbacks.
+//! [`chunk`] (bytes of a chunk to and from a frame), [`models`] (networks by digest), [`host`] and [`files`] (the HDF5
+//! library that called, and the files that it has open), and here the three callbacks.
 
 #[cfg(not(unix))]
 compile_error!("the plugin finds the HDF5 library that loaded it by dladdr, which this platform does not have");
 
 mod chunk;
 mod dataset;
+mod files;
 mod host;
 mod models;
 mod words;
@@ -134,10 +135,10 @@ unsafe extern "C" fn filter(
         let input = unsafe { std::slice::from_raw_parts(old.cast::<u8>(), len) };
         let new = if flags & REVERSE != 0 {
             let mut out = hdf5.allocate(parameters.local()?.bytes()?)?;
-            chunk::decode(&parameters, input, out.bytes())?;
+            chunk::decode(&parameters, &|name| hdf5.model(name), input, out.bytes())?;
             out
         } else {
-            let coded = chunk::encode(&parameters, input)?;
+            let coded = chunk::encode(&parameters, &|name| hdf5.model(name), input)?;
             let mut out = hdf5.allocate(coded.len())?;
             out.bytes().copy_from_slice(&coded);
             out

@@ -1,4 +1,4 @@
-//! Networks by digest, from the folders that `CAE_MODEL_PATH` names.
+//! Networks by digest, from the folders that `CAE_MODEL_PATH` names, and decoders from open files too.
 
 use cae::Limits;
 use cae::model::{self, Decoder, Encoder};
@@ -33,35 +33,39 @@ type Loaded = HashMap<(Digest, bool), Arc<Model>>;
 /// Loading takes long and a dataset has many chunks, so models stay loaded.
 static LOADED: LazyLock<Mutex<Loaded>> = LazyLock::new(Mutex::default);
 
+/// Where else a decoder may be: its bytes by its name, if they are there.
+pub type Elsewhere<'a> = &'a dyn Fn(&str) -> Option<Vec<u8>>;
+
 /// The decoder named by `digest`.
-pub fn for_reading(digest: &Digest) -> Result<Arc<Model>, String> {
-    loaded(digest, false)
+pub fn for_reading(digest: &Digest, elsewhere: Elsewhere) -> Result<Arc<Model>, String> {
+    loaded(digest, false, elsewhere)
 }
 
-/// The decoder named by `digest`, and the encoder beside it.
-pub fn for_writing(digest: &Digest) -> Result<Arc<Model>, String> {
-    loaded(digest, true)
+/// The decoder named by `digest`, and the encoder beside it if it has one.
+pub fn for_writing(digest: &Digest, elsewhere: Elsewhere) -> Result<Arc<Model>, String> {
+    loaded(digest, true, elsewhere)
 }
 
-fn loaded(digest: &Digest, with_encoder: bool) -> Result<Arc<Model>, String> {
-    let mut all = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(model) = all.get(&(*digest, with_encoder)) {
+fn loaded(digest: &Digest, with_encoder: bool, elsewhere: Elsewhere) -> Result<Arc<Model>, String> {
+    let all = || LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(model) = all().get(&(*digest, with_encoder)) {
         return Ok(Arc::clone(model));
     }
-    let model = Arc::new(load(digest, with_encoder)?);
-    all.insert((*digest, with_encoder), Arc::clone(&model));
-    Ok(model)
+    // Not locked meanwhile: HDF5 may call this plugin again to read the file that holds the model.
+    let model = Arc::new(load(digest, with_encoder, elsewhere)?);
+    Ok(Arc::clone(all().entry((*digest, with_encoder)).or_insert(model)))
 }
 
-fn load(digest: &Digest, with_encoder: bool) -> Result<Model, String> {
+fn load(digest: &Digest, with_encoder: bool, elsewhere: Elsewhere) -> Result<Model, String> {
     let name: String = digest.iter().map(|b| format!("{b:02x}")).collect();
-    let bytes = find(&format!("{name}.onnx"))?;
+    let bytes = find(&format!("{name}.onnx")).or_else(|missing| elsewhere(&name).ok_or(missing))?;
     if model::digest(&bytes) != *digest {
-        return Err(format!("{name}.onnx does not have the digest that names it"));
+        return Err(format!("the model named {name} does not have that digest"));
     }
     let limits = Limits::default();
     let decoder = model::load_decoder(&bytes, &limits).map_err(|e| e.to_string())?;
-    let encoder = if with_encoder {
+    // A network in the loop has no encoder.
+    let encoder = if with_encoder && !decoder.is_predictor() {
         let bytes = find(&format!("{name}.encoder.onnx"))?;
         Some(model::load_encoder(&bytes, &limits).map_err(|e| e.to_string())?)
     } else {

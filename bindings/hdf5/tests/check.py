@@ -68,6 +68,11 @@ class Filter(unittest.TestCase):
         with h5py.File(FOLDER / name) as f:
             return f["x"][()]
 
+    def other_process(self, name):
+        """What a Python that has loaded nothing yet reads."""
+        program = f"import h5py, sys; sys.stdout.buffer.write(h5py.File('{name}')['x'][()].tobytes())"
+        return subprocess.run([sys.executable, "-c", program], cwd=FOLDER, stdout=subprocess.PIPE, check=True).stdout
+
     def complaint(self, action):
         """What is said when the action fails: by the exception, or, where HDF5 drops that, on stderr."""
         with tempfile.TemporaryFile("w+") as said:
@@ -328,7 +333,28 @@ class Filter(unittest.TestCase):
         wrong.mkdir()
         (wrong / f"{digest.hex()}.onnx").write_bytes(encoder)
         message = run("h5dump", "--enable-error-stack", "-d", "/x", "model.h5", fails=True, CAE_MODEL_PATH=str(wrong))
-        self.assertIn("does not have the digest that names it", message)
+        self.assertIn("does not have that digest", message)
+        # A model in the file itself, plain and compressed; but not one that is something else.
+        for onnx, good in ((decoder, True), (encoder, False)):
+            with h5py.File(FOLDER / "model.h5", "a") as f:
+                f.pop("cae_models", None)
+                f.create_dataset(f"cae_models/{digest.hex()}", data=np.frombuffer(onnx, "u1"), compression="gzip")
+            os.environ["CAE_MODEL_PATH"] = ""
+            if good:
+                expected = np.frombuffer(self.other_process("model.h5"), "<f4")
+                self.assertLessEqual((abs(expected - x) / x).max(), 0.2)
+                self.assertEqual(dumped("model.h5", "/x", "<f4").tobytes(), expected.tobytes())
+                run("valgrind", "-q", "--error-exitcode=9", "h5dump", "-d", "/x", "model.h5")
+            else:
+                message = run("h5dump", "--enable-error-stack", "-d", "/x", "model.h5", fails=True)
+                self.assertIn("does not have that digest", message)
+        # A file whose model can only be read with that model.
+        with h5py.File(FOLDER / "model.h5", "a") as f:
+            del f["cae_models"]
+            os.environ["CAE_MODEL_PATH"] = str(folder)
+            f.create_dataset(f"cae_models/{digest.hex()}", data=x, compression=CAE, compression_opts=ask, chunks=x.shape)
+        message = run("h5dump", "--enable-error-stack", "-d", "/x", "model.h5", fails=True, CAE_MODEL_PATH="")
+        self.assertIn(f"model {digest.hex()}.onnx is needed", message)
 
     def test_threads_of_python(self):
         self.write("many.h5", wind(), words(ABSOLUTE, 0.1, FAST), chunks=(1, 37, 72))

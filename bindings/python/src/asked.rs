@@ -1,7 +1,7 @@
 //! What Python's arguments mean to the library.
 
 use crate::errors::argument_error;
-use cae::{Bound, DataType, Limits, Preset, ResolvedBound, Tolerance};
+use cae::{Bound, DataType, GuardPolicy, Limits, Preset, ResolvedBound, Tolerance};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 
@@ -49,6 +49,15 @@ pub fn preset(py: Python<'_>, name: &str) -> PyResult<Preset> {
     let all = [Preset::Fast, Preset::Balanced, Preset::Small];
     let found = all.into_iter().find(|p| p.name() == name);
     found.ok_or_else(|| argument_error(py, &format!("no preset is named {name:?}: fast, balanced or small")))
+}
+
+/// A policy by its name on the command line.
+pub fn guard(py: Python<'_>, name: &str) -> PyResult<GuardPolicy> {
+    match name {
+        "refuse" => Ok(GuardPolicy::Refuse),
+        "fall-back" => Ok(GuardPolicy::FallBack),
+        _ => Err(argument_error(py, &format!("no guard is named {name:?}: refuse or fall-back"))),
+    }
 }
 
 /// A type by its NumPy name.

@@ -34,6 +34,7 @@ pub fn compress_frame<'py>(
         decoder: model.map(|m| m.decoder.as_ref()),
         encoder: model.and_then(|m| m.encoder.as_deref()),
         threads,
+        ..FrameOptions::default()
     };
     let coded = match asked::data_type(py, dtype)? {
         DataType::F64 => compress::<f64>(values, &shape, &options)?,

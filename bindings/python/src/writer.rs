@@ -28,6 +28,8 @@ pub struct Report {
     rmse: f64,
     psnr: f64,
     chosen: Vec<(String, u64)>,
+    guard: Option<f32>,
+    fell_back: u64,
 }
 
 enum Target {
@@ -60,6 +62,7 @@ struct Asked {
     attributes: String,
     frame_shape: Option<Vec<u64>>,
     model: Option<usize>,
+    guard: String,
     threads: usize,
 }
 
@@ -182,6 +185,7 @@ impl Writer {
             frame_shape: asked.frame_shape.clone(),
             model: None,
             threads: asked.threads,
+            guard: asked::guard(py, &asked.guard)?,
             progress: Some(&advance),
         };
         self.with(py, |open| {
@@ -218,6 +222,8 @@ fn report_of(report: &ArrayReport) -> Report {
         rmse: report.stats.rmse(),
         psnr: report.stats.psnr(),
         chosen: report.chosen.iter().map(|(way, n)| ((*way).to_owned(), *n)).collect(),
+        guard: report.guard,
+        fell_back: report.fell_back,
     }
 }
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cae
 import dask
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from dask.distributed import Client, LocalCluster
-
-import cae
 from cae.zarr import CaeCodec, codec_for, store_model
+from dask.distributed import Client, LocalCluster
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,9 @@ def client(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("workers"))
     with (
         dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
-        LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder) as cluster,
+        LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder
+        ) as cluster,
         Client(cluster) as client,
     ):
         assert len(set(client.run(os.getpid).values()) - {os.getpid()}) == 3
@@ -34,7 +35,15 @@ def files(store: Path) -> dict[str, bytes]:
 
 
 def create(path: Path, values, codec, **options):
-    return zarr.create_array(str(path), shape=values.shape, dtype=values.dtype, chunks=(2, 37, 72), serializer=codec, compressors=None, **options)
+    return zarr.create_array(
+        str(path),
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(2, 37, 72),
+        serializer=codec,
+        compressors=None,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("shards", [None, (4, 37, 72)], ids=["chunks", "shards"])
@@ -60,7 +69,9 @@ def test_a_model_travels_with_the_codec(tmp_path, client, exact_model):
     for name in ["one", "many"]:
         root = zarr.create_group(str(tmp_path / f"{name}.zarr"))
         codec = CaeCodec(pw=0.1, model=store_model(root, decoder, encoder))
-        stores[name] = root.create_array("a", shape=values.shape, dtype="f4", chunks=(1, 2048), serializer=codec, compressors=None)
+        stores[name] = root.create_array(
+            "a", shape=values.shape, dtype="f4", chunks=(1, 2048), serializer=codec, compressors=None
+        )
     stores["one"][...] = values
     da.to_zarr(da.from_array(values, chunks=(2, 2048)), stores["many"])
     assert files(tmp_path / "many.zarr") == files(tmp_path / "one.zarr")
@@ -78,7 +89,14 @@ def test_xarray_through_zarr(tmp_path, client, field):
 
 
 def test_processes_read_one_file(tmp_path, client, field):
-    cae.save(tmp_path / "a.cae", {"u": field}, abs=0.05, frame_shape=(2, 37, 72), dims={"u": ["time", "lat", "lon"]}, preset="fast")
+    cae.save(
+        tmp_path / "a.cae",
+        {"u": field},
+        abs=0.05,
+        frame_shape=(2, 37, 72),
+        dims={"u": ["time", "lat", "lon"]},
+        preset="fast",
+    )
     whole = np.asarray(cae.open(tmp_path / "a.cae")["u"])
     array = cae.open(tmp_path / "a.cae")["u"]
     np.testing.assert_array_equal(da.from_array(array, chunks=array.chunks).compute(), whole)

@@ -8,10 +8,9 @@ import pickle
 import subprocess
 import sys
 
+import cae
 import numpy as np
 import pytest
-
-import cae
 from conftest import ROOT
 
 INVALID = ROOT / "testdata" / "invalid"
@@ -39,7 +38,9 @@ def read_whole(source) -> None:
 
 
 def test_every_invalid_file_gives_its_class():
-    rows = [line.split("\t") for line in (INVALID / "manifest.tsv").read_text().splitlines() if not line.startswith("#")]
+    rows = [
+        line.split("\t") for line in (INVALID / "manifest.tsv").read_text().splitlines() if not line.startswith("#")
+    ]
     seen = set()
     for name, error in rows:
         kind = error.split("(")[0]
@@ -146,7 +147,16 @@ def test_wrong_arguments_leave_nothing(tmp_path, field, arguments):
 
 @pytest.mark.parametrize(
     "values",
-    [np.arange(5), np.ones(3, np.complex64), np.ones(3, np.float16), np.array(["a"]), np.array([1, None]), np.ones((1,) * 9), "text", object()],
+    [
+        np.arange(5),
+        np.ones(3, np.complex64),
+        np.ones(3, np.float16),
+        np.array(["a"]),
+        np.array([1, None]),
+        np.ones((1,) * 9),
+        "text",
+        object(),
+    ],
     ids=repr,
 )
 def test_values_that_have_no_place(tmp_path, values):
@@ -156,7 +166,7 @@ def test_values_that_have_no_place(tmp_path, values):
 
 
 def test_names_and_attributes_that_have_no_place(tmp_path, field):
-    save = lambda **k: cae.save(tmp_path / "a.cae", {"u": field}, rel=1e-3, **k)  # noqa: E731
+    save = lambda **k: cae.save(tmp_path / "a.cae", {"u": field}, rel=1e-3, **k)
     for wrong in [
         {"dims": {"u": ["time"]}},
         {"dims": {"v": ["time"]}},
@@ -178,10 +188,9 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, field):
     before = path.read_bytes()
     with pytest.raises(cae.ArgumentError):
         cae.save(path, {"u": field, "v": np.arange(3)}, rel=1e-3, preset="fast")
-    with pytest.raises(ZeroDivisionError):
-        with cae.Writer(path) as writer:
-            writer.add("u", field, abs=1.0, preset="fast")
-            1 / 0
+    with pytest.raises(ZeroDivisionError), cae.Writer(path) as writer:
+        writer.add("u", field, abs=1.0, preset="fast")
+        1 / 0
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
@@ -218,9 +227,16 @@ def test_frames(field, relief):
         frame = cae.code_frame(values, abs=0.05)
         assert frame.max_error_over_bound <= 1.0 and frame.bound == ("abs", 0.05, 0.05, None) and not frame.needs_model
         got = cae.decompress_frame(frame.data, values.shape, values.dtype)
-        assert np.all(np.abs(got.astype(float) - values) <= 0.05) and got.dtype == values.dtype and got.shape == values.shape
+        assert (
+            np.all(np.abs(got.astype(float) - values) <= 0.05)
+            and got.dtype == values.dtype
+            and got.shape == values.shape
+        )
     data = cae.compress_frame(field, abs=0.05)
-    assert np.array_equal(cae.decompress_frame(memoryview(data), field.shape, "<f4"), cae.decompress_frame(bytearray(data), field.shape, "float32"))
+    assert np.array_equal(
+        cae.decompress_frame(memoryview(data), field.shape, "<f4"),
+        cae.decompress_frame(bytearray(data), field.shape, "float32"),
+    )
     for cut in range(0, len(data), 97):
         with pytest.raises(cae.FormatError):
             cae.decompress_frame(data[:cut], field.shape, "float32")
@@ -255,9 +271,12 @@ def test_models_are_found_by_digest(tmp_path, exact_model, monkeypatch):
         "except cae.Unsupported as e: print('missing')\n"
         "except cae.FormatError as e: print('wrong')\n"
     )
-    run = lambda: subprocess.run(  # noqa: E731
+    run = lambda: subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "frame"), model.digest],
-        env={**os.environ, "CAE_MODEL_PATH": str(tmp_path)}, capture_output=True, text=True, check=True,
+        env={**os.environ, "CAE_MODEL_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     assert run() == "missing"
     (tmp_path / f"{model.digest}.onnx").write_bytes(decoder + b"x")

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import pickle
 
+import cae
 import fsspec
 import numcodecs
 import numpy as np
 import pytest
 import zarr
+from cae.numcodecs import Cae
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from zarr.storage import FsspecStore
 
-import cae
-from cae.numcodecs import Cae
-
 
 def test_found_by_its_name():
-    config = {"id": "cae", "shape": [2, 3], "dtype": "<f4", "bound": {"kind": "abs", "value": 0.1}, "preset": "balanced"}
+    config = {
+        "id": "cae",
+        "shape": [2, 3],
+        "dtype": "<f4",
+        "bound": {"kind": "abs", "value": 0.1},
+        "preset": "balanced",
+    }
     codec = numcodecs.get_codec(dict(config))
     assert isinstance(codec, Cae) and codec.get_config() == config
     assert codec == pickle.loads(pickle.dumps(codec)) == Cae((2, 3), "f4", abs=0.1) and "abs" in repr(codec)
@@ -43,7 +48,9 @@ def test_encode_and_decode(field, relief):
 
 def test_a_zarr_v2_store(tmp_path, field):
     codec = Cae((10, 37, 72), "<f4", abs=0.05)
-    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=field.shape, dtype="<f4", chunks=(10, 37, 72), zarr_format=2, compressors=codec)
+    array = zarr.create_array(
+        str(tmp_path / "a.zarr"), shape=field.shape, dtype="<f4", chunks=(10, 37, 72), zarr_format=2, compressors=codec
+    )
     array[...] = field
     got = zarr.open_array(str(tmp_path / "a.zarr"), mode="r")[...]
     assert np.all(np.abs(got.astype(float) - field) <= 0.05)
@@ -56,7 +63,16 @@ def test_references_into_a_file(tmp_path, field):
     path = tmp_path / "a.cae"
     cae.save(path, {"u": field}, abs=0.05, frame_shape=(5, 37, 72))
     codec = Cae((5, 37, 72), "<f4", abs=0.05)
-    zarray = {"zarr_format": 2, "shape": [20, 37, 72], "chunks": [5, 37, 72], "dtype": "<f4", "compressor": codec.get_config(), "fill_value": 0, "filters": None, "order": "C"}
+    zarray = {
+        "zarr_format": 2,
+        "shape": [20, 37, 72],
+        "chunks": [5, 37, 72],
+        "dtype": "<f4",
+        "compressor": codec.get_config(),
+        "fill_value": 0,
+        "filters": None,
+        "order": "C",
+    }
     refs = {".zgroup": '{"zarr_format": 2}', "u/.zarray": json.dumps(zarray)}
     with cae.open(path) as file:
         expected = np.asarray(file["u"])
@@ -86,7 +102,12 @@ def frame_length(data: bytes, at: int, shape: tuple[int, ...]) -> int:
 
 
 def test_wrong_arguments(field):
-    for shape, dtype, bound in [((3,), "i4", {"abs": 1.0}), ((3,), "f4", {}), ((3,), "f4", {"rel": 0.1}), ((1 << 25,), "f4", {"abs": 1.0})]:
+    for shape, dtype, bound in [
+        ((3,), "i4", {"abs": 1.0}),
+        ((3,), "f4", {}),
+        ((3,), "f4", {"rel": 0.1}),
+        ((1 << 25,), "f4", {"abs": 1.0}),
+    ]:
         with pytest.raises(cae.ArgumentError):
             Cae(shape, dtype, **bound)
     codec = Cae(field.shape, field.dtype, abs=0.1, preset="fast")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pickle
 
+import cae
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-import cae
 from cae.xarray import to_cae
 
 
@@ -20,7 +19,11 @@ def dataset(field) -> xr.Dataset:
     holes = np.where(field > 8, np.nan, field)
     return xr.Dataset(
         {
-            "u": (("time", "lat", "lon"), field, {"units": "m s-1", "long_name": "zonal wind", "valid": np.float32(90)}),
+            "u": (
+                ("time", "lat", "lon"),
+                field,
+                {"units": "m s-1", "long_name": "zonal wind", "valid": np.float32(90)},
+            ),
             "v": (("time", "lat", "lon"), holes.astype(np.float64), {"units": "m s-1"}),
             "mask": (("lat", "lon"), field[0] > 0),
             "count": (("lat", "lon"), np.arange(37 * 72, dtype=np.int16).reshape(37, 72)),
@@ -47,7 +50,11 @@ def test_a_dataset_comes_back(tmp_path, dataset):
     assert {n for n, r in reports.items() if r.bound.kind != "lossless"} == {"u", "v"}
     with xr.open_dataset(path) as got:
         assert set(got.data_vars) == {*dataset.data_vars, "quantization_info"}
-        assert set(got.coords) == set(dataset.coords) and got.attrs == {"title": "winds", "history": ["a", "b"], "version": 3}
+        assert set(got.coords) == set(dataset.coords) and got.attrs == {
+            "title": "winds",
+            "history": ["a", "b"],
+            "version": 3,
+        }
         for name in ["mask", "count", "lat_bnds", "station", "crs", "lat", "lon", "level", "area", "big"]:
             xr.testing.assert_identical(got[name].variable.load(), dataset[name].variable)
             # Text comes back as NumPy's newer type for it.
@@ -65,7 +72,9 @@ def test_reading_is_lazy(tmp_path, dataset):
     got = xr.open_dataset(path)
     assert not got.u.variable._in_memory and got.u.encoding["preferred_chunks"] == {"time": 1, "lat": 37, "lon": 72}
     whole = np.asarray(cae.open(path)["u"])
-    np.testing.assert_array_equal(got.u.isel(time=[3, 1], lat=slice(None, None, -2), lon=[0, 5, 70]), whole[[3, 1]][:, ::-2][:, :, [0, 5, 70]])
+    np.testing.assert_array_equal(
+        got.u.isel(time=[3, 1], lat=slice(None, None, -2), lon=[0, 5, 70]), whole[[3, 1]][:, ::-2][:, :, [0, 5, 70]]
+    )
     where = xr.DataArray([2, 5, 9], dims="p")
     np.testing.assert_array_equal(got.u.isel(time=where, lat=where), whole[[2, 5, 9], [2, 5, 9]])
     assert not got.u.variable._in_memory
@@ -82,7 +91,10 @@ def test_cf_says_what_was_lost(tmp_path, dataset):
     path = tmp_path / "a.cae"
     to_cae(dataset[["u", "v", "count"]], path, abs=0.05, each={"v": {"pw": 0.01}})
     with xr.open_dataset(path) as got:
-        assert got.u.attrs["quantization"] == "quantization_info" and got.u.attrs["quantization_maximum_absolute_error"] == 0.05
+        assert (
+            got.u.attrs["quantization"] == "quantization_info"
+            and got.u.attrs["quantization_maximum_absolute_error"] == 0.05
+        )
         assert got.v.attrs["quantization_maximum_relative_error"] == 0.01 and "quantization" not in got["count"].attrs
         assert got.quantization_info.attrs["algorithm"] == "cae" and "quantization" not in got.lat.attrs
         # What was said of the copy is not said of what it becomes.
@@ -93,8 +105,8 @@ def test_cf_says_what_was_lost(tmp_path, dataset):
 
 
 def test_dask_is_computed_block_by_block(tmp_path, dataset):
-    from dask import delayed
     import dask.array as da
+    from dask import delayed
 
     calls = []
 
@@ -146,7 +158,12 @@ def test_what_has_no_place(tmp_path, ds, error):
 
 
 def test_wrong_arguments(tmp_path, dataset):
-    for arguments in [{}, {"rel": 1e-3, "each": {"w": {"abs": 1.0}}}, {"rel": 1e-3, "each": {"count": {"abs": 1.0}}}, {"rel": 1e-3, "each": {"u": {"best": 1}}}]:
+    for arguments in [
+        {},
+        {"rel": 1e-3, "each": {"w": {"abs": 1.0}}},
+        {"rel": 1e-3, "each": {"count": {"abs": 1.0}}},
+        {"rel": 1e-3, "each": {"u": {"best": 1}}},
+    ]:
         with pytest.raises((cae.ArgumentError, TypeError)):
             to_cae(dataset, tmp_path / "a.cae", **arguments)
         assert list(tmp_path.iterdir()) == []

@@ -8,16 +8,17 @@ import pickle
 import subprocess
 import sys
 
+import cae
 import numpy as np
 import pytest
 import zarr
-
-import cae
 from cae.zarr import CaeCodec, codec_for, store_model, use_models, value_range
 
 
 def create(store, values, codec, chunks, **options):
-    array = zarr.create_array(store, shape=values.shape, dtype=values.dtype, chunks=chunks, serializer=codec, compressors=None, **options)
+    array = zarr.create_array(
+        store, shape=values.shape, dtype=values.dtype, chunks=chunks, serializer=codec, compressors=None, **options
+    )
     array[...] = values
     return array
 
@@ -39,7 +40,10 @@ def test_the_configuration_keeps_the_exact_bound(tmp_path):
     create(str(tmp_path / "a.zarr"), np.ones((4, 4)), codec, (4, 4))
     metadata = json.loads((tmp_path / "a.zarr" / "zarr.json").read_text())
     [stored] = metadata["codecs"]
-    assert stored == {"name": "cae", "configuration": {"bound": {"kind": "abs", "value": value}, "preset": "fast", "fill": -9999.0}}
+    assert stored == {
+        "name": "cae",
+        "configuration": {"bound": {"kind": "abs", "value": value}, "preset": "fast", "fill": -9999.0},
+    }
     assert zarr.open_array(str(tmp_path / "a.zarr")).metadata.codecs[0] == codec == pickle.loads(pickle.dumps(codec))
 
 
@@ -83,7 +87,14 @@ def test_fill_values(field):
     array = create(zarr.storage.MemoryStore(), nan, CaeCodec(abs=0.05), (20, 37, 72), fill_value=np.nan)
     assert np.array_equal(np.isnan(array[...]), np.isnan(nan))
     # Chunks that were never written, or are cut off by the array's edge.
-    array = zarr.create_array(zarr.storage.MemoryStore(), shape=(10, 10), dtype="f4", chunks=(4, 4), fill_value=7.0, serializer=CaeCodec(abs=0.1))
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(),
+        shape=(10, 10),
+        dtype="f4",
+        chunks=(4, 4),
+        fill_value=7.0,
+        serializer=CaeCodec(abs=0.1),
+    )
     array[8:, 8:] = 1.0
     assert np.all(array[:8] == 7.0) and np.all(np.abs(array[8:, 8:] - 1.0) <= 0.1)
 
@@ -106,7 +117,14 @@ def test_a_model_is_stored_once(tmp_path, exact_model):
     digest = store_model(root, decoder, encoder)
     assert store_model(root, decoder) == digest
     for name in ["a", "b"]:
-        array = root.create_array(name, shape=values.shape, dtype="f4", chunks=(1, 2048), serializer=CaeCodec(pw=0.1, model=digest), compressors=None)
+        array = root.create_array(
+            name,
+            shape=values.shape,
+            dtype="f4",
+            chunks=(1, 2048),
+            serializer=CaeCodec(pw=0.1, model=digest),
+            compressors=None,
+        )
         array[...] = values
     stored = [p for p in (tmp_path / "m.zarr").rglob("*") if p.is_file() and p.stat().st_size >= len(decoder)]
     assert len(stored) == 1 and stored[0].read_bytes() == decoder
@@ -134,8 +152,21 @@ numpy.save({str(tmp_path / "a.npy")!r}, a["a"][...])
 
 
 def test_wrong_configurations(tmp_path):
-    for arguments in [{}, {"abs": -1.0}, {"rel": 1e-3}, {"psnr": 60.0}, {"rmse": 1.0}, {"ratio": 9.0}, {"abs": 1.0, "pw": 1.0}, {"abs": np.ones(3)}, {"abs": 1.0, "preset": "best"},
-                      {"abs": 1.0, "model": "abc"}, {"bound": {"kind": "abs"}}, {"bound": {"kind": "wide", "value": 1}}, {"bound": 3}]:
+    for arguments in [
+        {},
+        {"abs": -1.0},
+        {"rel": 1e-3},
+        {"psnr": 60.0},
+        {"rmse": 1.0},
+        {"ratio": 9.0},
+        {"abs": 1.0, "pw": 1.0},
+        {"abs": np.ones(3)},
+        {"abs": 1.0, "preset": "best"},
+        {"abs": 1.0, "model": "abc"},
+        {"bound": {"kind": "abs"}},
+        {"bound": {"kind": "wide", "value": 1}},
+        {"bound": 3},
+    ]:
         with pytest.raises(cae.ArgumentError):
             CaeCodec(**arguments)
     for configuration in [{}, {"bound": {"kind": "abs", "value": 1.0}, "level": 3}]:
@@ -143,7 +174,9 @@ def test_wrong_configurations(tmp_path):
             CaeCodec.from_dict({"name": "cae", "configuration": configuration})
     for dtype, chunks in [("i4", (4,)), ("f2", (4,)), ("c8", (4,)), ("f4", (1 << 25,))]:
         with pytest.raises(cae.ArgumentError):
-            zarr.create_array(zarr.storage.MemoryStore(), shape=(1 << 26,), dtype=dtype, chunks=chunks, serializer=CaeCodec(abs=1.0))
+            zarr.create_array(
+                zarr.storage.MemoryStore(), shape=(1 << 26,), dtype=dtype, chunks=chunks, serializer=CaeCodec(abs=1.0)
+            )
     with pytest.raises(cae.Unsupported):
         create(zarr.storage.MemoryStore(), np.ones(4), CaeCodec(abs=1.0, model="0" * 64), (4,))
 
@@ -159,7 +192,9 @@ def test_damaged_chunks(tmp_path, field):
         assert array[10:].shape == (10, 37, 72)
 
 
-@pytest.mark.skipif("CAE_ZARRS_COPY" not in os.environ, reason="names the example `copy` of the crate cae-zarrs, which .ci/run builds")
+@pytest.mark.skipif(
+    "CAE_ZARRS_COPY" not in os.environ, reason="names the example `copy` of the crate cae-zarrs, which .ci/run builds"
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shards", [None, (20, 37, 72)], ids=["chunks", "shards"])
 def test_the_rust_library_reads_and_writes_the_same_frames(tmp_path, field, dtype, shards):
@@ -176,5 +211,7 @@ def test_the_rust_library_reads_and_writes_the_same_frames(tmp_path, field, dtyp
     again = create(str(tmp_path / "again.zarr"), ours[...], codec, (5, 37, 72), shards=shards, fill_value=1e20)
     for path in sorted((tmp_path / "theirs.zarr" / "c").rglob("*")):
         if path.is_file() and shards is None:
-            assert path.read_bytes() == (tmp_path / "again.zarr" / path.relative_to(tmp_path / "theirs.zarr")).read_bytes()
+            assert (
+                path.read_bytes() == (tmp_path / "again.zarr" / path.relative_to(tmp_path / "theirs.zarr")).read_bytes()
+            )
     np.testing.assert_array_equal(theirs[...], again[...])

@@ -61,7 +61,7 @@ impl CaeCodec {
             fill: self.configuration.fill.filter(|v| v.is_finite()).or_else(missing),
             decoder: model.as_ref().map(|m| m.decoder.as_ref()),
             encoder: model.as_ref().and_then(|m| m.encoder.as_deref()),
-            threads: 1,
+            ..FrameOptions::default()
         };
         Ok(cae::compress_frame(&values, shape, &options).map_err(|e| failed(&e))?.bytes)
     }

@@ -490,6 +490,35 @@ mod tests {
     }
 
     #[test]
+    fn a_network_in_the_loop_round_trips_and_is_not_asked_of_other_frames() {
+        let model = include_bytes!("../../../testdata/models/predictor.onnx");
+        let decoder = crate::model::load_decoder(model, &crate::limits::Limits::default()).unwrap();
+        let network = decoder.in_loop().map(|n| n.0);
+        let wave = |i: i32| (f64::from(i % 50) * 0.3).sin() * 3.0 + (f64::from(i / 50) * 0.2).cos() * f64::from(i % 3);
+        let values: Vec<f64> = (0..3000).map(wave).collect();
+        let ordinary: Vec<bool> = (0..3000).map(|i| i % 11 != 4).collect();
+        for ordinary in [None, Some(&ordinary[..])] {
+            let grid = Grid { dims: &[5, 12, 50], ordinary };
+            let options = Options { profile: Profile::Small };
+            let mut recon = vec![0.0; 3000];
+            let bytes = encode(&values, &grid, 0.01, &options, network, &mut recon).unwrap();
+            let mut out = vec![0.0; 3000];
+            decode(&bytes, &grid, network, &mut out).unwrap();
+            for i in (0..3000).filter(|i| grid.is_ordinary(*i)) {
+                assert_eq!(out[i].to_bits(), recon[i].to_bits());
+                assert!((values[i] - out[i]).abs() <= 0.01);
+            }
+            // Without the network other numbers come out, and no panic.
+            let _ = decode(&bytes, &grid, None, &mut out);
+            assert_ne!(out, recon);
+            // What is asked is the same whoever answers nothing.
+            let asked = samples(&values, &grid, 0.01, None).unwrap();
+            let points = (0..3000).filter(|i| grid.is_ordinary(*i)).count();
+            assert!(asked.misses.len() + 1 >= points && asked.inputs.len() == asked.misses.len() * 55);
+        }
+    }
+
+    #[test]
     fn a_constant_costs_a_few_bytes() {
         for bytes in round_trip(&[273.15; 10000], &[10, 10, 100], None, 0.01) {
             assert!(bytes.len() <= 8, "{}", bytes.len());

@@ -39,7 +39,7 @@ pub struct Form<'a> {
 
 /// The bytes of an ONNX file: `block` of shape [N, block shape] to `latent` of shape [N, latents], or back.
 pub fn write(network: &Network, form: &Form<'_>) -> Vec<u8> {
-    let mut graph = Graph::default();
+    let mut graph = Graph { named: true, ..Graph::default() };
     let block: Vec<i64> = form.block_shape.iter().map(|d| *d as i64).collect();
     let flat = block.len() == 1;
     let (inputs, outputs) = (network.inputs() as i64, network.outputs() as i64);
@@ -101,6 +101,8 @@ pub(super) fn le<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
 /// Nodes and constants.
 #[derive(Default)]
 pub(super) struct Graph {
+    /// Whether nodes have names, which frameworks' tools show.
+    pub(super) named: bool,
     nodes: Vec<Message>,
     tensors: Vec<Message>,
 }
@@ -108,7 +110,7 @@ pub(super) struct Graph {
 impl Graph {
     pub(super) fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, i64)]) {
         let node = inputs.iter().fold(Message::default(), |m, i| m.text(1, i)).text(2, output);
-        let node = node.text(3, &format!("{op} {output}")).text(4, op);
+        let node = if self.named { node.text(3, &format!("{op} {output}")) } else { node }.text(4, op);
         let with =
             |m: Message, (name, v): &(&str, i64)| m.message(5, &Message::default().text(1, name).int(3, *v).int(20, 2));
         self.nodes.push(attributes.iter().fold(node, with));

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class File(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def __enter__(self) -> File:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -232,7 +232,12 @@ def open(
     """
     return _open(
         bytes(source) if isinstance(source, memoryview) else source,
-        {"mmap": mmap, "limits": plain_limits(limits), "threads": threads, "model_dirs": [os.fspath(d) for d in model_dirs]},
+        {
+            "mmap": mmap,
+            "limits": plain_limits(limits),
+            "threads": threads,
+            "model_dirs": [os.fspath(d) for d in model_dirs],
+        },
     )
 
 

@@ -33,7 +33,9 @@ def expanded(key: Any, shape: Sequence[int]) -> list[Any]:
             elif array.dtype.kind in "iu":
                 plain.append(array.astype(np.intp))
             else:
-                raise IndexError(f"only integers, slices, ..., None and arrays of integers or Booleans index, not {part!r}")
+                raise IndexError(
+                    f"only integers, slices, ..., None and arrays of integers or Booleans index, not {part!r}"
+                )
     # A Boolean array of n dimensions stands for n of the array's.
     taken = sum(part.ndim if _is_mask(part) else 1 for part in plain if part is not None and part is not Ellipsis)
     dots = sum(part is Ellipsis for part in plain)
@@ -52,7 +54,9 @@ def expanded(key: Any, shape: Sequence[int]) -> list[Any]:
             result.append(None)
         elif _is_mask(part):
             if part.shape != tuple(shape[dim : dim + part.ndim]):
-                raise IndexError(f"a Boolean index of shape {part.shape} for dimensions {tuple(shape[dim : dim + part.ndim])}")
+                raise IndexError(
+                    f"a Boolean index of shape {part.shape} for dimensions {tuple(shape[dim : dim + part.ndim])}"
+                )
             result.extend(part.nonzero())
             dim += part.ndim
         else:

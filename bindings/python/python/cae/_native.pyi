@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
 
 format_version: tuple[int, int]
 has_tract: bool
 
-BoundParts = tuple[str, float | None, float | None, float | None]
+BoundParts: TypeAlias = tuple[str, float | None, float | None, float | None]
 
 class _Asked(Protocol):
     def __getitem__(self, key: str, /) -> Any: ...
@@ -72,6 +72,8 @@ class Report:
     rmse: float
     psnr: float
     chosen: list[tuple[str, int]]
+    guard: float | None
+    fell_back: int
 
 @final
 class Writer:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, Unpack
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, Unpack
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ._file import Path, _bound
 
 Progress: TypeAlias = Callable[[int, int], object]
 FrameShape: TypeAlias = Sequence[int | None]
+Guard: TypeAlias = Literal["refuse", "fall-back"]
+# An encoder, which a network in the loop has none of, and a decoder, as bytes or paths of ONNX files.
+ModelPair: TypeAlias = tuple[models.Source | None, models.Source]
 
 
 class ArrayReport(NamedTuple):
@@ -38,6 +41,10 @@ class ArrayReport(NamedTuple):
     """Peak signal-to-noise ratio in dB."""
     chosen: dict[str, int]
     """Number of frames for each way of coding."""
+    guard: float | None
+    """The greatest distance of predictions that a frame allows engines other than this one; none where all decode alike."""
+    fell_back: int
+    """Frames that were given a model and are coded without."""
 
     @property
     def ratio(self) -> float:
@@ -54,7 +61,7 @@ class Writer:
     def __init__(self, path: Path | None = None) -> None:
         self._native = _native.Writer.in_memory() if path is None else _native.Writer.create(os.fspath(path))
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -80,6 +87,7 @@ class Writer:
         dims: Sequence[str] = (),
         attrs: Mapping[str, Any] | None = None,
         model: int | None = None,
+        guard: Guard = "refuse",
         frame_shape: FrameShape | None = None,
         threads: int = 0,
         progress: Progress | None = None,
@@ -107,6 +115,7 @@ class Writer:
             "attributes": attributes(attrs or {}),
             "frame_shape": _frames(frame_shape, shape),
             "model": model,
+            "guard": guard,
             "threads": threads,
         }
         r = self._native.add(name, source, asked, bounds, progress)
@@ -119,6 +128,8 @@ class Writer:
             r.rmse,
             r.psnr,
             dict(r.chosen),
+            r.guard,
+            r.fell_back,
         )
 
     def commit(self) -> int:
@@ -145,8 +156,9 @@ def save(
     fill: float | None = None,
     dims: Mapping[str, Sequence[str]] | None = None,
     attrs: Mapping[str, Mapping[str, Any]] | None = None,
-    model: tuple[models.Source, models.Source] | None = None,
+    model: ModelPair | None = None,
     embed_model: bool = True,
+    guard: Guard = "refuse",
     frame_shape: FrameShape | None = None,
     threads: int = 0,
     progress: Progress | None = None,
@@ -154,7 +166,8 @@ def save(
 ) -> dict[str, ArrayReport]:
     """Writes arrays at one bound to `path`, where the file appears when it is complete and was read back.
 
-    `dims` and `attrs` go by the name of the array. `model` is an encoder and a decoder, as bytes or paths of ONNX files.
+    `dims` and `attrs` go by the name of the array. `model` is an encoder and a decoder, as bytes or paths of ONNX files; `guard` says
+    what becomes of frames where a float model is of no use under the bound: `ArgumentError`, or no model.
     `progress` is called now and then with the number of values done and in all; an exception in it ends the write, as does
     Ctrl-C after the frames at work.
     """
@@ -167,7 +180,7 @@ def save(
             model,
             embed_model,
             progress,
-            {"preset": preset, "fill": fill, "frame_shape": frame_shape, "threads": threads, **bound},
+            {"preset": preset, "fill": fill, "guard": guard, "frame_shape": frame_shape, "threads": threads, **bound},
         )
 
 
@@ -176,7 +189,8 @@ def compress(
     *,
     preset: Preset = "balanced",
     fill: float | None = None,
-    model: tuple[models.Source, models.Source] | None = None,
+    model: ModelPair | None = None,
+    guard: Guard = "refuse",
     frame_shape: FrameShape | None = None,
     threads: int = 0,
     progress: Progress | None = None,
@@ -185,7 +199,7 @@ def compress(
     """A whole file in memory that holds an array, named `array`, or a mapping of names to arrays."""
     named = arrays if isinstance(arrays, Mapping) else {"array": arrays}
     writer = Writer()
-    options = {"preset": preset, "fill": fill, "frame_shape": frame_shape, "threads": threads, **bound}
+    options = {"preset": preset, "fill": fill, "guard": guard, "frame_shape": frame_shape, "threads": threads, **bound}
     _add_all(writer, named, {}, {}, model, True, progress, options)
     return writer.getvalue()
 
@@ -195,7 +209,7 @@ def _add_all(
     arrays: Mapping[str, Any],
     dims: Mapping[str, Sequence[str]],
     attrs: Mapping[str, Mapping[str, Any]],
-    model: tuple[models.Source, models.Source] | None,
+    model: ModelPair | None,
     embed_model: bool,
     progress: Progress | None,
     options: dict[str, Any],
@@ -231,7 +245,9 @@ def _add_all(
     return reports
 
 
-def given(values: Any, fill: float | None, dtype: np.dtype[Any] | None = None) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+def given(
+    values: Any, fill: float | None, dtype: np.dtype[Any] | None = None
+) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
     """What the compiled part takes for an array: C-contiguous memory or a function of a box; its shape and type."""
     if isinstance(values, np.ma.MaskedArray):
         values = values.filled(np.nan if fill is None else fill)

@@ -149,7 +149,9 @@ def _saved_type(array: Array, name: object) -> np.dtype[Any]:
     if name is None:
         return array.dtype
     if name not in TYPES:
-        raise Unsupported(f"array {array.name!r} was saved from values of type {name!r}, which this version does not know")
+        raise Unsupported(
+            f"array {array.name!r} was saved from values of type {name!r}, which this version does not know"
+        )
     return np.dtype(str(name))
 
 
@@ -277,7 +279,9 @@ class _Blocks:
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         out = np.empty([k.stop - k.start for k in key], self.dtype)
         spans = [
-            range(int(np.searchsorted(s, k.start, "right")) - 1, int(np.searchsorted(s, max(k.stop, k.start + 1), "left")))
+            range(
+                int(np.searchsorted(s, k.start, "right")) - 1, int(np.searchsorted(s, max(k.stop, k.start + 1), "left"))
+            )
             for s, k in zip(self._starts, key)
         ]
         for index in product(*spans):

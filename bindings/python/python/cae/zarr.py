@@ -19,7 +19,7 @@ from zarr.core.common import parse_named_configuration
 from . import models
 from ._bounds import BoundArguments, Preset, chosen
 from ._codec import Settings
-from ._errors import ArgumentError, CaeError, FormatError
+from ._errors import ArgumentError, FormatError
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
@@ -54,9 +54,11 @@ class CaeCodec(ArrayBytesCodec):
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """From the array's metadata."""
         configuration: dict[str, Any] = dict(parse_named_configuration(data, "cae")[1])
+        if "bound" not in configuration:
+            raise ArgumentError("the configuration of the codec cae has no bound")
         unknown = set(configuration) - {"bound", "preset", "fill", "model"}
-        if unknown or "bound" not in configuration:
-            raise ArgumentError(f"configuration of the codec cae: {sorted(unknown)[0]!r} is unknown" if unknown else "the codec cae has no bound")
+        if unknown:
+            raise ArgumentError(f"the configuration of the codec cae has {sorted(unknown)[0]!r}, which is unknown")
         return cls(**configuration)
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,9 +83,7 @@ class CaeCodec(ArrayBytesCodec):
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         dtype = chunk_spec.dtype.to_native_dtype()
-        values = await asyncio.to_thread(
-            self.settings.decode, chunk_data.as_numpy_array(), chunk_spec.shape, dtype
-        )
+        values = await asyncio.to_thread(self.settings.decode, chunk_data.as_numpy_array(), chunk_spec.shape, dtype)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(values)
 
 
@@ -107,8 +107,9 @@ def codec_for(
     """
     kind, value = chosen(bound)
     if kind == "rel":
-        spread = value_range(values, fill)
-        return CaeCodec(preset=preset, fill=fill, model=model, **({"abs": value * spread} if value * spread > 0.0 else {"lossless": True}))
+        greatest = value * value_range(values, fill)
+        # Values without a range are kept as they are.
+        bound = {"abs": greatest} if greatest > 0.0 else {"lossless": True}
     return CaeCodec(preset=preset, fill=fill, model=model, **bound)
 
 
@@ -157,4 +158,4 @@ def use_models(root: Any) -> None:
     models.add_finder(finder)
 
 
-__all__ = ["CaeCodec", "CaeError", "codec_for", "store_model", "use_models", "value_range"]
+__all__ = ["CaeCodec", "codec_for", "store_model", "use_models", "value_range"]
