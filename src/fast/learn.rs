@@ -56,7 +56,8 @@ pub(super) fn learn<T: Sample>(
         }
     }
     let whole = |w: f32| (f64::from(w) * f64::from(ONE) + 0.5).floor() as i32;
-    Weights::complete(whole(weights[0]), weights[1..n].iter().map(|w| whole(*w)).collect())
+    let learned = Weights::complete(whole(weights[0]), weights[1..n].iter().map(|w| whole(*w)).collect());
+    if learned.is_tame() { learned } else { Weights::default_for(layout) }
 }
 
 /// Looks at points of rows of `kind`, at hashed positions: a stride could fall in step with the data.

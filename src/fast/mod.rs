@@ -30,8 +30,8 @@ pub use crate::element::Element as Sample;
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
 
-/// Values spread over more steps than this do not suit: codes take 16 bits.
-const LARGEST_SPREAD: f64 = 65_000.0;
+/// Values spread over more steps than this do not suit: single precision would place them too roughly.
+const LARGEST_SPREAD: f64 = 80_000.0;
 
 /// Least and largest of the ordinary values; `None` if there is none.
 pub(crate) fn range<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<(f64, f64)> {

@@ -28,7 +28,7 @@ impl Predictor {
         let taps = layout.taps.iter().zip(&weights.taps);
         let taps = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (*t, scaled(*w))).collect();
         let distances = layout.distances(shape);
-        Predictor { layout, recurrence: Recurrence::new(weights.before.map(scaled)), taps, distances }
+        Predictor { layout, recurrence: Recurrence::new(weights.before()), taps, distances }
     }
 
     /// Where the taps of row `r` are, and what stands before its first point.

@@ -23,8 +23,9 @@ impl Scale {
         let largest = low.abs().max(high.abs());
         let slack = largest * T::HALF_ULP * 1.01;
         let half = if slack < tolerance / 8.0 { tolerance - slack } else { tolerance };
-        // Single precision places values within spread / step * 2^-24 steps or so; that several times is kept free.
-        let places = 2.0 * (high - low) / half * f64::from(f32::EPSILON);
+        // Single precision places values within spread / step * 2^-24 steps or so, and the recurrence of a step multiplies that:
+        // a dozen times as much is kept free.
+        let places = 12.0 * (high - low) / half * f64::from(f32::EPSILON);
         Scale::new(base, 2.0 * half * (1.0 - places.min(0.25)))
     }
 

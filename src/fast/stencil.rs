@@ -142,6 +142,19 @@ impl Weights {
         Weights::complete(0, taps)
     }
 
+    /// Weights of the one and the two points before, as numbers.
+    pub(super) fn before(&self) -> [f32; 2] {
+        self.before.map(|w| w as f32 * (1.0 / ONE as f32))
+    }
+
+    /// Whether rounding errors stay small through a step.
+    pub(super) fn is_tame(&self) -> bool {
+        /// Straight lines go on with weights 9 and -8.
+        const MOST: f32 = 12.0;
+        let r = Recurrence::new(self.before());
+        r.one.iter().chain(&r.two).all(|w| w.abs() <= MOST)
+    }
+
     pub(super) fn write(&self, layout: &Layout, out: &mut Vec<u8>) {
         let learned = *self != Weights::default_for(layout);
         out.push(u8::from(learned));
