@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         <Args as clap::CommandFactory>::command().debug_assert();
-        assert!(Args::try_parse_from(["cae-train", "a.npy", "-o", "e.onnx"]).is_err());
+        assert!(Args::try_parse_from(["cae-train", "-o", "e.onnx,d.onnx"]).is_err());
         assert_eq!(args(&["--pw", "0.1"]).bound(), Some(Bound::Pointwise(0.1)));
     }
 
