@@ -71,7 +71,7 @@ impl Preset {
         match self {
             // The slowest kernel takes some thirty times as long as the others.
             Preset::Fast | Preset::Balanced => {
-                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 4, keep: 1, close: 1 }
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 3, keep: 1, close: 1 }
             }
             Preset::Small => {
                 Judgement { part: 16, values: 1 << 15..=1 << 17, whole: 1 << 16, slow: 64, keep: 2, close: 64 }
