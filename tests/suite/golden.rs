@@ -69,7 +69,10 @@ fn every_golden_decodes_to_the_recorded_values() {
         let expected: String =
             manifest.lines().filter(|l| l.split('\t').next() == Some(name)).map(|l| format!("{l}\n")).collect();
         let reader = Reader::new_with(bytes, small()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(describe(name, &reader), expected, "{name}");
+        // Recorded values of float networks are tract's; `engines` holds other engines to the bound that is stored.
+        if cfg!(feature = "tract") || !name.contains("_model_") || name.contains("exact") {
+            assert_eq!(describe(name, &reader), expected, "{name}");
+        }
         for a in reader.arrays() {
             assert!(a.verify().unwrap().0.is_empty(), "{name}");
         }
