@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("train", "plan", "features", "ratio", "reuse", "losses", "small")
 
 # The paper's own way of training, as far as it says: random weights, sigmoids everywhere, squared error, a fixed rate.
-PAPER = "--init random --output-activation sigmoid --latent-activation sigmoid --loss mse --lr 1e-3 --decay 1 --weight-decay 0".split()
+PAPER = "--init random --output-activation sigmoid --latent-activation sigmoid --loss mse --lr 1e-3 --decay 1 --weight-decay 0 --plain".split()
 
 
 class Bench:
