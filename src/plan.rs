@@ -38,6 +38,12 @@ pub(crate) const PAPER: &str = "autoencoder";
 /// Label of the network in the loop in reports.
 pub(crate) const NETWORK: &str = "network";
 
+/// Label of the network that learns on the way in reports.
+const LEARNER: &str = "learner";
+
+/// It may gain one in so many bytes.
+const LEARNED: u64 = 16;
+
 /// What a model at hand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -145,7 +151,13 @@ impl Plan {
 
     /// Keeps the best by what the samples gave.
     pub(crate) fn narrow(&mut self) {
+        let learner = self.candidates.iter().find(|c| is_small(c)).map(|c| Candidate {
+            label: LEARNER,
+            kernel: Kernel::Learner,
+            ..c.clone()
+        });
         if self.tried.is_empty() {
+            self.candidates.extend(learner);
             return;
         }
         let judgement = self.preset.judgement();
@@ -159,7 +171,10 @@ impl Plan {
             self.candidates.drain(..).partition(|c| matches!(c.kernel, Kernel::Network));
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
-        let limit = ways.first().map_or(u64::MAX, |(n, _)| more(*n, judgement.close));
+        let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
+        let limit = more(least, judgement.close);
+        // At the end of a sample a learner has learned little: it is judged by the way that it improves on.
+        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= more(least, LEARNED));
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
@@ -176,8 +191,14 @@ impl Plan {
             copying.iter_mut().for_each(|c| raster_options(c, |o| o.copies_only = true));
             self.candidates.extend(copying);
         }
+        self.candidates.extend(learner.filter(|_| promising));
         self.candidates.splice(..0, networks);
     }
+}
+
+/// Whether a network that learns on the way could stand beside its stencils.
+fn is_small(c: &Candidate) -> bool {
+    matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
 }
 
 /// Adds figures by label; a label that was not tried every time drops out.

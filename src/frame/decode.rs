@@ -8,7 +8,8 @@ use crate::codec::cursor::Cursor;
 use crate::element::{DataType, Element};
 use crate::error::{Fault, FormatError, ModelError};
 use crate::fast;
-use crate::lattice::{Grid, exact, multilevel, raster};
+use crate::lattice::multilevel::{self, Asked};
+use crate::lattice::{Grid, exact, raster};
 use crate::model::Decoder;
 use crate::sparse;
 
@@ -137,11 +138,12 @@ fn decode_ordinary<T: Element>(
         (method, Payload::One(bytes)) => {
             let mut wide = vec![0.0; out.len()];
             match method {
-                Method::Multilevel => multilevel::decode(bytes, grid, None, &mut wide)?,
+                Method::Multilevel => multilevel::decode(bytes, grid, Asked::Nobody, &mut wide)?,
                 Method::Network => {
                     let network = decoder.and_then(Decoder::in_loop).ok_or_else(no_network)?;
-                    multilevel::decode(bytes, grid, Some(network.0), &mut wide)?;
+                    multilevel::decode(bytes, grid, Asked::Trained(network.0), &mut wide)?;
                 }
+                Method::Learner => multilevel::decode(bytes, grid, Asked::Learner, &mut wide)?,
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
                 _ => fast::decode(bytes, grid, &mut wide)?,
             }

@@ -9,7 +9,8 @@ use crate::bound::Tolerance;
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast;
-use crate::lattice::{Grid, exact, multilevel, raster};
+use crate::lattice::multilevel::{self, Asked};
+use crate::lattice::{Grid, exact, raster};
 use crate::model::{Decoder, Encoder, Predictor};
 use crate::parallel::{self, Threads};
 use crate::sparse;
@@ -41,6 +42,8 @@ pub(crate) enum Kernel {
     Multilevel(multilevel::Options),
     /// Multilevel, small, with the network in the loop.
     Network,
+    /// Multilevel, small, with a network that learns on the way.
+    Learner,
     Raster(raster::Options),
     Fast,
     Exact,
@@ -370,15 +373,15 @@ impl<'a, T: Element> Prepared<'a, T> {
     /// Runs one kernel, on places in a table if one is given; `None` if it does not suit.
     fn trial(&self, kernel: &Kernel, table: Option<&Table<T>>, models: &Models) -> Result<Option<Trial<T>>> {
         Ok(match kernel {
-            Kernel::Multilevel(o) => {
-                self.lattice(Method::Multilevel, table, |v, t, r| multilevel::encode(v, &self.grid(), t, o, None, r))
-            }
+            Kernel::Multilevel(o) => self.multilevel(Method::Multilevel, table, o, Asked::Nobody),
             Kernel::Network => models.in_loop().and_then(|network| {
                 let o = multilevel::Options { profile: multilevel::Profile::Small };
-                self.lattice(Method::Network, table, |v, t, r| {
-                    multilevel::encode(v, &self.grid(), t, &o, Some(network), r)
-                })
+                self.multilevel(Method::Network, table, &o, Asked::Trained(network))
             }),
+            Kernel::Learner => {
+                let o = multilevel::Options { profile: multilevel::Profile::Small };
+                self.multilevel(Method::Learner, table, &o, Asked::Learner)
+            }
             Kernel::Raster(o) => {
                 self.lattice(Method::Raster, table, |v, t, r| raster::encode(v, &self.grid(), t, o, r))
             }
@@ -394,6 +397,16 @@ impl<'a, T: Element> Prepared<'a, T> {
         let half_ulp = largest * if T::DATA_TYPE == DataType::F32 { 0.5f64.powi(24) } else { 0.5f64.powi(52) };
         // Near the resolution of the type most points land well: the few that do not are patched.
         (e - half_ulp).max(e / 2.0)
+    }
+
+    fn multilevel(
+        &self,
+        method: Method,
+        table: Option<&Table<T>>,
+        options: &multilevel::Options,
+        asked: Asked,
+    ) -> Option<Trial<T>> {
+        self.lattice(method, table, |v, t, r| multilevel::encode(v, &self.grid(), t, options, asked, r))
     }
 
     fn fast(&self) -> Option<Trial<T>> {

@@ -36,6 +36,8 @@ pub(crate) enum Method {
     Exact = 6,
     /// Multilevel with a network in the loop (SPEC 9.2.7).
     Network = 7,
+    /// Multilevel with a network that learns while it decodes (SPEC 9.2.8).
+    Learner = 8,
 }
 
 impl Method {
@@ -49,6 +51,7 @@ impl Method {
             5 => Method::Sparse,
             6 => Method::Exact,
             7 => Method::Network,
+            8 => Method::Learner,
             other => return Err(Fault::unknown("frame method", other)),
         })
     }
@@ -64,6 +67,7 @@ impl Method {
             Method::Sparse => "sparse",
             Method::Exact => "exact",
             Method::Network => "network",
+            Method::Learner => "learner",
         }
     }
 }

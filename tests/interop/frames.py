@@ -15,8 +15,8 @@ from contexts import IntegerModel
 from entropy import Arithmetic
 from primitives import CaeError, Cursor, Unsupported, bits, crc32
 
-METHODS = ["constant", "raw", "multilevel", "raster", "fast", "sparse", "exact", "network"]
-DOMAINS = {0: (0,), 1: (0,), 2: (0, 1, 2, 3), 3: (0, 1, 2, 3), 4: (0, 1, 2, 3), 5: (0,), 6: (2,), 7: (0, 1, 2, 3)}
+METHODS = ["constant", "raw", "multilevel", "raster", "fast", "sparse", "exact", "network", "learner"]
+DOMAINS = {0: (0,), 1: (0,), 2: (0, 1, 2, 3), 3: (0, 1, 2, 3), 4: (0, 1, 2, 3), 5: (0,), 6: (2,), 7: (0, 1, 2, 3), 8: (0, 1, 2, 3)}
 
 COEFFICIENTS = [  # c_13 .. c_0 of 2^f
     1.3691488853904128e-12,
@@ -202,7 +202,9 @@ def decode(data, dims, dtype, model):
         if METHODS[code] == "network":
             if not model or not model.in_loop:
                 raise CaeError("no network in the loop")
-            numbers = multilevel.decode(payload, dims, ordinary, model)
+            numbers = multilevel.decode(payload, dims, ordinary, multilevel.Trained(model))
+        elif METHODS[code] == "learner":
+            numbers = multilevel.decode(payload, dims, ordinary, multilevel.Learning())
         else:
             kernel = {"multilevel": multilevel, "raster": raster, "fast": fast}[METHODS[code]]
             numbers = kernel.decode(payload, dims, ordinary)

@@ -322,6 +322,7 @@ pub mod update {
         let kernels = [
             ("kernel_multilevel_balanced", "multilevel"),
             ("kernel_multilevel_small", "multilevel small"),
+            ("kernel_learner", "learner"),
             ("kernel_raster", "raster"),
             ("kernel_raster_snapped", "raster snapped"),
             ("kernel_fast", "fast"),
