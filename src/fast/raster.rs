@@ -109,7 +109,7 @@ impl<T: Sample> Task for Encoder<'_, T> {
 impl<T: Sample> Encoder<'_, T> {
     /// Keeps the codes of a step, given across the lanes, with the sums of their magnitudes.
     #[inline(always)]
-    fn keep<S: Simd>(&mut self, simd: S, lanes: &Lanes, codes: [f32x8<S>; STEP], magnitudes: [f32; LANES]) {
+    fn keep<S: Simd>(&mut self, simd: S, lanes: &Lanes<'_>, codes: [f32x8<S>; STEP], magnitudes: [f32; LANES]) {
         let round = simd.splat_f32x8(ROUND);
         // The lower halves hold the codes.
         let whole = |c: f32x8<S>| simd.reinterpret_u32_f32x8(simd.add_f32x8(c, round));

@@ -28,7 +28,7 @@ pub(super) trait Task {
 
 /// A step of each lane.
 pub(super) struct Step<'a, S: Simd> {
-    pub(super) lanes: &'a Lanes,
+    pub(super) lanes: &'a Lanes<'a>,
     /// What the taps of each lane give for its points.
     pub(super) sums: [f32x8<S>; LANES],
     /// The points before the step, one and two back.
@@ -45,7 +45,7 @@ pub(super) struct Holes<S: Simd> {
 }
 
 /// Where the lanes are.
-pub(super) struct Lanes {
+pub(super) struct Lanes<'a> {
     /// Bit `k` says that lane `k` has a row.
     active: u32,
     pub(super) row: [usize; LANES],
@@ -56,13 +56,15 @@ pub(super) struct Lanes {
     /// Places of the taps of the row's first point in the history, with their weights.
     taps: [[(usize, f32); MOST_TAPS]; LANES],
     count: [usize; LANES],
+    /// Which points of the row are ordinary, unless all are.
+    mask: [Option<&'a [bool]>; LANES],
     kind: [usize; LANES],
     /// Weights of the points before the step, one and two back.
     pub(super) one: [[f32; LANES]; STEP],
     pub(super) two: [[f32; LANES]; STEP],
 }
 
-impl Lanes {
+impl Lanes<'_> {
     /// The lanes that have a row.
     #[inline(always)]
     pub(super) fn active(&self) -> impl Iterator<Item = usize> + use<> {
@@ -70,11 +72,12 @@ impl Lanes {
         (0..LANES).filter(move |k| active >> k & 1 == 1)
     }
 
-    fn holes<S: Simd>(&self, simd: S, ordinary: Option<&[bool]>, n: usize) -> Option<Holes<S>> {
+    #[inline(always)]
+    fn holes<S: Simd>(&self, simd: S) -> Option<Holes<S>> {
         let mut rows = [simd.splat_f32x8(1.0); LANES];
         let mut whole = [1f32; LANES];
         for k in self.active() {
-            let Some(m) = mask(ordinary, n, self.row[k]).filter(|m| !is_whole(m, self.x[k])) else { continue };
+            let Some(m) = self.mask[k].filter(|m| !is_whole(m, self.x[k])) else { continue };
             let is = |j: usize| m.get(self.x[k] + j).is_none_or(|o| *o);
             rows[k] = simd.load_array_f32x8(std::array::from_fn(|j| f32::from(u8::from(is(j)))));
             whole[k] = 0.0;
@@ -83,7 +86,11 @@ impl Lanes {
             return None;
         }
         let half = simd.splat_f32x8(0.5);
-        let ordinary = transposed(simd, rows).map(|v| simd.simd_gt_f32x8(v, half));
+        let rows = transposed(simd, rows);
+        let mut ordinary = [simd.simd_gt_f32x8(half, half); STEP];
+        for j in 0..STEP {
+            ordinary[j] = simd.simd_gt_f32x8(rows[j], half);
+        }
         Some(Holes { ordinary, whole: simd.simd_gt_f32x8(simd.load_array_f32x8(whole), half) })
     }
 }
@@ -109,6 +116,7 @@ pub(super) fn run<S: Simd, T: Task>(
         start: [0; LANES],
         taps: [[(0, 0.0); MOST_TAPS]; LANES],
         count: [0; LANES],
+        mask: [None; LANES],
         kind: [usize::MAX; LANES],
         one: [[0.0; LANES]; STEP],
         two: [[0.0; LANES]; STEP],
@@ -125,6 +133,7 @@ pub(super) fn run<S: Simd, T: Task>(
             let start = p.places(shape, history, next, position, &mut scratch, &mut places);
             task.begin(free, next)?;
             lanes.count[free] = p.taps.len();
+            lanes.mask[free] = mask(ordinary, n, next);
             for (to, (place, (_, w))) in lanes.taps[free].iter_mut().zip(places.iter().zip(&p.taps)) {
                 *to = (*place, *w);
             }
@@ -152,7 +161,7 @@ pub(super) fn run<S: Simd, T: Task>(
             let taps = lanes.taps[k].get(..lanes.count[k]).unwrap_or_default();
             sums[k] = history.sum_step(simd, taps, lanes.x[k]);
         }
-        let holes = if ordinary.is_some() { lanes.holes(simd, ordinary, n) } else { None };
+        let holes = if ordinary.is_some() { lanes.holes(simd) } else { None };
         let step = Step { lanes: &lanes, sums, before: [near, far], holes: holes.as_ref() };
         let u = task.inputs(simd, &step);
         let v = values(simd, &step, u);
