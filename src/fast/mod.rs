@@ -17,7 +17,7 @@ mod raster;
 mod scale;
 mod shape;
 mod stencil;
-mod vector;
+pub(crate) mod vector;
 
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;

@@ -5,7 +5,7 @@ use fearless_simd::Level;
 use std::sync::OnceLock;
 
 /// The widest vectors that there are.
-pub(super) fn level() -> Level {
+pub(crate) fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(Level::new)
 }
@@ -33,4 +33,4 @@ macro_rules! vectorize {
         $op
     }};
 }
-pub(super) use vectorize;
+pub(crate) use vectorize;
