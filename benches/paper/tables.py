@@ -2,8 +2,10 @@
 
 from report import table
 
-from experiments import BOUNDS, LAYERS, LOSSES, PRESETS, RATIOS
+from experiments import BOUNDS, LARGE, LAYERS, LOSSES, PRESETS, RATIOS, SERIES, SHARES, VARIABLES
 from findings import findings, percent
+from pictures import FIELDS
+from pictures import RATIOS as SHOWN
 from results import LATTICE, PIPELINE, SZ3, mean, ratio
 
 HEAD = """# The paper's experiments, again
@@ -56,7 +58,7 @@ def sizes(r):
             columns.append(cells)
             lines.append([n, *map(number, cells)])
         if lines:
-            lines.append(["geometric mean", *(number(mean(c)) for c in zip(*columns))])
+            lines.append(["geometric mean of those there", *(number(mean(c)) for c in zip(*columns))])
             parts.append(f"At {bound:g}:\n\n" + table(head, lines) + "\n")
     text = "The pipeline with a model by our training, with one of exact arithmetic (`--exact`), and with one by the paper's; \"-\" where the model is refused, since its rounding on other engines could use up the bound.\n"
     text += "`cae` without any model in its three presets. SZ3 is the better of its two algorithms, \"lattice\" the better of xz and bzip2 on rounded logarithms."
@@ -197,10 +199,27 @@ def losses(r):
     return section("Losses", text, table(["bound", "sets", *ways], lines))
 
 
+def unfinished(r):
+    """What a whole run would have and this one has not."""
+    large = sum(r.count.get(n, 0) >= LARGE for n in r.sets)
+    wanted = {
+        "theoretical ratios": (len(r.of("ratio")), large * len(RATIOS)),
+        "layers": (len(r.of("layers")), large * len(LAYERS)),
+        "reuse across variables": (len(r.of("variable")), 5 * len(VARIABLES)),
+        "across steps of runs": (len(r.of("steps")), len(SERIES) * len(SHARES)),
+        "across parts of a half": (len(r.of("share")), len(r.sets) * (len(SHARES) - 1)),
+        "archives with exact models": (sum(k[1] == "exact" for k, _ in r.of("archive")), len(r.cases())),
+        "archives by loss": (sum(k[1] in LOSSES for k, _ in r.of("archive")), len(r.cases()) * len(LOSSES)),
+        "pictures": (len(r.of("picture")), len(FIELDS) * len(SHOWN)),
+    }
+    left = [f"{name} {done} of {all_}" for name, (done, all_) in wanted.items() if done < all_]
+    return f"Not finished in this run: {', '.join(left)}. What is missing is in no table and in no verdict.\n" if left else ""
+
+
 def report(r, drawn):
     builds = len({row["build"] for row in r.rows.values()})
     note = f"Rows of {builds} builds are mixed: some parts of the run are older than others.\n" if builds > 1 else ""
-    parts = [HEAD.format(steps=r.steps) + note, verdicts(r)]
+    parts = [HEAD.format(steps=r.steps) + note + unfinished(r), verdicts(r)]
     order = (("3-4", accuracy), ("5", sizes), ("7-8", features), ("9", lengths), ("11", breakdown), ("12", knobs), ("", layers), ("13", epochs), ("14-15", reuse), ("table-3", throughput), ("6", pictures), ("losses", losses))
     for figure, make in order:
         text = make(r)
