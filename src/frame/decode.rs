@@ -136,6 +136,7 @@ fn decode_ordinary<T: Element>(
         }
         (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => fast::decode(bytes, grid, out)?,
         (method, Payload::One(bytes)) => {
+            let table = parts.table.map_or(Ok(Vec::new()), table::read)?;
             let mut wide = vec![0.0; out.len()];
             match method {
                 Method::Multilevel => multilevel::decode(bytes, grid, Asked::Nobody, &mut wide)?,
@@ -147,7 +148,6 @@ fn decode_ordinary<T: Element>(
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
                 _ => fast::decode(bytes, grid, &mut wide)?,
             }
-            let table = parts.table.map_or(Ok(Vec::new()), table::read)?;
             let negative = negative_points(map);
             fill(out, grid, |i| {
                 let r = wide.get(i).copied().unwrap_or_default();
