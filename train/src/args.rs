@@ -41,6 +41,10 @@ pub struct Args {
     /// Scale values linearly instead of normalizing them: the paper's comparison, of no use to archives
     #[arg(long)]
     pub linear: bool,
+    /// Learn from the blocks as the archive lays them and from nothing else, undisturbed and none kept back to choose the
+    /// state that is kept: the paper's way
+    #[arg(long)]
+    pub plain: bool,
     /// Values for each latent: the theoretical ratio
     #[arg(long, default_value_t = 512)]
     pub ratio: usize,
@@ -68,7 +72,7 @@ pub struct Args {
     /// Go on from these files, made by this or by any framework
     #[arg(long, value_name = "ENC.onnx,DEC.onnx", value_parser = parse_pair)]
     pub from: Option<(PathBuf, PathBuf)>,
-    /// Passes over the blocks; by default as many as make about 20,000 steps
+    /// Passes over the blocks; by default as many as make about 20,000 steps, fewer for networks of more weights than usual
     #[arg(long, conflicts_with = "seconds")]
     pub epochs: Option<usize>,
     /// Time to train; the result then depends on the machine's speed

@@ -5,7 +5,7 @@ mod in_loop;
 
 use args::{Args, Init, Kind};
 use cae::input::Input;
-use cae_train::data::{self, Blocks, Scaling, Share, Split};
+use cae_train::data::{self, Blocks, Reading, Scaling, Share, Split};
 use cae_train::init::Design;
 use cae_train::loss::Loss;
 use cae_train::onnx::{self, Form, Side};
@@ -24,6 +24,12 @@ use std::time::{Duration, Instant};
 
 /// Steps that are taken if nothing is said of epochs or seconds.
 const STEPS: usize = 20_000;
+
+/// Weights times blocks of a step times steps that are taken then at most: half a minute of a core, more or less.
+const WORK: usize = 100_000_000_000;
+
+/// But no fewer steps than these.
+const STEPS_MIN: usize = 1_000;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -76,7 +82,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         None => start(args, &design, &split.train),
     };
     let options = Options {
-        budget: budget(args, split.train.len()),
+        budget: budget(args, split.pass, &model),
         batch: args.batch.max(1),
         rate: args.lr,
         decay: args.decay,
@@ -87,6 +93,7 @@ fn run(args: &Args) -> Result<(), Failure> {
             None | Some(0) => None,
             bits => bits,
         },
+        disturbed: !args.plain,
         seed: args.seed,
     };
     let outcome = watched(model, &split, &options)?;
@@ -110,11 +117,15 @@ fn read(args: &Args, block_shape: &[usize]) -> Result<Split, Failure> {
     let share = args.steps.unwrap_or(if args.judge.is_empty() { Share::Half } else { Share::All });
     let inputs = describe_all(&args.input)?;
     let scaling = if args.linear { Scaling::Linear } else { Scaling::Normalized };
-    let blocks = |inputs: &[Input], share| data::read_as(scaling, inputs, block_shape, args.fill, args.bound(), share);
-    let mut split = blocks(&inputs, share).map_err(at(first))?;
+    let cuts = args.plain.then_some(1);
+    let bound = args.bound();
+    let reading =
+        Reading { scaling, fill: args.fill, bound, share, cuts, hold: !args.plain, ..Reading::new(block_shape) };
+    let mut split = data::read(&inputs, &reading).map_err(at(first))?;
     if let Some(judge) = args.judge.first() {
         let all = describe_all(&args.judge)?;
-        split.judge = blocks(&all, Share::All).map_err(at(judge))?.train;
+        let whole = Reading { share: Share::All, cuts: Some(1), hold: false, ..reading };
+        split.judge = data::read(&all, &whole).map_err(at(judge))?.train;
     }
     Ok(split)
 }
@@ -143,12 +154,15 @@ fn start(args: &Args, design: &Design, train: &Blocks) -> Autoencoder {
     }
 }
 
-fn budget(args: &Args, blocks: usize) -> Budget {
+fn budget(args: &Args, blocks: usize, model: &Autoencoder) -> Budget {
+    let layers = model.encoder.layers.iter().chain(&model.decoder.layers);
+    let weights = layers.map(|l| l.weights.len()).sum::<usize>().max(1);
+    let steps = (WORK / weights / args.batch.max(1)).clamp(STEPS_MIN, STEPS);
     let batches = blocks.div_ceil(args.batch.max(1)).max(1);
     match (args.epochs, args.seconds) {
         (Some(n), _) => Budget::Epochs(n),
         (_, Some(s)) => Budget::Time(Duration::try_from_secs_f64(s).unwrap_or_default()),
-        _ => Budget::Epochs(STEPS.div_ceil(batches).max(10)),
+        _ => Budget::Epochs(steps.div_ceil(batches).max(10)),
     }
 }
 
@@ -213,7 +227,9 @@ fn report(args: &Args, split: &Split, outcome: &Outcome, bytes: (usize, usize), 
         "layers": std::iter::once(model.block_len()).chain(widths).collect::<Vec<_>>(),
         "latents": model.latent_len(),
         "theoretical_ratio": model.block_len() as f64 / model.latent_len() as f64,
-        "train_blocks": split.train.len(),
+        "train_blocks": split.pass,
+        "cut_blocks": split.train.len() - split.pass,
+        "held_blocks": split.held.len(),
         "judge_blocks": split.judge.len(),
         "train_error": model.mean_relative_error(&split.train),
         "judge_error": judged,
