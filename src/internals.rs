@@ -183,7 +183,7 @@ pub fn fast_decode<T: Sample>(
 
 /// Lone frames (SPEC 6).
 pub mod frame {
-    use crate::frame::{self, Block, Candidate, Kernel, Models};
+    use crate::frame::{self, Block, Candidate, Kernel, Models, View};
     use crate::lattice::multilevel::{Options, Profile};
     use crate::lattice::raster;
     use crate::parallel::Threads;
@@ -214,7 +214,7 @@ pub mod frame {
             "learner" => Kernel::Learner,
             other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
         };
-        let candidates = [Candidate { label: "asked", kernel, hole: false }];
+        let candidates = [Candidate { label: "asked", kernel, view: View::Plain }];
         let e = if let Bound::Absolute(e) = bound { e } else { 0.0 };
         let tolerance = ResolvedBound::new(bound.validate()?, e).tolerance;
         let block = Block { values, dims, tolerance, fill: None, kept: None };

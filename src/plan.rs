@@ -2,7 +2,7 @@
 
 use crate::bound::{Bound, Tolerance};
 use crate::element::DataType;
-use crate::frame::{Candidate, Kernel};
+use crate::frame::{Candidate, Kernel, View};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
@@ -110,21 +110,24 @@ pub(crate) struct Plan {
 impl Plan {
     /// All that may win.
     pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<Role>) -> Plan {
-        let of = |label, kernel, hole| Candidate { label, kernel, hole };
+        let of = |label, kernel| Candidate { label, kernel, view: View::Plain };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
         let candidates = if let Some(Role::Blocks(policy)) = model {
             let options = sparse::Options { policy, ..Default::default() };
-            vec![of(PAPER, Kernel::Sparse(options), false)]
+            vec![of(PAPER, Kernel::Sparse(options))]
         } else if tolerance == Tolerance::Lossless {
-            let mut ways = vec![of("exact", Kernel::Exact, false)];
-            // The positions of f64 values are too many for the other kernels.
-            if data_type == DataType::F32 && preset != Preset::Fast {
-                ways.extend(candidates(preset).into_iter().filter(|c| !c.hole && !matches!(c.kernel, Kernel::Fast)));
-            }
+            let mut ways = vec![of("exact", Kernel::Exact)];
+            // The positions of f64 values are too many for the other kernels, but for places in a table.
+            let suits = |c: &Candidate| match c.view {
+                View::Plain => data_type == DataType::F32 && !matches!(c.kernel, Kernel::Fast),
+                View::Hole => false,
+                View::Table => true,
+            };
+            ways.extend(candidates(preset).into_iter().filter(|c| preset != Preset::Fast && suits(c)));
             ways
         } else {
             // A network is one way more, which has to win.
-            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network, false));
+            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network));
             network.into_iter().chain(candidates(preset)).collect()
         };
         Plan { candidates, tried: Vec::new(), preset }
@@ -195,7 +198,7 @@ impl Plan {
 
 /// Whether a network that learns on the way could stand beside its stencils.
 fn is_small(c: &Candidate) -> bool {
-    matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && !c.hole
+    matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
 }
 
 /// Adds figures by label; a label that was not tried every time drops out.
@@ -209,8 +212,9 @@ pub(crate) fn sum(a: &[(&'static str, u64)], b: &[(&'static str, u64)]) -> Vec<(
 
 /// The ways that may win without a model.
 fn candidates(preset: Preset) -> Vec<Candidate> {
-    let of = |label, kernel| Candidate { label, kernel, hole: false };
-    let holed = |label, kernel| Candidate { label, kernel, hole: true };
+    let of = |label, kernel| Candidate { label, kernel, view: View::Plain };
+    let holed = |label, kernel| Candidate { label, kernel, view: View::Hole };
+    let tabled = |label, kernel| Candidate { label, kernel, view: View::Table };
     let multilevel = |profile| Kernel::Multilevel(multilevel::Options { profile });
     let hasty = preset == Preset::Balanced;
     let raster = |snapped| Kernel::Raster(raster::Options { snapped, hasty, ..raster::Options::default() });
@@ -220,6 +224,7 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             of("multilevel", multilevel(Profile::Balanced)),
             of("fast", Kernel::Fast),
             holed("multilevel with holes", multilevel(Profile::Balanced)),
+            tabled("multilevel with table", multilevel(Profile::Balanced)),
             // Slow, but far smaller where data repeat or take few values.
             of("raster snapped", raster(true)),
         ],
@@ -229,6 +234,8 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             of("raster snapped", raster(true)),
             holed("multilevel with holes", multilevel(Profile::Small)),
             holed("raster with holes", raster(false)),
+            tabled("multilevel with table", multilevel(Profile::Small)),
+            tabled("raster with table", raster(true)),
         ],
     }
 }

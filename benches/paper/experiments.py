@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import ROOT, Failed, call
+from bench import ROOT
+from processes import Failed, call
 
 BOUNDS = (0.1, 0.01, 0.001)
 PRESETS = ("fast", "balanced", "small")

@@ -2,7 +2,7 @@
 
 use super::class::{Class, ClassMap};
 use super::domain::Domain;
-use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, patch};
+use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, patch, table};
 use crate::codec::checksum_holds;
 use crate::codec::cursor::Cursor;
 use crate::element::{DataType, Element};
@@ -136,6 +136,7 @@ fn decode_ordinary<T: Element>(
         }
         (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => fast::decode(bytes, grid, out)?,
         (method, Payload::One(bytes)) => {
+            let table = parts.table.map_or(Ok(Vec::new()), table::read)?;
             let mut wide = vec![0.0; out.len()];
             match method {
                 Method::Multilevel => multilevel::decode(bytes, grid, Asked::Nobody, &mut wide)?,
@@ -150,7 +151,7 @@ fn decode_ordinary<T: Element>(
             let negative = negative_points(map);
             fill(out, grid, |i| {
                 let r = wide.get(i).copied().unwrap_or_default();
-                parts.domain.value(r, negative(i))
+                parts.domain.value(r, negative(i), &table)
             });
         }
         (_, Payload::Sparse { .. }) => return Err(FormatError::Code { what: "frame method" }.into()),
@@ -202,6 +203,9 @@ pub(crate) fn sections(bytes: &[u8]) -> Result<(Method, Vec<(Section, u64)>), Fa
     let mut put = |section, bytes: &[u8]| list.push((section, bytes.len() as u64));
     if let Some(b) = parts.classes {
         put(Section::Mask, b);
+    }
+    if let Some(b) = parts.table {
+        put(Section::Table, b);
     }
     if let Some(b) = parts.patches {
         put(Section::Patches, b);

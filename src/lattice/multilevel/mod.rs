@@ -292,15 +292,15 @@ pub(crate) fn encode(
         header.write_to(&mut out, &Shape::new(grid.dims));
         return Some(out);
     }
-    let code = |header: &Header, recon: &mut [f64]| match asked {
+    let run = |header: &Header, recon: &mut [f64]| match asked {
         Asked::Nobody => header.encode(values, grid, tolerance, &mut Nobody, recon),
         Asked::Trained(mut network) => header.encode(values, grid, tolerance, &mut network, recon),
         Asked::Learner => header.encode(values, grid, tolerance, &mut Learner::new(), recon),
     };
-    let bytes = code(&header, recon)?;
+    let bytes = run(&header, recon)?;
     let Some(other) = other else { return Some(bytes) };
     let mut second = vec![0.0; recon.len()];
-    match code(&other, &mut second) {
+    match run(&other, &mut second) {
         Some(better) if better.len() < bytes.len() => {
             recon.copy_from_slice(&second);
             Some(better)
