@@ -6,6 +6,7 @@ mod network;
 mod pass;
 mod small;
 mod survey;
+mod weights;
 
 use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
@@ -283,8 +284,8 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
     let options = Options { profile: Profile::Small };
     let mut recon = vec![0.0; values.len()];
     let header = match network {
-        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?,
-        None => choose(values, grid, tolerance, &options, &mut Nobody)?,
+        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?.header,
+        None => choose(values, grid, tolerance, &options, &mut Nobody)?.header,
     };
     let mut recorder = Recorder { network, samples: Samples::default() };
     if !header.order.is_empty() {
@@ -301,14 +302,29 @@ fn encode_with<N: Network>(
     network: &mut N,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
-    let header = choose(values, grid, tolerance, options, network)?;
+    let Choice { header, whole } = choose(values, grid, tolerance, options, network)?;
     if header.order.is_empty() {
         recon.fill(header.first());
         let mut out = Vec::new();
         header.write_to(&mut out, &Shape::new(grid.dims));
         return Some(out);
     }
+    if let Some(whole) = whole {
+        recon.copy_from_slice(&whole.recon);
+        return Some(whole.bytes);
+    }
     header.encode(values, grid, tolerance, network, recon)
+}
+
+/// A header and, if it was tried on all points, what came of it.
+struct Choice {
+    header: Header,
+    whole: Option<Coded>,
+}
+
+struct Coded {
+    bytes: Vec<u8>,
+    recon: Vec<f64>,
 }
 
 /// The header under which the fewest bytes are expected; it has no order if a constant will do.
@@ -318,12 +334,12 @@ fn choose<N: Network>(
     tolerance: f64,
     options: &Options,
     network: &mut N,
-) -> Option<Header> {
+) -> Option<Choice> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
-        return Some(plain);
+        return Some(Choice { header: plain, whole: None });
     }
     let weights = survey::distances(values, grid, &shape, plain.step);
     let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), weights, ..plain };
@@ -331,29 +347,35 @@ fn choose<N: Network>(
         return None;
     }
     let candidates = plain.candidates(values, grid, tolerance);
-    let size = sample_size(options.profile);
+    let size = sample_size(options.profile, grid.len());
     let whole = grid.len() <= size;
     let (extents, corner) = survey::block(grid, size);
     let sample: Vec<f64> = survey::pick(grid.dims, &extents, &corner).filter_map(|i| values.get(i).copied()).collect();
     let mask: Vec<bool> = survey::pick(grid.dims, &extents, &corner).map(|i| grid.is_ordinary(i)).collect();
     let block = Grid { dims: &extents, ordinary: grid.ordinary.map(|_| &mask[..]) };
-    let mut best: Option<(usize, Header)> = None;
-    let mut scratch = vec![0.0; sample.len()];
+    let mut best: Option<(Header, Coded)> = None;
+    let mut recon = vec![0.0; sample.len()];
     for header in candidates {
         let tried = if whole { header.clone() } else { header.restricted(&sample, &block) };
-        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut scratch) else { continue };
-        if best.as_ref().is_none_or(|(n, _)| bytes.len() < *n) {
-            best = Some((bytes.len(), header));
+        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut recon) else { continue };
+        match &mut best {
+            Some((_, coded)) if coded.bytes.len() <= bytes.len() => {}
+            Some((kept, coded)) => {
+                *kept = header;
+                coded.bytes = bytes;
+                coded.recon.copy_from_slice(&recon);
+            }
+            None => best = Some((header, Coded { bytes, recon: recon.clone() })),
         }
     }
-    best.map(|(_, header)| header)
+    best.map(|(header, coded)| Choice { header, whole: whole.then_some(coded) })
 }
 
-/// How many points candidates are tried on.
-fn sample_size(profile: Profile) -> usize {
+/// How many of the points candidates are tried on.
+fn sample_size(profile: Profile, points: usize) -> usize {
     match profile {
         Profile::Small => 49_152,
-        Profile::Balanced => 16_384,
+        Profile::Balanced => (points / 16).clamp(2048, 16_384),
     }
 }
 
