@@ -375,7 +375,7 @@ fn choose<N: Network>(
 fn sample_size(profile: Profile, points: usize) -> usize {
     match profile {
         Profile::Small => 49_152,
-        Profile::Balanced => (points / 16).clamp(2048, 16_384),
+        Profile::Balanced => (points / 16).clamp(4096, 16_384),
     }
 }
 
