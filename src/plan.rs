@@ -1,7 +1,8 @@
 //! The writer's choice among ways to code a frame, by measuring them.
 
 use crate::bound::{Bound, Tolerance};
-use crate::element::DataType;
+use crate::element::{DataType, Element};
+use crate::error::Result;
 use crate::frame::{Candidate, Kernel, View};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
@@ -66,6 +67,8 @@ struct Judgement {
     whole: u64,
     /// A raster kernel, which decodes several times slower, must gain one in so many bytes.
     slow: u64,
+    /// Samples in which no value recurs are cut to one value in so many: the raster kernel then seldom gains.
+    thin: Option<u64>,
     /// How many ways are tried on every frame after the samples, ...
     keep: usize,
     /// ... if they were within one in so many bytes of the best.
@@ -76,12 +79,22 @@ impl Preset {
     fn judgement(self) -> Judgement {
         match self {
             // Both ways on every frame: few have a table, and then it saves much.
-            Preset::Fast => Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 1, keep: 2, close: 1 },
-            // The slowest kernel takes some thirty times as long as the others.
-            Preset::Balanced => Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 3, keep: 1, close: 1 },
-            Preset::Small => {
-                Judgement { part: 16, values: 1 << 15..=1 << 17, whole: 1 << 16, slow: 64, keep: 2, close: 64 }
+            Preset::Fast => {
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 1, thin: None, keep: 2, close: 1 }
             }
+            // The slowest kernel takes some thirty times as long as the others.
+            Preset::Balanced => {
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 3, thin: Some(4), keep: 1, close: 1 }
+            }
+            Preset::Small => Judgement {
+                part: 16,
+                values: 1 << 15..=1 << 17,
+                whole: 1 << 16,
+                slow: 64,
+                thin: None,
+                keep: 2,
+                close: 64,
+            },
         }
     }
 }
@@ -94,7 +107,9 @@ pub(crate) fn frame_values(preset: Preset, bound: Bound, values: u64) -> u64 {
         _ if bound == Bound::ByPoint => 1 << 15,
         Preset::Small if values < 1 << 23 => 1 << 21,
         Preset::Small => 1 << 20,
-        Preset::Fast | Preset::Balanced => 1 << 19,
+        // Coded slowly enough for a second thread to be worth half a percent of the bytes.
+        Preset::Balanced => 1 << 18,
+        Preset::Fast => 1 << 19,
     }
 }
 
@@ -105,6 +120,8 @@ pub(crate) struct Plan {
     /// What each gave on the sample frames, in bytes.
     pub(crate) tried: Vec<(&'static str, u64)>,
     preset: Preset,
+    /// Whether the samples were cut: what is small must then be smaller by more.
+    thinned: bool,
 }
 
 impl Plan {
@@ -130,7 +147,7 @@ impl Plan {
             let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network));
             network.into_iter().chain(candidates(preset)).collect()
         };
-        Plan { candidates, tried: Vec::new(), preset }
+        Plan { candidates, tried: Vec::new(), preset, thinned: false }
     }
 
     /// The regions to judge by: none if all ways are to be tried on every frame.
@@ -149,6 +166,23 @@ impl Plan {
         spread.iter().map(|f| grid.frame(*f).center(each)).collect()
     }
 
+    /// The samples, cut if that is enough to judge by: if `recurs` says that values do not recur in them.
+    pub(crate) fn cut(
+        &mut self,
+        samples: Vec<Region>,
+        recurs: impl FnOnce(&[Region]) -> Result<bool>,
+    ) -> Result<Vec<Region>> {
+        // Rows that were lost when an array was made one axis recur farther apart than their values.
+        let several_axes = samples.iter().any(|s| s.extent.iter().filter(|e| **e > 1).count() > 1);
+        let applies = several_axes && self.candidates.iter().any(is_raster);
+        let Some(thin) = self.preset.judgement().thin.filter(|_| applies) else { return Ok(samples) };
+        if samples.is_empty() || recurs(&samples)? {
+            return Ok(samples);
+        }
+        self.thinned = true;
+        Ok(samples.iter().map(|s| s.center((s.len() as u64).checked_div(thin).unwrap_or(0))).collect())
+    }
+
     /// Keeps the best by what the samples gave.
     pub(crate) fn narrow(&mut self) {
         let learner = self.candidates.iter().find(|c| is_small(c)).map(|c| Candidate {
@@ -164,7 +198,9 @@ impl Plan {
         let more = |n: u64, part: u64| n.saturating_add(n.checked_div(part).unwrap_or(0));
         let size = |c: &Candidate| {
             let n = self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
-            if matches!(c.kernel, Kernel::Raster(_)) { more(n, judgement.slow) } else { n }
+            // On few values the raster kernel looks better than it is on all.
+            let slow = if self.thinned { judgement.slow.saturating_sub(1) } else { judgement.slow };
+            if is_raster(c) { more(n, slow) } else { n }
         };
         // A network in the loop is tried beside what would be tried without it.
         let (networks, others): (Vec<_>, Vec<_>) =
@@ -185,7 +221,6 @@ impl Plan {
         };
         self.candidates.iter_mut().for_each(|c| raster_options(c, |o| o.hasty = false));
         // A sample hides what repeats across the whole: symmetric halves, equal planes.
-        let is_raster = |c: &Candidate| matches!(c.kernel, Kernel::Raster(_));
         if self.preset == Preset::Small && !self.candidates.iter().any(is_raster) {
             let mut copying = left.iter().map(|(_, c)| c).find(|c| is_raster(c)).cloned();
             copying.iter_mut().for_each(|c| raster_options(c, |o| o.copies_only = true));
@@ -199,6 +234,25 @@ impl Plan {
 /// Whether a network that learns on the way could stand beside its stencils.
 fn is_small(c: &Candidate) -> bool {
     matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
+}
+
+fn is_raster(c: &Candidate) -> bool {
+    matches!(c.kernel, Kernel::Raster(_))
+}
+
+/// Whether values recur, runs of one value apart: one in twenty of those within their region was there before.
+pub(crate) fn recur<T: Element>(regions: &[Vec<T>], fill: Option<T>) -> bool {
+    let (mut all, mut distinct) = (0usize, 0usize);
+    for values in regions {
+        let ordinary = |v: &u64| T::from_bits64(*v).to_f64().is_finite() && Some(*v) != fill.map(T::to_bits64);
+        let mut bits: Vec<u64> = values.iter().map(|v| v.to_bits64()).filter(ordinary).collect();
+        bits.dedup();
+        all = all.saturating_add(bits.len());
+        bits.sort_unstable();
+        bits.dedup();
+        distinct = distinct.saturating_add(bits.len());
+    }
+    all.saturating_sub(distinct).saturating_mul(20) > all
 }
 
 /// Adds figures by label; a label that was not tried every time drops out.

@@ -469,6 +469,10 @@ impl<T: Element> Job<'_, T> {
         let mut plan = Plan::new(preset, tolerance, T::DATA_TYPE, self.models.decoder.map(role));
         let mut tried = Vec::new();
         let samples = plan.samples(self.grid);
+        let samples = plan.cut(samples, |regions| {
+            let values: Result<Vec<Vec<T>>> = regions.iter().map(|r| self.values(r)).collect();
+            Ok(plan::recur(&values?, self.fill))
+        })?;
         parallel::for_each_in_order(
             self.threads,
             &samples,

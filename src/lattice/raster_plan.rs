@@ -72,12 +72,14 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     let trial = Trial::new(wanted, grid, options, (n / 8).clamp(TRIAL / 2, 4 * TRIAL).max(4 * unit));
     // Few values that follow no smooth rule are better told apart than predicted.
     let few = options.snapped && few_values(wanted);
-    if options.hasty && !few {
+    if options.hasty {
         choice.memory = FORGETFUL | FLAT_SKIPPED;
-        return choice;
+        if !few {
+            return choice;
+        }
     }
-    let mut cost = trial.cost(&choice.inner, false, 0);
-    for bit in [FORGETFUL, FLAT_SKIPPED, UNSOUGHT] {
+    let mut cost = trial.cost(&choice.inner, false, choice.memory);
+    for bit in [FORGETFUL, FLAT_SKIPPED, UNSOUGHT].into_iter().filter(|_| !options.hasty) {
         // A stretch of a single axis hides repeats that lie farther apart.
         if bit == UNSOUGHT && one_axis {
             continue;

@@ -27,6 +27,8 @@ pub(crate) struct Stencil {
     growth: f64,
     samples: u32,
     next_solution: u32,
+    /// Sum of the weights gathered.
+    trust: f64,
 }
 
 /// Sums are scaled down when the weight of a sample exceeds this.
@@ -50,6 +52,7 @@ impl Stencil {
             growth,
             samples: 0,
             next_solution: 16,
+            trust: 0.0,
         }
     }
 
@@ -101,16 +104,16 @@ impl Stencil {
         }
     }
 
-    /// Adds a sample without ever solving.
-    pub(crate) fn gather(&mut self, taps: &[f64; TAPS], target: f64) {
-        self.samples += 1;
-        self.add(taps, target, 1.0);
+    /// Adds a sample of some weight without ever solving.
+    pub(crate) fn gather(&mut self, taps: &[f64; TAPS], target: f64, weight: f64) {
+        self.trust += weight;
+        self.add(taps, target, weight);
     }
 
     /// Solves for taps that have noise of this variance on top of what was gathered.
     pub(crate) fn solve_with_noise(&mut self, variance: f64) {
         for i in 0..self.len {
-            self.moments[i][i] += variance * f64::from(self.samples);
+            self.moments[i][i] += variance * self.trust;
         }
         self.solve();
     }

@@ -32,9 +32,10 @@ class Balanced:
     def __init__(self, head, grid, arithmetic):
         self.head, self.grid, self.arithmetic = head, grid, arithmetic
         self.counters = [Counters(8 * rows) for rows in ROWS]
-        self.mixer = Mixer([0.3] * 7 + [0.0], 64, 0.0015, 0.02)
+        self.mixer = Mixer([0.3] * 7 + [0.0], 32, 0.003, 0.02)
         self.silence = Counters(20 * 4)
-        self.lengths = Counters(32 * 32)
+        self.lengths = Counters(36 * 32)
+        self.places = Counters(24 * 24 * 32)
         self.signs = Counters(27)
         self.tops = Counters(31 * 3)
         self.last = head.first
@@ -77,7 +78,7 @@ class Balanced:
             upper = above[place] if above else 0
             at = 4 * one.kind + 2 * before + upper
             flag = self.arithmetic.bit(clamp(self.silence.p16(at), 1, 65535))
-            self.silence.update(at, flag, 255)
+            self.silence.update(at, flag, 127)
             silent.append(flag)
             fallback = self.last
             for c in points[begin : begin + 16]:
@@ -116,16 +117,24 @@ class Balanced:
 
     def plain(self, counters, i):
         bit = self.arithmetic.bit(clamp(counters.p16(i), 32, 65504))
-        counters.update(i, bit, 127)
+        counters.update(i, bit, 31)
+        return bit
+
+    def exceeds(self, bits, place):
+        one, other = 32 * self.loud + bits, 32 * place + bits
+        p = (self.lengths.p16(one) + self.places.p16(other)) >> 1
+        bit = self.arithmetic.bit(clamp(p, 32, 65504))
+        self.lengths.update(one, bit, 31)
+        self.places.update(other, bit, 31)
         return bit
 
     def mixed(self, node):
         at = [8 * row + node for row in self.rows]
         inputs = [stretch(c.p16(i)) for c, i in zip(self.counters, at)] + [F(0.25)]
-        x = self.mixer.mix(inputs, 8 * node + min(self.loud, 15) // 2)
+        x = self.mixer.mix(inputs, 4 * node + self.loud // 2)
         bit = self.arithmetic.bit(squash(x))
         for c, i in zip(self.counters, at):
-            c.update(i, bit, 255)
+            c.update(i, bit, 127)
         self.mixer.update(bit)
         return bit
 
@@ -147,18 +156,24 @@ class Balanced:
         kl, kr, kw, kn = (toward(i) for i in places[:4])
         signs = 9 * sign(l) + 3 * sign(r) + sign(w)
         self.loud = octave(sides + before)
-        if self.loud >= 13:
-            q = min(self.loud, 31)
-            if self.plain(self.lengths, 32 * q + 31):
+        if self.loud >= 8:
+            place = 24 * min(octave(sides), 23) + min(octave(before), 23)
+            bits = (self.loud - 5) // 2
+            if self.exceeds(bits, place):
+                bits += 1
+                while bits < 31 and self.exceeds(bits, place):
+                    bits += 1
+            else:
+                while bits > 0 and not self.exceeds(bits - 1, place):
+                    bits -= 1
+            if bits == 0:
                 return 0
             negative = self.plain(self.signs, signs)
-            length = 0
-            while length < 30 and self.plain(self.lengths, 32 * q + length):
-                length += 1
+            length = bits - 1
         else:
             value = int(clamp(prediction * inverse * 0.125, -1e6, 1e6))
             self.rows = [
-                one.kind * 64 + min(octave(sides), 7) * 8 + min(octave(before), 7),
+                one.kind * 64 + octave(sides) * 8 + octave(before),
                 ((min(W_, 4) * 5 + min(N, 4)) * 3 + min(U, 2)) * 5 + min(sides, 4),
                 21 * kl + kr,
                 21 * kw + kn,

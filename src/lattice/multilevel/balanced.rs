@@ -13,25 +13,19 @@
 use super::links::Links;
 use super::pass::{AXES, Pass, Shape, passes};
 use super::small::{Setup, interpolate};
+use super::weights::{self, REACH};
 use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::{Counter, Logistic, Mixer};
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::quantizer::{CODE_MAX, Quantizer};
-use crate::lattice::stencil::{Stencil, TAPS};
-
-/// Neighbors of a stored stencil.
-const REACH: usize = 16;
+use crate::lattice::stencil::TAPS;
 
 /// Passes of fewer points have no stencil.
 const STENCIL_MIN: usize = 2048;
 
 /// Points that share a flag when all their corrections are zero.
 const GROUP: usize = 16;
-
-/// Unit of a stored weight, and the number of its bits.
-const WEIGHT_UNIT: f64 = 1.0 / 256.0;
-const WEIGHT_BITS: u32 = 10;
 
 /// Contexts of a mixed decision, beside the constant input.
 const CONTEXTS: usize = 7;
@@ -42,13 +36,19 @@ const ROWS: [usize; CONTEXTS] = [20 * 64, 5 * 5 * 3 * 5, 21 * 21, 21 * 21, 21 * 
 /// Nodes of a row: zero flag, sign, and whether the magnitude is longer than 1, 2, .. bits.
 const NODES: usize = 8;
 
-/// Expected magnitudes from which on decisions are not mixed.
-const LOUD: u32 = 13;
-const LOUD_BINS: usize = 32;
+/// Bins of half an octave that sums of magnitudes around fall into: from which on decisions are not mixed, and all.
+const LOUD: u32 = 8;
+const LOUD_BINS: usize = 36;
+/// Weight sets of a mixed decision.
+const SETS: usize = LOUD as usize / 2;
+/// The same less this is twice the number of bits that is expected.
+const LOUD_BIAS: u32 = 5;
+/// Bins of the sums on both sides, and of those before, that plain decisions distinguish.
+const PLACE_BINS: u32 = 24;
 
-/// Count limits.
-const LIMIT: u32 = 255;
-const PLAIN_LIMIT: u32 = 127;
+/// Count limits: what is around changes from place to place.
+const LIMIT: u32 = 127;
+const PLAIN_LIMIT: u32 = 31;
 
 struct State<'a> {
     recon: &'a mut [f64],
@@ -56,13 +56,28 @@ struct State<'a> {
     logistic: Logistic,
     rows: Vec<[Counter; NODES]>,
     mixer: Mixer<8>,
-    /// Zero flags and lengths of loud numbers, by expected magnitude.
+    /// Whether loud numbers have more than so many bits, by the sum of magnitudes around and by its parts; row 0 of the
+    /// first is for the lengths of others.
     lengths: Vec<[Counter; 32]>,
+    places: Vec<[Counter; 32]>,
     signs: [Counter; 27],
     /// First bits below the leading one, by length.
     tops: [[Counter; 3]; 32],
     groups: Vec<[Counter; 4]>,
     fallback: f64,
+}
+
+/// What a writer knows of a group before it is coded.
+struct Ahead {
+    /// Whether all corrections are zero.
+    quiet: bool,
+    /// Predictions of the first ordinary points; all but the last one have no correction.
+    predictions: [f64; GROUP],
+    count: usize,
+}
+
+impl Ahead {
+    const NONE: Ahead = Ahead { quiet: false, predictions: [0.0; GROUP], count: 0 };
 }
 
 /// What is the same for all points of a pass.
@@ -98,8 +113,9 @@ pub(crate) fn run<C: BitCoder>(
         recon,
         logistic: Logistic::new(),
         rows: vec![[Counter::NEW; NODES]; ROWS.iter().sum()],
-        mixer: Mixer::new(NODES * 8, &start, 0.0015, 0.02),
+        mixer: Mixer::new(NODES * SETS, &start, 0.003, 0.02),
         lengths: vec![[Counter::NEW; 32]; LOUD_BINS],
+        places: vec![[Counter::NEW; 32]; (PLACE_BINS * PLACE_BINS) as usize],
         signs: [Counter::NEW; 27],
         tops: [[Counter::NEW; 3]; 32],
         groups: vec![[Counter::NEW; 4]; AXES * 4],
@@ -127,104 +143,16 @@ pub(crate) fn run<C: BitCoder>(
         };
         let mut used = 4;
         if pass.points(&shape) >= STENCIL_MIN && deltas.len() == REACH {
-            let wanted = values.and_then(|v| fit(v, grid, &shape, &pass, &mut frame));
-            frame.weights = code_weights(coder, wanted);
+            let wanted = values.and_then(|v| weights::fit(v, grid, &shape, &pass, &mut frame.taps, frame.inverse));
+            frame.weights = weights::code(coder, wanted);
             used = if frame.weights.is_some() { REACH } else { 4 };
         }
         frame.taps = Links::new(deltas.iter().copied().take(used), &pass, &shape);
         frame.offsets = frame.taps.offsets();
-        frame.direct = direct(frame.weights.as_ref());
+        frame.direct = weights::direct(frame.weights.as_ref());
         state.pass(coder, grid, &shape, &pass, &mut frame)?;
     }
     Ok(())
-}
-
-/// Weights of values that predict the same as cubic interpolation and weighted differences to it.
-fn direct(weights: Option<&[f64; REACH]>) -> [f64; REACH] {
-    let mut direct = [0.0; REACH];
-    let mut rest = 1.0;
-    if let Some(w) = weights {
-        direct = *w;
-        for w in w {
-            rest -= w;
-        }
-    }
-    for (d, cubic) in direct.iter_mut().zip([0.5625, 0.5625, -0.0625, -0.0625]) {
-        *d += cubic * rest;
-    }
-    direct
-}
-
-/// Whether weights follow, and those.
-fn code_weights<C: BitCoder>(coder: &mut C, wanted: Option<[i32; REACH]>) -> Option<[f64; REACH]> {
-    if !coder.code(wanted.is_some(), 1 << 15) {
-        return None;
-    }
-    let wanted = wanted.unwrap_or([0; REACH]);
-    let half = 1i32 << (WEIGHT_BITS - 1);
-    Some(wanted.map(|w| {
-        let mut found = 0;
-        for bit in (0..WEIGHT_BITS).rev() {
-            found = 2 * found + i32::from(coder.code((w + half) >> bit & 1 == 1, 1 << 15));
-        }
-        f64::from(found - half) * WEIGHT_UNIT
-    }))
-}
-
-/// The writer's choice of weights from the original values, if they pay.
-fn fit(values: &[f64], grid: &Grid, shape: &Shape, pass: &Pass, frame: &mut Frame) -> Option<[i32; REACH]> {
-    const SAMPLES: usize = 6000;
-    let points = pass.points(shape);
-    let mut stencil = Stencil::new(REACH, 1.0);
-    let counts: [usize; AXES] = std::array::from_fn(|a| (shape.extents[a] - pass.start[a]).div_ceil(pass.step[a]));
-    let sample = |n: usize| {
-        // Multiples of the golden ratio spread over all lines without favoring any column.
-        let mut j = (((n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as u128 * points as u128) >> 64) as usize;
-        let mut at = [0; AXES];
-        for a in (0..AXES).rev() {
-            at[a] = pass.start[a] + j % counts[a] * pass.step[a];
-            j /= counts[a];
-        }
-        at
-    };
-    let mut measure = |learn: &mut dyn FnMut(&[f64; TAPS], f64)| {
-        for n in 1..=SAMPLES.min(points) {
-            let at = sample(n);
-            let i: usize = (0..AXES).map(|a| at[a] * shape.strides[a]).sum();
-            if !grid.is_ordinary(i) {
-                continue;
-            }
-            frame.taps.enter(&at, pass, shape);
-            let mut v = [f64::NAN; TAPS];
-            for (t, v) in v.iter_mut().enumerate().take(REACH) {
-                if let Some(j) = frame.taps.index(t, i, at[AXES - 1]).filter(|j| grid.is_ordinary(*j)) {
-                    *v = values[j];
-                }
-            }
-            let (_, cubic) = interpolate(&v, values[i]);
-            let mut x = [0f64; TAPS];
-            for (x, v) in x.iter_mut().zip(&v) {
-                let d = (v - cubic) * frame.inverse;
-                *x = if d.abs() < 1e12 { d } else { 0.0 };
-            }
-            learn(&x, (values[i] - cubic) * frame.inverse);
-        }
-    };
-    measure(&mut |x, y| stencil.gather(x, y));
-    // What is known is off by the quantizer's noise, one twelfth of a squared step.
-    stencil.solve_with_noise(1.0 / 12.0);
-    let limit = f64::from((1i32 << (WEIGHT_BITS - 1)) - 1);
-    let stored: [i32; REACH] =
-        std::array::from_fn(|t| (stencil.weight(t) / WEIGHT_UNIT).round().clamp(-limit, limit) as i32);
-    let (mut plain, mut learned, mut seen) = (0.0, 0.0, 0.0);
-    measure(&mut |x, y| {
-        let guess: f64 = x.iter().zip(&stored).map(|(x, w)| x * f64::from(*w) * WEIGHT_UNIT).sum();
-        plain += (1.0 + y.abs()).log2();
-        learned += (1.0 + (y - guess).abs()).log2();
-        seen += 1.0;
-    });
-    let gain = (plain - learned) / f64::max(seen, 1.0) * points as f64;
-    (gain > f64::from(WEIGHT_BITS) * REACH as f64).then_some(stored)
 }
 
 impl State<'_> {
@@ -250,24 +178,38 @@ impl State<'_> {
             for (g, above) in above.iter_mut().enumerate() {
                 let from = first + g * GROUP * step;
                 let to = (from + GROUP * step).min(end);
-                let quiet = frame.values.is_some_and(|v| self.is_quiet(v, grid, frame, base, from..to, step));
+                let fallback = self.fallback;
+                let ahead = match frame.values {
+                    Some(v) => self.look_ahead(v, grid, frame, base, (from..to).step_by(step)),
+                    None => Ahead::NONE,
+                };
                 let counter = &mut self.groups[frame.kind][usize::from(silent) * 2 + usize::from(*above)];
-                silent = coder.code(quiet, counter.p().clamp(1, 65535));
+                silent = coder.code(ahead.quiet, counter.p().clamp(1, 65535));
                 counter.update(silent, LIMIT);
                 *above = silent;
-                let mut x = from;
-                let fallback = self.fallback;
-                while x < to {
+                let mut n = 0;
+                for x in (from..to).step_by(step) {
                     let i = base + x;
-                    if grid.is_ordinary(i) {
-                        let prediction = self.predict(frame, i, x, fallback);
-                        let k = if silent { 0 } else { self.correction(coder, frame, i, x, prediction)? };
-                        let r = frame.quantizer.reconstruct(prediction, k);
-                        self.recon[i] = r;
-                        self.codes[i] = k.clamp(-32767, 32767) as i16;
-                        self.fallback = r;
+                    if !grid.is_ordinary(i) {
+                        continue;
                     }
-                    x += step;
+                    let known = n < ahead.count;
+                    let prediction = if known { ahead.predictions[n] } else { self.predict(frame, i, x, fallback) };
+                    let mut k = 0;
+                    if !silent {
+                        if let Some(v) = frame.values.filter(|_| !known || n + 1 == ahead.count) {
+                            k = frame
+                                .quantizer
+                                .quantize(v[i], prediction, frame.tolerance)
+                                .ok_or(FormatError::Code { what: "correction" })?;
+                        }
+                        k = self.correction(coder, frame, i, x, prediction, k);
+                    }
+                    let r = frame.quantizer.reconstruct(prediction, k);
+                    self.recon[i] = r;
+                    self.codes[i] = k.clamp(-32767, 32767) as i16;
+                    self.fallback = r;
+                    n += 1;
                 }
             }
             let Some(a) = (0..inner).rev().find(|a| at[*a] + pass.step[*a] < shape.extents[*a]) else { break };
@@ -277,31 +219,32 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Whether all corrections of a group are zero. Leaves reconstructions of the group behind, which the caller
-    /// overwrites in the same order.
-    fn is_quiet(
+    /// The predictions of a group up to the first point whose correction is not zero. Leaves reconstructions behind,
+    /// which the caller overwrites in the same order.
+    fn look_ahead(
         &mut self,
         values: &[f64],
         grid: &Grid,
         frame: &Frame,
         base: usize,
-        range: std::ops::Range<usize>,
-        step: usize,
-    ) -> bool {
+        places: impl Iterator<Item = usize>,
+    ) -> Ahead {
+        let mut ahead = Ahead { quiet: true, ..Ahead::NONE };
         let fallback = self.fallback;
-        for x in range.step_by(step) {
+        for x in places {
             let i = base + x;
             if grid.is_ordinary(i) {
                 let prediction = self.predict(frame, i, x, fallback);
-                let r = frame.quantizer.reconstruct(prediction, 0);
-                let near = (r - values[i]).abs() <= frame.tolerance;
-                if !near || frame.quantizer.quantize(values[i], prediction, frame.tolerance) != Some(0) {
-                    return false;
+                ahead.predictions[ahead.count] = prediction;
+                ahead.count += 1;
+                if frame.quantizer.quantize(values[i], prediction, frame.tolerance) != Some(0) {
+                    ahead.quiet = false;
+                    break;
                 }
-                self.recon[i] = r;
+                self.recon[i] = frame.quantizer.reconstruct(prediction, 0);
             }
         }
-        true
+        ahead
     }
 
     #[inline(always)]
@@ -355,14 +298,8 @@ impl State<'_> {
         i: usize,
         x: usize,
         prediction: f64,
-    ) -> Result<i32, FormatError> {
-        let k = match frame.values {
-            Some(v) => frame
-                .quantizer
-                .quantize(v[i], prediction, frame.tolerance)
-                .ok_or(FormatError::Code { what: "correction" })?,
-            None => 0,
-        };
+        k: i32,
+    ) -> i32 {
         // Neighbors left and right along the axis, then the ones decoded before along the last three axes.
         let mut near = [0i32; 5];
         let mut toward = [20usize; 4];
@@ -384,13 +321,15 @@ impl State<'_> {
         let sign = |k: i32| (k.signum() + 1) as usize;
         let signs = (sign(near[0]) * 3 + sign(near[1])) * 3 + sign(near[2]);
         if loud >= LOUD {
-            return Ok(self.plainly(coder, k, (loud as usize).min(LOUD_BINS - 1), signs));
+            let part = |m: u32| octave_bin(m).min(PLACE_BINS - 1);
+            let place = part(sides) * PLACE_BINS + part(before);
+            return self.plainly(coder, k, loud, place as usize, signs);
         }
         let cap = |m: u32, c: u32| m.min(c) as usize;
         let [tl, tr, tw, tn] = toward;
         let level = ((prediction * frame.inverse * 0.125).clamp(-1e6, 1e6)) as i32;
         let places = [
-            frame.kind * 64 + (octave_bin(sides).min(7) * 8 + octave_bin(before).min(7)) as usize,
+            frame.kind * 64 + (octave_bin(sides) * 8 + octave_bin(before)) as usize,
             ((cap(w, 4) * 5 + cap(n, 4)) * 3 + cap(u, 2)) * 5 + cap(sides, 4),
             tl * 21 + tr,
             tw * 21 + tn,
@@ -404,9 +343,9 @@ impl State<'_> {
             *row = first + place;
             first += size;
         }
-        let set = (loud as usize).min(15) / 2;
+        let set = loud as usize / 2;
         if self.decide(coder, k == 0, 0, set, &rows) {
-            return Ok(0);
+            return 0;
         }
         let negative = self.decide(coder, k < 0, 1, set, &rows);
         let m = k.unsigned_abs();
@@ -423,7 +362,7 @@ impl State<'_> {
             }
             length += 1;
         }
-        Ok(self.finish(coder, m, length, negative))
+        self.finish(coder, m, length, negative)
     }
 
     /// One mixed decision.
@@ -440,7 +379,7 @@ impl State<'_> {
         for (input, row) in inputs.iter_mut().zip(rows) {
             *input = self.logistic.stretch(self.rows[*row][node].p());
         }
-        let x = self.mixer.mix(&inputs, node * 8 + set, &self.logistic);
+        let x = self.mixer.mix(&inputs, node * SETS + set, &self.logistic);
         let bit = coder.code(bit, self.logistic.squash(x));
         for row in rows {
             self.rows[*row][node].update(bit, LIMIT);
@@ -449,19 +388,37 @@ impl State<'_> {
         bit
     }
 
-    /// A number that is expected to be large, in one context.
+    /// A number that is expected to be large: how many bits it has is sought up or down from how many are expected.
     #[inline(always)]
-    fn plainly<C: BitCoder>(&mut self, coder: &mut C, k: i32, loud: usize, signs: usize) -> i32 {
-        if plain(coder, k == 0, &mut self.lengths[loud][31]) {
+    fn plainly<C: BitCoder>(&mut self, coder: &mut C, k: i32, loud: u32, place: usize, signs: usize) -> i32 {
+        let m = k.unsigned_abs();
+        let mut bits = (loud - LOUD_BIAS) / 2;
+        if self.exceeds(coder, m, bits, loud, place) {
+            bits += 1;
+            while bits < 31 && self.exceeds(coder, m, bits, loud, place) {
+                bits += 1;
+            }
+        } else {
+            while bits > 0 && !self.exceeds(coder, m, bits - 1, loud, place) {
+                bits -= 1;
+            }
+        }
+        if bits == 0 {
             return 0;
         }
         let negative = plain(coder, k < 0, &mut self.signs[signs]);
-        let m = k.unsigned_abs();
-        let mut length = 0;
-        while length < 30 && plain(coder, m >> (length + 1) != 0, &mut self.lengths[loud][length as usize]) {
-            length += 1;
-        }
-        self.finish(coder, m, length, negative)
+        self.finish(coder, m, bits - 1, negative)
+    }
+
+    /// Whether `m` has more than `bits` bits.
+    #[inline(always)]
+    fn exceeds<C: BitCoder>(&mut self, coder: &mut C, m: u32, bits: u32, loud: u32, place: usize) -> bool {
+        let (a, b) = (&mut self.lengths[loud as usize][bits as usize], &mut self.places[place][bits as usize]);
+        let p = (a.p() + b.p()) >> 1;
+        let bit = coder.code(m >> bits != 0, p.clamp(32, 65504));
+        a.update(bit, PLAIN_LIMIT);
+        b.update(bit, PLAIN_LIMIT);
+        bit
     }
 
     /// The bits below the leading one, of which there are `length`.
