@@ -3,8 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -13,12 +11,9 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from processes import Failed, call
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Failed(Exception):
-    """A program ended with an error, or broke a promise."""
 
 
 def build_of(*programs):
@@ -27,18 +22,6 @@ def build_of(*programs):
     for program in programs:
         digest.update(Path(program).read_bytes())
     return digest.hexdigest()[:12]
-
-
-def call(command):
-    """What a program prints, and its processor seconds: on a machine that others use too, the clock says little."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0), err.seek(0)
-        if child.returncode:
-            raise Failed(f"{' '.join(map(str, command))}: {err.read().decode().strip()[-300:]}")
-        return out.read().decode(), used.ru_utime + used.ru_stime
 
 
 class Bench:

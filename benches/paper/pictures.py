@@ -7,7 +7,8 @@ import arrays
 import numpy as np
 import peers
 
-from bench import ROOT, Failed, call
+from bench import ROOT
+from processes import Failed, call
 
 RATIOS = (30, 50, 100)
 

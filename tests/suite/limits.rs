@@ -153,8 +153,8 @@ fn a_hundred_thousand_arrays_open_in_time() {
 /// Every kernel is told of 2^15 points and given a few bytes of noise.
 #[test]
 fn noise_that_claims_a_large_frame_ends_in_time() {
-    for method in 0..=6u8 {
-        for domain in 0..=2u8 {
+    for method in [0, 1, 2, 3, 4, 5, 6, 8u8] {
+        for domain in 0..=3u8 {
             in_time(&format!("method {method} domain {domain}"), move || {
                 let mut random = crate::fields::Random(u64::from(method));
                 for len in [0, 1, 7, 40] {

@@ -105,9 +105,14 @@ pub struct Args {
     /// Train for latents stored in so many bits; 0 for exact ones [default: 10 for --loss bound, else 0]
     #[arg(long)]
     pub latent_bits: Option<u32>,
-    /// How the decoder's weights are stored; the encoder's are not stored in archives and stay f32
-    #[arg(long, default_value = "f16")]
-    pub weights: PrecisionName,
+    /// How the decoder's weights are stored; the encoder's are not stored in archives and stay f32 [default: f16; i8 with
+    /// --exact]
+    #[arg(long)]
+    pub weights: Option<PrecisionName>,
+    /// Make a decoder in exact arithmetic (SPEC 5.6): the same bits on every machine, and no distance from the bound.
+    /// Weights of 8 bits are learned as such; more than i8 means 16
+    #[arg(long, conflicts_with = "linear")]
+    pub exact: bool,
     /// Of all that is random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

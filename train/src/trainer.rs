@@ -35,6 +35,8 @@ pub struct Options {
     pub loss: Loss,
     /// Latents are disturbed while training as if they were stored in so many bits, if any.
     pub latent_bits: Option<u32>,
+    /// Whether the decoder's weights are rounded in the second half, and in what comes of it: see [`Network::rounded`](crate::network::Network::rounded).
+    pub rounded: bool,
     /// Whether blocks are disturbed by noise before the encoder sees them, and it is taught what lies between them: less
     /// is learned by heart.
     pub disturbed: bool,
@@ -104,6 +106,9 @@ const WARM: f64 = 0.02;
 /// Part of the budget in which [`Loss::Bound`] is prepared by [`Loss::Mae`]: far from the bound it says too little.
 const PREPARED: f64 = 0.3;
 
+/// Part of the budget after which weights are rounded, if they are.
+const ROUNDED_FROM: f64 = 0.5;
+
 /// Trains `model`; `watch` is called after each pass and says whether to go on.
 pub fn train(mut model: Autoencoder, data: &Split, options: &Options, watch: &mut dyn FnMut(&Look) -> bool) -> Outcome {
     let start = Instant::now();
@@ -139,31 +144,50 @@ pub fn train(mut model: Autoencoder, data: &Split, options: &Options, watch: &mu
         for (b, part) in order[begin..begin + pass].chunks(options.batch.max(1)).enumerate() {
             let done = spent(epoch, b);
             let rate = options.rate * (done / WARM).clamp(0.01, 1.0) * fall(done, options.decay);
-            prepared = options.loss == Loss::Bound && done < PREPARED;
-            let loss = if prepared { Loss::Mae } else { options.loss };
-            sum += state.step(&mut model, &data.train, part, loss, spread, rate, options.latent_bits, &mut random);
+            let early = options.loss == Loss::Bound && done < PREPARED;
+            let rounded = options.rounded && done >= ROUNDED_FROM;
+            prepared = early || rounded != options.rounded;
+            let loss = if early { Loss::Mae } else { options.loss };
+            // Steps are those of the weights as they will be, taken by the weights as they are.
+            let whole = rounded.then(|| {
+                let rounded = model.decoder.rounded();
+                std::mem::replace(&mut model.decoder, rounded)
+            });
+            sum += state.slope(&model, &data.train, part, loss, spread, options.latent_bits, &mut random);
+            if let Some(whole) = whole {
+                model.decoder = whole;
+            }
+            state.encoder.step(&mut model.encoder, &state.gradients.0, rate);
+            state.decoder.step(&mut model.decoder, &state.gradients.1, rate);
         }
         epoch += 1;
         let loss = sum / batches as f64;
         let done = spent(epoch, 0).min(1.0);
         let due = done - looked >= 1.0 / LOOKS || done >= 1.0;
-        let errors = due.then(|| Errors {
-            train: model.mean_relative_error(&some),
-            judge: model.mean_relative_error(&data.judge),
-            least: model.least_relative_error(&data.judge),
+        let seen = due.then(|| state_of(&model, options.rounded && done >= ROUNDED_FROM));
+        let errors = seen.as_ref().map(|seen| Errors {
+            train: seen.mean_relative_error(&some),
+            judge: seen.mean_relative_error(&data.judge),
+            least: seen.least_relative_error(&data.judge),
         });
         let look = Look { epoch, spent: done, loss, errors, seconds: start.elapsed().as_secs_f64() };
-        if due {
+        if let Some(seen) = seen {
             looked = done;
             curve.push(look);
-            let measure = if data.held.is_empty() { loss } else { loss_of(&model, &data.held, options.loss, spread) };
+            let measure = if data.held.is_empty() { loss } else { loss_of(&seen, &data.held, options.loss, spread) };
             if !prepared && measure.is_finite() && best.as_ref().is_none_or(|(m, _)| measure <= *m) {
-                best = Some((measure, model.clone()));
+                best = Some((measure, seen));
             }
         }
         stopped = !watch(&look);
     }
-    Outcome { model: best.map_or(model, |(_, m)| m), curve, stopped }
+    Outcome { model: best.map_or_else(|| state_of(&model, options.rounded), |(_, m)| m), curve, stopped }
+}
+
+/// The model as it would be kept.
+fn state_of(model: &Autoencoder, rounded: bool) -> Autoencoder {
+    let decoder = if rounded { model.decoder.rounded() } else { model.decoder.clone() };
+    Autoencoder { decoder, ..model.clone() }
 }
 
 /// From 1 to `last` along half a wave.
@@ -210,16 +234,15 @@ fn loss_of(model: &Autoencoder, blocks: &Blocks, loss: Loss, spread: f32) -> f64
 }
 
 impl State {
-    /// One step on the blocks `part`; the mean loss before it.
+    /// The gradients for the blocks `part`, and the mean loss there.
     #[allow(clippy::too_many_arguments, reason = "each is of the step alone")]
-    fn step(
+    fn slope(
         &mut self,
-        model: &mut Autoencoder,
+        model: &Autoencoder,
         blocks: &Blocks,
         part: &[usize],
         loss: Loss,
         spread: f32,
-        rate: f64,
         latent_bits: Option<u32>,
         random: &mut Random,
     ) -> f64 {
@@ -246,8 +269,6 @@ impl State {
             let tolerances = tolerances.as_ref().map(|t| t.view());
             self.between(model, &latents, targets.view(), tolerances, loss, spread, random);
         }
-        self.encoder.step(&mut model.encoder, &self.gradients.0, rate);
-        self.decoder.step(&mut model.decoder, &self.gradients.1, rate);
         value
     }
 

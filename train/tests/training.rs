@@ -5,6 +5,7 @@
 use cae::input::Input;
 use cae::{ArrayOptions, Bound, Limits, Reader, Writer, model};
 use cae_train::data::{self, Reading, Split};
+use cae_train::exact;
 use cae_train::init::Design;
 use cae_train::loss::Loss;
 use cae_train::network::Activation;
@@ -39,6 +40,7 @@ const OPTIONS: Options = Options {
     weight_decay: 0.01,
     loss: Loss::Mae,
     latent_bits: None,
+    rounded: false,
     disturbed: true,
     seed: 7,
 };
@@ -123,5 +125,28 @@ fn written_models_do_in_the_archive_what_they_did_in_training() {
         let file = writer.finish().unwrap();
         let back = Reader::new(&file).unwrap().array("u").unwrap().read::<f32>().unwrap();
         assert!(back.iter().zip(&field).all(|(a, b)| (a - b).abs() <= 0.5));
+    }
+}
+
+/// An exact pair is proved so by `cae`, is about as accurate as what was trained, and small.
+#[test]
+fn exact_pairs_are_proved_and_keep_their_accuracy() {
+    for (activation, block, latents) in [(Activation::Sigmoid, vec![64], 2), (Activation::Relu, vec![8, 8], 4)] {
+        let split = data::read(&[navy()], &Reading::new(&block)).unwrap();
+        let mut random = Random::new(3);
+        let start = Design { activation, ..design(&block, latents) }.principal(&split.train, &mut random);
+        let scale = start.input.binary();
+        let start = start.rescaled(scale);
+        let options = Options { rounded: true, budget: Budget::Epochs(40), ..OPTIONS };
+        let model = train(start, &split, &options, &mut |_| true).model;
+        assert_eq!(model.decoder.rounded(), model.decoder);
+        let files = exact::files(&model, &split.train, &[]).unwrap();
+        assert!(model::check(&files.decoder, &Limits::default()).unwrap().exact);
+        let (float, whole) =
+            (model.mean_relative_error(&split.judge), files.mean_relative_error(&split.judge).unwrap());
+        assert!((whole - float).abs() < 0.01 * float, "{activation:?}: {float} {whole}");
+        let (_, decoder) = model.folded();
+        let form = Form { side: Side::Decoder, block_shape: &block, precision: Precision::F16, metadata: &[] };
+        assert!(files.decoder.len() < write(&decoder, &form).len() + 2500, "{}", files.decoder.len());
     }
 }

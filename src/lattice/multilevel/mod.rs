@@ -11,6 +11,7 @@ use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::lattice::learner::Learner;
 use crate::lattice::quantizer::Quantizer;
 use crate::model::Predictor;
 pub use network::Samples;
@@ -260,20 +261,51 @@ fn read_order(c: &mut Cursor, shape: &Shape) -> Result<(Order, [u8; AXES]), Form
     Ok((order, weights))
 }
 
-/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`. A network is
-/// for the small profile.
+/// Who is asked at every point beside the stencil, in the small profile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    Nobody,
+    /// A network that was trained before.
+    Trained(&'a Predictor),
+    /// A network that learns on the way.
+    Learner,
+}
+
+/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
 /// `None` if the values do not suit: corrections too large, or the tolerance below their precision.
 pub(crate) fn encode(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
     options: &Options,
-    network: Option<&Predictor>,
+    asked: Asked,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
-    match network {
-        Some(mut network) => encode_with(values, grid, tolerance, options, &mut network, recon),
-        None => encode_with(values, grid, tolerance, options, &mut Nobody, recon),
+    let (header, other) = match asked {
+        Asked::Trained(mut network) => choose(values, grid, tolerance, options, &mut network)?,
+        // A learner has learned too little on a sample to tell.
+        Asked::Nobody | Asked::Learner => choose(values, grid, tolerance, options, &mut Nobody)?,
+    };
+    if header.order.is_empty() {
+        recon.fill(header.first());
+        let mut out = Vec::new();
+        header.write_to(&mut out, &Shape::new(grid.dims));
+        return Some(out);
+    }
+    let run = |header: &Header, recon: &mut [f64]| match asked {
+        Asked::Nobody => header.encode(values, grid, tolerance, &mut Nobody, recon),
+        Asked::Trained(mut network) => header.encode(values, grid, tolerance, &mut network, recon),
+        Asked::Learner => header.encode(values, grid, tolerance, &mut Learner::new(), recon),
+    };
+    let bytes = run(&header, recon)?;
+    let Some(other) = other else { return Some(bytes) };
+    let mut second = vec![0.0; recon.len()];
+    match run(&other, &mut second) {
+        Some(better) if better.len() < bytes.len() => {
+            recon.copy_from_slice(&second);
+            Some(better)
+        }
+        _ => Some(bytes),
     }
 }
 
@@ -292,33 +324,6 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
         header.encode(values, grid, tolerance, &mut recorder, &mut recon)?;
     }
     Some(recorder.samples)
-}
-
-fn encode_with<N: Network>(
-    values: &[f64],
-    grid: &Grid,
-    tolerance: f64,
-    options: &Options,
-    network: &mut N,
-    recon: &mut [f64],
-) -> Option<Vec<u8>> {
-    let (header, other) = choose(values, grid, tolerance, options, network)?;
-    if header.order.is_empty() {
-        recon.fill(header.first());
-        let mut out = Vec::new();
-        header.write_to(&mut out, &Shape::new(grid.dims));
-        return Some(out);
-    }
-    let bytes = header.encode(values, grid, tolerance, network, recon)?;
-    let Some(other) = other else { return Some(bytes) };
-    let mut second = vec![0.0; recon.len()];
-    match other.encode(values, grid, tolerance, network, &mut second) {
-        Some(better) if better.len() < bytes.len() => {
-            recon.copy_from_slice(&second);
-            Some(better)
-        }
-        _ => Some(bytes),
-    }
 }
 
 /// The header under which the fewest bytes are expected; it has no order if a constant will do. And a second one, if that
@@ -469,16 +474,11 @@ impl Header {
     }
 }
 
-/// Decodes what [`encode`] made for the same grid and network.
+/// Decodes what [`encode`] made for the same grid, asking the same.
 ///
 /// # Errors
 /// If the bytes are not what some encoder could have made, as far as that is seen.
-pub(crate) fn decode(
-    bytes: &[u8],
-    grid: &Grid,
-    network: Option<&Predictor>,
-    out: &mut [f64],
-) -> Result<(), FormatError> {
+pub(crate) fn decode(bytes: &[u8], grid: &Grid, asked: Asked, out: &mut [f64]) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
     let mut c = Cursor::new(bytes);
     let header = Header::read_from(&mut c, &shape)?;
@@ -487,10 +487,11 @@ pub(crate) fn decode(
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());
-    match network {
-        Some(_) if header.profile == Profile::Balanced => return Err(FormatError::Code { what: "multilevel profile" }),
-        Some(mut network) => header.run(&mut coder, None, grid, 0.0, &mut network, out)?,
-        None => header.run(&mut coder, None, grid, 0.0, &mut Nobody, out)?,
+    match asked {
+        Asked::Nobody => header.run(&mut coder, None, grid, 0.0, &mut Nobody, out)?,
+        _ if header.profile == Profile::Balanced => return Err(FormatError::Code { what: "multilevel profile" }),
+        Asked::Trained(mut network) => header.run(&mut coder, None, grid, 0.0, &mut network, out)?,
+        Asked::Learner => header.run(&mut coder, None, grid, 0.0, &mut Learner::new(), out)?,
     }
     coder.finish("multilevel payload")
 }
@@ -501,14 +502,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The bytes of the small and of the balanced profile.
-    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 2] {
+    /// The bytes of the small and of the balanced profile, and of the small one with a learner.
+    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 3] {
         let grid = Grid { dims, ordinary };
-        [Profile::Small, Profile::Balanced].map(|profile| {
+        let (nobody, learner) = (Asked::Nobody, Asked::Learner);
+        [(Profile::Small, nobody), (Profile::Balanced, nobody), (Profile::Small, learner)].map(|(profile, asked)| {
             let mut recon = vec![0.0; values.len()];
-            let bytes = encode(values, &grid, tolerance, &Options { profile }, None, &mut recon).unwrap();
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, asked, &mut recon).unwrap();
             let mut out = vec![0.0; values.len()];
-            decode(&bytes, &grid, None, &mut out).unwrap();
+            decode(&bytes, &grid, asked, &mut out).unwrap();
             for i in 0..values.len() {
                 if grid.is_ordinary(i) {
                     assert_eq!(out[i].to_bits(), recon[i].to_bits());
@@ -523,23 +525,24 @@ mod tests {
     fn a_network_in_the_loop_round_trips_and_is_not_asked_of_other_frames() {
         let model = include_bytes!("../../../testdata/models/predictor.onnx");
         let decoder = crate::model::load_decoder(model, &crate::limits::Limits::default()).unwrap();
-        let network = decoder.in_loop().map(|n| n.0);
+        let network = decoder.in_loop().map(|n| n.0).unwrap();
         let wave = |i: i32| (f64::from(i % 50) * 0.3).sin() * 3.0 + (f64::from(i / 50) * 0.2).cos() * f64::from(i % 3);
         let values: Vec<f64> = (0..3000).map(wave).collect();
         let ordinary: Vec<bool> = (0..3000).map(|i| i % 11 != 4).collect();
-        for ordinary in [None, Some(&ordinary[..])] {
+        let asked = [Asked::Trained(network), Asked::Learner];
+        for (asked, ordinary) in asked.into_iter().flat_map(|a| [(a, None), (a, Some(&ordinary[..]))]) {
             let grid = Grid { dims: &[5, 12, 50], ordinary };
             let options = Options { profile: Profile::Small };
             let mut recon = vec![0.0; 3000];
-            let bytes = encode(&values, &grid, 0.01, &options, network, &mut recon).unwrap();
+            let bytes = encode(&values, &grid, 0.01, &options, asked, &mut recon).unwrap();
             let mut out = vec![0.0; 3000];
-            decode(&bytes, &grid, network, &mut out).unwrap();
+            decode(&bytes, &grid, asked, &mut out).unwrap();
             for i in (0..3000).filter(|i| grid.is_ordinary(*i)) {
                 assert_eq!(out[i].to_bits(), recon[i].to_bits());
                 assert!((values[i] - out[i]).abs() <= 0.01);
             }
             // Without the network other numbers come out, and no panic.
-            let _ = decode(&bytes, &grid, None, &mut out);
+            let _ = decode(&bytes, &grid, Asked::Nobody, &mut out);
             assert_ne!(out, recon);
             // What is asked is the same whoever answers nothing.
             let asked = samples(&values, &grid, 0.01, None).unwrap();
@@ -595,7 +598,9 @@ mod tests {
                 bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
             }
             let mut out = vec![0.0; dims.iter().product()];
-            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, None, &mut out);
+            for asked in [Asked::Nobody, Asked::Learner] {
+                let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, asked, &mut out);
+            }
         }
     }
 }
