@@ -163,9 +163,8 @@ pub fn fast_encode<T: Sample>(
     dims: &[usize],
     ordinary: Option<&[bool]>,
     tolerance: f64,
-    recon: &mut [T],
 ) -> Option<Vec<u8>> {
-    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance, recon)
+    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance)
 }
 
 /// [`crate::fast::decode`].
@@ -233,7 +232,7 @@ pub mod frame {
 /// One stream through [`crate::codec::prefix`].
 pub fn prefix_encode(numbers: &[i16]) -> Vec<u8> {
     let mut out = Vec::new();
-    prefix::write(&[prefix::encode(numbers)], &mut out);
+    prefix::write(&[prefix::encode(&prefix::Images::of(numbers))], &mut out);
     out
 }
 

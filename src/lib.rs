@@ -39,6 +39,7 @@ mod search;
 mod source;
 mod sparse;
 mod stats;
+mod vector;
 mod writer;
 
 #[cfg(feature = "internals")]

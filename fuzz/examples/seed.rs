@@ -51,7 +51,7 @@ fn main() -> std::io::Result<()> {
                         put("raster", &name(&format!("{e}-{flag}")), with(&b))?;
                     }
                 }
-                if let Some(b) = kernels::fast_encode(&narrow, &shape, ordinary, e, &mut vec![0.0; points]) {
+                if let Some(b) = kernels::fast_encode(&narrow, &shape, ordinary, e) {
                     put("fast", &name(&format!("{e}")), with(&b))?;
                 }
                 for kernel in ["multilevel", "raster", "raster snapped", "fast", "sparse"] {

@@ -11,7 +11,7 @@
     reason = "inner loops over arrays whose sizes are constants; every number is clamped"
 )]
 
-use crate::fast::vector::vectorize;
+use crate::vector::vectorize;
 
 /// Numbers that it is told, each within 8 of 0.
 pub(crate) const INPUTS: usize = 55;

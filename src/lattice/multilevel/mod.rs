@@ -502,14 +502,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The bytes of the small and of the balanced profile.
-    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 2] {
+    /// The bytes of the small and of the balanced profile, and of the small one with a learner.
+    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 3] {
         let grid = Grid { dims, ordinary };
-        [Profile::Small, Profile::Balanced].map(|profile| {
+        let (nobody, learner) = (Asked::Nobody, Asked::Learner);
+        [(Profile::Small, nobody), (Profile::Balanced, nobody), (Profile::Small, learner)].map(|(profile, asked)| {
             let mut recon = vec![0.0; values.len()];
-            let bytes = encode(values, &grid, tolerance, &Options { profile }, Asked::Nobody, &mut recon).unwrap();
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, asked, &mut recon).unwrap();
             let mut out = vec![0.0; values.len()];
-            decode(&bytes, &grid, Asked::Nobody, &mut out).unwrap();
+            decode(&bytes, &grid, asked, &mut out).unwrap();
             for i in 0..values.len() {
                 if grid.is_ordinary(i) {
                     assert_eq!(out[i].to_bits(), recon[i].to_bits());
@@ -597,7 +598,9 @@ mod tests {
                 bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
             }
             let mut out = vec![0.0; dims.iter().product()];
-            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, Asked::Nobody, &mut out);
+            for asked in [Asked::Nobody, Asked::Learner] {
+                let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, asked, &mut out);
+            }
         }
     }
 }
