@@ -95,8 +95,7 @@ fn measure<T: Sample>(name: &str, values: &[T], dims: &[usize], bound: f64) {
     let kept = || values.iter().zip(&ordinary).filter(|(_, o)| **o).map(|(v, _)| v.to_f64());
     let (low, high) = kept().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     let tolerance = bound * (high - low);
-    let mut recon = vec![T::from_f64(0.0); values.len()];
-    let (bytes, encode) = best(|| fast_encode(values, dims, mask, tolerance, &mut recon));
+    let (bytes, encode) = best(|| fast_encode(values, dims, mask, tolerance));
     let Some(bytes) = bytes else {
         println!("{name} {bound:e} does not suit");
         return;
@@ -104,8 +103,6 @@ fn measure<T: Sample>(name: &str, values: &[T], dims: &[usize], bound: f64) {
     let mut out = vec![T::from_f64(0.0); values.len()];
     let (result, decode) = best(|| fast_decode(&bytes, dims, mask, &mut out));
     result.unwrap();
-    let same = out.iter().zip(&recon).all(|(a, b)| a.to_f64().to_bits() == b.to_f64().to_bits());
-    assert!(same, "{name}: the decoder gives other values than the encoder");
     let points = out.iter().zip(values).zip(&ordinary).filter(|(_, o)| **o);
     let worst = points.map(|((a, b), _)| (a.to_f64() - b.to_f64()).abs()).fold(0.0, f64::max) / tolerance;
     let size = size_of_val(values) as f64;

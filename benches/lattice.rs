@@ -1,7 +1,8 @@
 //! Sizes and speeds of the lattice kernels on raw arrays named `NAME_d0xd1x...f32` or `.f64`.
 //!
 //! `cargo bench --features internals --bench lattice -- 1e-2,1e-3 FILE..`: bounds are relative to the range of
-//! each file's finite values. One line per file, bound and profile. With `--no-decode` only sizes.
+//! each file's finite values. One line per file, bound and profile. With `--no-decode` only sizes;
+//! `--no-small`, `--no-learner` and `--no-balanced` leave one out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +14,7 @@
     reason = "a benchmark may end where it stands"
 )]
 
-use cae::internals::multilevel;
+use cae::internals::multilevel::{self, Way};
 use std::path::Path;
 use std::time::Instant;
 
@@ -33,19 +34,22 @@ fn main() {
         let (low, high) = good().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         for bound in bounds.split(',') {
             let tolerance = bound.parse::<f64>().unwrap() * (high - low);
-            for (profile, small) in [("small", true), ("balanced", false)] {
+            for (profile, way) in [("small", Way::Small), ("learner", Way::Learner), ("balanced", Way::Balanced)] {
                 if has(&format!("--no-{profile}")) {
                     continue;
                 }
                 let start = Instant::now();
-                let Some((bytes, recon)) = multilevel::encode(&values, &dims, mask, tolerance, small) else {
+                let Some((bytes, recon)) = multilevel::encode(&values, &dims, mask, tolerance, way) else {
                     println!("{} {bound} {profile} none", path.display());
                     continue;
                 };
                 let encoding = start.elapsed().as_secs_f64();
                 let start = Instant::now();
-                let decoded =
-                    if has("--no-decode") { recon.clone() } else { multilevel::decode(&bytes, &dims, mask).unwrap() };
+                let decoded = if has("--no-decode") {
+                    recon.clone()
+                } else {
+                    multilevel::decode(&bytes, &dims, mask, way).unwrap()
+                };
                 let decoding = start.elapsed().as_secs_f64();
                 let mut worst = 0f64;
                 for (((v, r), d), o) in values.iter().zip(&recon).zip(&decoded).zip(&ordinary) {

@@ -1,7 +1,7 @@
 //! One array of an open file: its frames decoded, whole or by region, verified, compared.
 
 use crate::bound::{Bound, Tolerance};
-use crate::certify::Certificate;
+use crate::certify::{BadFrame, Certificate};
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Error, Fault, Place, Resource, Result};
 use crate::format::directory::ArrayEntry;
@@ -17,18 +17,6 @@ use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// A frame that could not be read.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct BadFrame {
-    /// Index in C order of the array's frames.
-    pub frame: u64,
-    /// The part of the array that it holds.
-    pub region: Region,
-    /// What is wrong.
-    pub error: Error,
-}
 
 /// What the frames of an array are made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

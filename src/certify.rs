@@ -1,8 +1,21 @@
 //! What a file proves of itself, without the original: that every engine decodes it within the bounds that its writer
 //! checked.
 
-use crate::array::BadFrame;
+use crate::error::Error;
 use crate::frame::Judgement;
+use crate::grid::Region;
+
+/// A frame that could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BadFrame {
+    /// Index in C order of the array's frames.
+    pub frame: u64,
+    /// The part of the array that it holds.
+    pub region: Region,
+    /// What is wrong.
+    pub error: Error,
+}
 
 /// What is proved of the values of one array, whatever engine decodes them.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Writing a decoded array somewhere, in parts that fit memory.
 
-use crate::array::{Array, BadFrame};
+use crate::array::Array;
+use crate::certify::BadFrame;
 use crate::element::Element;
 use crate::error::Result;
 use crate::grid::{Region, for_each_shared_run};

@@ -43,7 +43,24 @@ pub mod classes {
 pub mod multilevel {
     use crate::error::FormatError;
     use crate::lattice::Grid;
-    use crate::lattice::multilevel::{self, Options, Profile};
+    use crate::lattice::multilevel::{self, Asked, Options, Profile};
+
+    /// A profile, and who is asked beside it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Way {
+        /// Nobody is asked.
+        Balanced,
+        /// Nobody is asked.
+        Small,
+        /// The small profile with a network that learns on the way.
+        Learner,
+    }
+
+    impl Way {
+        fn asked(self) -> Asked<'static> {
+            if self == Way::Learner { Asked::Learner } else { Asked::Nobody }
+        }
+    }
 
     /// The bytes, and what they decode to.
     pub fn encode(
@@ -51,12 +68,18 @@ pub mod multilevel {
         dims: &[usize],
         ordinary: Option<&[bool]>,
         tolerance: f64,
-        small: bool,
+        way: Way,
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
-        let profile = if small { Profile::Small } else { Profile::Balanced };
-        let bytes =
-            multilevel::encode(values, &Grid { dims, ordinary }, tolerance, &Options { profile }, None, &mut recon)?;
+        let profile = if way == Way::Balanced { Profile::Balanced } else { Profile::Small };
+        let bytes = multilevel::encode(
+            values,
+            &Grid { dims, ordinary },
+            tolerance,
+            &Options { profile },
+            way.asked(),
+            &mut recon,
+        )?;
         Some((bytes, recon))
     }
 
@@ -64,9 +87,9 @@ pub mod multilevel {
     ///
     /// # Errors
     /// If the bytes are damaged.
-    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>) -> Result<Vec<f64>, FormatError> {
+    pub fn decode(bytes: &[u8], dims: &[usize], ordinary: Option<&[bool]>, way: Way) -> Result<Vec<f64>, FormatError> {
         let mut out = vec![0.0; dims.iter().product()];
-        multilevel::decode(bytes, &Grid { dims, ordinary }, None, &mut out)?;
+        multilevel::decode(bytes, &Grid { dims, ordinary }, way.asked(), &mut out)?;
         Ok(out)
     }
 }
@@ -140,9 +163,8 @@ pub fn fast_encode<T: Sample>(
     dims: &[usize],
     ordinary: Option<&[bool]>,
     tolerance: f64,
-    recon: &mut [T],
 ) -> Option<Vec<u8>> {
-    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance, recon)
+    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance)
 }
 
 /// [`crate::fast::decode`].
@@ -160,7 +182,7 @@ pub fn fast_decode<T: Sample>(
 
 /// Lone frames (SPEC 6).
 pub mod frame {
-    use crate::frame::{self, Block, Candidate, Kernel, Models};
+    use crate::frame::{self, Block, Candidate, Kernel, Models, View};
     use crate::lattice::multilevel::{Options, Profile};
     use crate::lattice::raster;
     use crate::parallel::Threads;
@@ -188,9 +210,10 @@ pub mod frame {
             "exact" => Kernel::Exact,
             "sparse" => Kernel::Sparse(sparse::Options::default()),
             "network" => Kernel::Network,
+            "learner" => Kernel::Learner,
             other => return Err(ArgumentError::Other(format!("no kernel `{other}`")).into()),
         };
-        let candidates = [Candidate { label: "asked", kernel, hole: false }];
+        let candidates = [Candidate { label: "asked", kernel, view: View::Plain }];
         let e = if let Bound::Absolute(e) = bound { e } else { 0.0 };
         let tolerance = ResolvedBound::new(bound.validate()?, e).tolerance;
         let block = Block { values, dims, tolerance, fill: None, kept: None };
@@ -209,7 +232,7 @@ pub mod frame {
 /// One stream through [`crate::codec::prefix`].
 pub fn prefix_encode(numbers: &[i16]) -> Vec<u8> {
     let mut out = Vec::new();
-    prefix::write(&[prefix::encode(numbers)], &mut out);
+    prefix::write(&[prefix::encode(&prefix::Images::of(numbers))], &mut out);
     out
 }
 

@@ -39,16 +39,17 @@ mod search;
 mod source;
 mod sparse;
 mod stats;
+mod vector;
 mod writer;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
 
-pub use array::{Array, BadFrame, Breakdown};
+pub use array::{Array, Breakdown};
 pub use atomic_file::AtomicFile;
 pub use bound::{Bound, ResolvedBound, Tolerance};
-pub use certify::Certificate;
+pub use certify::{BadFrame, Certificate};
 pub use element::{DataType, Element};
 pub use error::{ArgumentError, Error, FormatError, ModelError, Place, Resource, Result, Unsupported};
 pub use export::Damage;

@@ -3,7 +3,7 @@
 use crate::bound::{Bound, Tolerance};
 use crate::element::{DataType, Element};
 use crate::error::Result;
-use crate::frame::{Candidate, Kernel};
+use crate::frame::{Candidate, Kernel, View};
 use crate::grid::{FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
@@ -39,6 +39,12 @@ pub(crate) const PAPER: &str = "autoencoder";
 /// Label of the network in the loop in reports.
 pub(crate) const NETWORK: &str = "network";
 
+/// Label of the network that learns on the way in reports.
+const LEARNER: &str = "learner";
+
+/// It may gain one in so many bytes.
+const LEARNED: u64 = 16;
+
 /// What a model at hand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -72,8 +78,12 @@ struct Judgement {
 impl Preset {
     fn judgement(self) -> Judgement {
         match self {
+            // Both ways on every frame: few have a table, and then it saves much.
+            Preset::Fast => {
+                Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 1, thin: None, keep: 2, close: 1 }
+            }
             // The slowest kernel takes some thirty times as long as the others.
-            Preset::Fast | Preset::Balanced => {
+            Preset::Balanced => {
                 Judgement { part: 96, values: 1 << 13..=1 << 14, whole: 0, slow: 3, thin: Some(4), keep: 1, close: 1 }
             }
             Preset::Small => Judgement {
@@ -117,21 +127,24 @@ pub(crate) struct Plan {
 impl Plan {
     /// All that may win.
     pub(crate) fn new(preset: Preset, tolerance: Tolerance, data_type: DataType, model: Option<Role>) -> Plan {
-        let of = |label, kernel, hole| Candidate { label, kernel, hole };
+        let of = |label, kernel| Candidate { label, kernel, view: View::Plain };
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
         let candidates = if let Some(Role::Blocks(policy)) = model {
             let options = sparse::Options { policy, ..Default::default() };
-            vec![of(PAPER, Kernel::Sparse(options), false)]
+            vec![of(PAPER, Kernel::Sparse(options))]
         } else if tolerance == Tolerance::Lossless {
-            let mut ways = vec![of("exact", Kernel::Exact, false)];
-            // The positions of f64 values are too many for the other kernels.
-            if data_type == DataType::F32 && preset != Preset::Fast {
-                ways.extend(candidates(preset).into_iter().filter(|c| !c.hole && !matches!(c.kernel, Kernel::Fast)));
-            }
+            let mut ways = vec![of("exact", Kernel::Exact)];
+            // The positions of f64 values are too many for the other kernels, but for places in a table.
+            let suits = |c: &Candidate| match c.view {
+                View::Plain => data_type == DataType::F32 && !matches!(c.kernel, Kernel::Fast),
+                View::Hole => false,
+                View::Table => true,
+            };
+            ways.extend(candidates(preset).into_iter().filter(|c| preset != Preset::Fast && suits(c)));
             ways
         } else {
             // A network is one way more, which has to win.
-            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network, false));
+            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network));
             network.into_iter().chain(candidates(preset)).collect()
         };
         Plan { candidates, tried: Vec::new(), preset, thinned: false }
@@ -172,7 +185,13 @@ impl Plan {
 
     /// Keeps the best by what the samples gave.
     pub(crate) fn narrow(&mut self) {
+        let learner = self.candidates.iter().find(|c| is_small(c)).map(|c| Candidate {
+            label: LEARNER,
+            kernel: Kernel::Learner,
+            ..c.clone()
+        });
         if self.tried.is_empty() {
+            self.candidates.extend(learner);
             return;
         }
         let judgement = self.preset.judgement();
@@ -188,7 +207,10 @@ impl Plan {
             self.candidates.drain(..).partition(|c| matches!(c.kernel, Kernel::Network));
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
-        let limit = ways.first().map_or(u64::MAX, |(n, _)| more(*n, judgement.close));
+        let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
+        let limit = more(least, judgement.close);
+        // At the end of a sample a learner has learned little: it is judged by the way that it improves on.
+        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= more(least, LEARNED));
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
@@ -204,8 +226,14 @@ impl Plan {
             copying.iter_mut().for_each(|c| raster_options(c, |o| o.copies_only = true));
             self.candidates.extend(copying);
         }
+        self.candidates.extend(learner.filter(|_| promising));
         self.candidates.splice(..0, networks);
     }
+}
+
+/// Whether a network that learns on the way could stand beside its stencils.
+fn is_small(c: &Candidate) -> bool {
+    matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
 }
 
 fn is_raster(c: &Candidate) -> bool {
@@ -238,17 +266,19 @@ pub(crate) fn sum(a: &[(&'static str, u64)], b: &[(&'static str, u64)]) -> Vec<(
 
 /// The ways that may win without a model.
 fn candidates(preset: Preset) -> Vec<Candidate> {
-    let of = |label, kernel| Candidate { label, kernel, hole: false };
-    let holed = |label, kernel| Candidate { label, kernel, hole: true };
+    let of = |label, kernel| Candidate { label, kernel, view: View::Plain };
+    let holed = |label, kernel| Candidate { label, kernel, view: View::Hole };
+    let tabled = |label, kernel| Candidate { label, kernel, view: View::Table };
     let multilevel = |profile| Kernel::Multilevel(multilevel::Options { profile });
     let hasty = preset == Preset::Balanced;
     let raster = |snapped| Kernel::Raster(raster::Options { snapped, hasty, ..raster::Options::default() });
     match preset {
-        Preset::Fast => vec![of("fast", Kernel::Fast)],
+        Preset::Fast => vec![of("fast", Kernel::Fast), tabled("fast with table", Kernel::Fast)],
         Preset::Balanced => vec![
             of("multilevel", multilevel(Profile::Balanced)),
             of("fast", Kernel::Fast),
             holed("multilevel with holes", multilevel(Profile::Balanced)),
+            tabled("multilevel with table", multilevel(Profile::Balanced)),
             // Slow, but far smaller where data repeat or take few values.
             of("raster snapped", raster(true)),
         ],
@@ -258,6 +288,8 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             of("raster snapped", raster(true)),
             holed("multilevel with holes", multilevel(Profile::Small)),
             holed("raster with holes", raster(false)),
+            tabled("multilevel with table", multilevel(Profile::Small)),
+            tabled("raster with table", raster(true)),
         ],
     }
 }

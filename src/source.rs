@@ -34,6 +34,12 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
             part.slice_axis_inplace(Axis(d), Slice::from(bounds));
         }
         let wrong = |e| Error::from(ArgumentError::Shape(format!("room for the values of a region: {e}")));
+        if let Some(values) = part.as_slice()
+            && values.len() == out.len()
+        {
+            out.copy_from_slice(values);
+            return Ok(());
+        }
         ArrayViewMutD::from_shape(part.raw_dim(), out).map_err(wrong)?.assign(&part);
         Ok(())
     }

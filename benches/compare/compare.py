@@ -14,32 +14,12 @@ to whom and how times are taken.
 
 import argparse
 import concurrent.futures
-import hashlib
 import os
 import re
 import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-
-
-def enter_environment(plotting):
-    """Continues in a virtual environment that has the peers, made if need be."""
-    files = [os.path.join(HERE, f) for f in ["requirements.txt"] + ["requirements-plot.txt"] * plotting]
-    folder = os.environ.get("CAE_COMPARE_VENV", os.path.join(ROOT, "target", "compare-venv"))
-    python = os.path.join(folder, "bin", "python")
-    wanted = hashlib.sha256(b"".join(open(f, "rb").read() for f in files)).hexdigest()
-    stamp = os.path.join(folder, f"installed-{wanted[:16]}")
-    if not os.path.exists(stamp):
-        print(f"installing the peers into {folder}", file=sys.stderr)
-        if not os.path.exists(python):
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run(pip + [a for f in files for a in ("-r", f)], check=True, stdout=sys.stderr)
-        open(stamp, "w").close()
-    if os.path.realpath(sys.prefix) != os.path.realpath(folder):
-        os.execv(python, [python, os.path.abspath(__file__), *sys.argv[1:]])
+import environment
 
 
 def arguments():
@@ -64,7 +44,7 @@ def arguments():
     measuring.add_argument("--peers-from", metavar="FILE", help="take the peers' results from an earlier run")
     measuring.add_argument("--all-cores", action="store_true", help="time with all cores as well")
     measuring.add_argument("--in-memory", action="store_true", help="time cae by benches/throughput.rs: no process, no files")
-    measuring.add_argument("--cae", default=os.path.join(ROOT, "target", "release", "cae"), help="the binary (default: this tree's)")
+    measuring.add_argument("--cae", default=os.path.join(environment.ROOT, "target", "release", "cae"), help="the binary (default: this tree's)")
     measuring.add_argument("--throughput", metavar="PATH", help="the built benches/throughput.rs (default: built when needed)")
 
     run = verbs.add_parser("run", parents=[measuring, output], help="measure, then report")
@@ -167,7 +147,7 @@ def measure(args, cases):
             sys.exit(f"{args.cae}: no such file; `cargo build --release` makes it, --cae says where it is")
         args.build = command.build_of(args.cae)
         if args.in_memory and not args.throughput:
-            args.throughput = command.build_throughput(ROOT)
+            args.throughput = command.build_throughput(environment.ROOT)
         args.throughput = args.throughput and os.path.abspath(args.throughput)
 
     kept = []
@@ -219,7 +199,7 @@ def progress(i, n, row):
 def main():
     args = arguments()
     if args.verb != "report" or args.plot:
-        enter_environment(args.plot is not None)
+        environment.enter(__file__, args.plot is not None)
     import report
     import rows
 

@@ -1,127 +1,188 @@
 #!/usr/bin/env python3
 """Where learned parts pay: bytes with and without them, models counted.
 
-    python3 benches/learned/learned.py FOLDER.. [--bounds 1e-2,1e-3,1e-4] [--ways small,stencils,network,blocks]
-                                       [--hidden 32,16] [--seconds 60] [--cae PATH] [--train PATH] [-o learned.jsonl]
+    benches/learned/learned.py DATA -o learned.jsonl [--minutes 60] [--seconds 30] [--bounds 1e-3,1e-2,1e-4] [--sets NAME..]
 
-Each folder is a set: raw arrays named NAME_41x128x128.f32 or .f64, of several steps or several variables of one
-run, which are put into one archive with one model for them all. Bounds are fractions of each array's range. Ways:
+DATA holds a folder for each run: raw arrays named NAME_41x128x128.f32 or .f64, of several steps or several variables,
+which are put into one archive with one model for them all. Bounds are fractions of each array's range. Ways:
 
-- small: `cae compress --preset small`, no model;
+- small: `cae compress --preset small`, no model: the best plan that is not trained;
 - stencils: `--preset balanced`, whose stencils are fitted by the writer and stored;
-- network: a network in the loop, trained on the set by `cae-train --kind predictor` at that bound, `--preset small`;
-- blocks: the paper's autoencoder, trained on the set by `cae-train` for that bound.
+- network: a network in the loop, trained on the run by `cae-train --kind predictor` at that bound, `--preset small`;
+- blocks: the paper's autoencoder, trained on the run by `cae-train` for that bound, its weights in 8 bits.
 
-One line of JSON for each set, bound and way goes to the output, which is read first: what is there is not run again.
-A table of all lines is printed at the end. Needs nothing but Python 3.9.
+A case is left out, and the line says why, where its result cannot matter: a network where a fifth of the file without
+one, more than any network has saved, is less than the smallest model; an autoencoder where its decoder alone is larger
+than that file, or where at a looser bound the whole was half as large again.
+
+One line of JSON for each run, bound and way goes to the output, which is read first: what is there, by this build, is not
+run again. After --minutes no new case is begun. The table is printed at the end. Needs nothing but Python 3.9.
 """
 
 import argparse
+import hashlib
 import json
 import math
-import pathlib
-import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(1, str(ROOT / "benches/compare"))
+
+from processes import Failed, call  # noqa: E402
 
 WAYS = ("small", "stencils", "network", "blocks")
 
+# Those of the measuring set that have several steps or several variables, smallest first.
+RUNS = (
+    "plot3d_bluntfin", "nek_eddy", "nemo_tos", "hadley_A1B", "canesm2_daily", "mitgcm_fizhi", "pde_nls", "wrf_katrina",
+    "sea_ice", "era5_members", "mitgcm_lev", "coads", "md_adk_dims", "eraint", "cth_impact", "isabel_wind",
+    "heated_cylinder", "navy_winds", "viscous_fingers",
+)
 
-def run(command):
-    start = time.monotonic()
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    return json.loads(done.stdout), time.monotonic() - start
+# More than any network in the loop has saved, and the bytes of the smallest.
+MOST_SAVED, SMALLEST_NETWORK = 0.2, 1800
+# Weights of the decoder 1-8-64-512, a byte each.
+DECODER = 8 + 8 + 8 * 64 + 64 + 64 * 512 + 512
+# An autoencoder that is so many times larger at one bound is not tried at tighter ones.
+HOPELESS = 1.5
 
 
-def measure(args, folder, bound, way, scratch):
-    """The line of one set, bound and way."""
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".f32", ".f64"))
+class Lines:
+    """What was measured, kept in a file as it comes."""
+
+    def __init__(self, path, build):
+        self.path, self.build, self.found = path, build, {}
+        for text in path.read_text().splitlines() if path.exists() else ():
+            line = json.loads(text)
+            if line.get("build") == build:
+                self.found[line["set"], line["bound"], line["way"]] = line
+
+    def add(self, line):
+        self.found[line["set"], line["bound"], line["way"]] = line
+        with self.path.open("a") as out:
+            out.write(json.dumps({**line, "build": self.build}) + "\n")
+
+    def bytes(self, *key):
+        return self.found.get(key, {}).get("bytes")
+
+
+def hopeless(lines, name, bound, way):
+    """Why a case cannot matter, or None."""
+    small = lines.bytes(name, bound, "small")
+    if way == "network" and small * MOST_SAVED < SMALLEST_NETWORK:
+        return f"{small} bytes leave no room for a model"
+    if way == "blocks":
+        if small < DECODER:
+            return f"the decoder's {DECODER} weights alone are larger"
+        for other in (b for s, b, w in lines.found if (s, w) == (name, way) and float(b) > float(bound)):
+            there = lines.bytes(name, other, "blocks")
+            if there and there > HOPELESS * lines.bytes(name, other, "small"):
+                return f"{there / lines.bytes(name, other, 'small'):.1f} times as large at {other}"
+    return None
+
+
+def measure(args, files, bound, way, scratch):
+    """Bytes and processor seconds of one case."""
     fill = ["--fill", args.fill] if args.fill else []
-    model, trained, seconds = "none", {}, 0.0
+    model, trained, training = "none", {}, 0.0
     train = [args.train, *files, "--rel", bound, "--seconds", args.seconds, "--seed", 0, "--force", "--json", *fill]
     if way == "network":
         model = scratch / "network.onnx"
-        trained, seconds = run([*train, "-o", model, "--kind", "predictor", "--hidden", args.hidden])
+        text, training = call([*train, "-o", model, "--kind", "predictor", "--hidden", args.hidden])
+        trained = json.loads(text)
     elif way == "blocks":
         model = f"{scratch / 'encoder.onnx'},{scratch / 'decoder.onnx'}"
-        trained, seconds = run([*train, "-o", model, "--steps", "all", "--loss", "bound"])
+        _, training = call([*train, "-o", model, "--steps", "all", "--loss", "bound", "--weights", "i8"])
     out = scratch / "out.cae"
     preset = "small" if way in ("small", "network") else "balanced"
-    names = ["--preset", preset, "--model", model, "--threads", 1, "--force", "--json", *fill]
-    report, packing = run([args.cae, "compress", *files, "-o", out, "--rel", bound, *names])
-    start = time.monotonic()
-    subprocess.run([args.cae, "verify", out], capture_output=True, check=True)
-    reading = time.monotonic() - start
+    tail = ["--preset", preset, "--model", model, "--threads", 1, "--force", "--json", *fill]
+    text, packing = call([args.cae, "compress", *files, "-o", out, "--rel", bound, *tail])
+    report = json.loads(text)
+    _, reading = call([args.cae, "verify", out])
     return {
-        "set": folder.name,
-        "bound": bound,
-        "way": way,
         "input_bytes": sum(p.stat().st_size for p in files),
         "bytes": report["output_bytes"],
-        "model_bytes": report["sections"].get("model", 0) if "sections" in report else None,
+        "model_bytes": report["sections"].get("model", 0),
         "left_out": report.get("model_left_out", False),
-        "train_seconds": round(seconds, 1),
-        "train": {k: trained.get(k) for k in ("bits_with", "bits_without") if k in trained},
+        "train_seconds": round(training, 1),
+        "train": {k: trained[k] for k in ("bits_with", "bits_without", "steps") if k in trained},
         "compress_seconds": round(packing, 2),
         "verify_seconds": round(reading, 2),
     }
 
 
+def case(args, lines, name, bound, way, scratch):
+    if (name, bound, way) in lines.found:
+        return True
+    files = sorted(p for p in (args.data / name).iterdir() if p.suffix in (".f32", ".f64"))
+    why = hopeless(lines, name, bound, way)
+    begin = time.monotonic()
+    try:
+        found = {"skipped": why} if why else measure(args, files, bound, way, scratch)
+    except Failed as error:
+        print(f"{name} {bound} {way}: {error}", file=sys.stderr, flush=True)
+        return False
+    lines.add({"set": name, "bound": bound, "way": way, **found})
+    print(f"{name} {bound} {way}: {why or found['bytes']}, {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+    return True
+
+
 def table(lines):
-    found = {(r["set"], r["bound"], r["way"]): r for r in lines}
-    print("| set | bound | small | stencils | network | gain | blocks |")
-    print("|---|---|---|---|---|---|---|")
-    ratios = {}
-    for name, bound in sorted({(s, b) for s, b, _ in found}, key=lambda k: (-float(k[1]), k[0])):
-        size = {w: found[name, bound, w]["bytes"] for w in WAYS if (name, bound, w) in found}
-        gain = ""
-        if "small" in size and "network" in size:
-            part = size["network"] / min(size["small"], size.get("stencils", size["small"]))
-            ratios.setdefault(bound, []).append(part)
-            gain = f"{100 * (1 - part):.1f} %"
-        cells = [str(size.get(w, "")) for w in WAYS]
-        print(f"| {name} | {bound} | {cells[0]} | {cells[1]} | {cells[2]} | {gain} | {cells[3]} |")
-    for bound, parts in sorted(ratios.items(), reverse=True):
-        mean = math.exp(sum(map(math.log, parts)) / len(parts))
-        tenth = sum(p <= 0.9 for p in parts)
-        print(f"\nAt {bound}: the network takes {100 * (1 - mean):.1f} % off in the mean, a tenth or more on {tenth} of {len(parts)} sets.")
+    print("| run | bound | `small` | stencils | network | of that the model | change | autoencoder |")
+    print("|---|---|---|---|---|---|---|---|")
+    parts = {}
+    for name, bound in sorted({(s, b) for s, b, _ in lines.found}, key=lambda k: (-float(k[1]), k[0])):
+        of = {way: lines.found.get((name, bound, way), {}) for way in WAYS}
+        best = min((of[w]["bytes"] for w in ("small", "stencils") if "bytes" in of[w]), default=None)
+        cells = [of[w].get("bytes", "no room" if w == "network" and "skipped" in of[w] else "hopeless" if "skipped" in of[w] else "-") for w in WAYS]
+        model = change = "-"
+        if best and of["network"]:
+            size = of["network"].get("bytes", best)
+            model = "left out" if of["network"].get("left_out") or "skipped" in of["network"] else of["network"]["model_bytes"]
+            change = f"{100 * (size / best - 1):+.1f} %"
+            parts.setdefault(bound, []).append(size / best)
+        print(f"| {name} | {bound} | {cells[0]} | {cells[1]} | {cells[2]} | {model} | {change} | {cells[3]} |")
+    for bound, found in sorted(parts.items(), reverse=True):
+        mean = math.exp(sum(map(math.log, found)) / len(found))
+        tenth = sum(p <= 0.9 for p in found)
+        print(f"\nAt {bound}: with a network {100 * (1 - mean):.1f} % smaller in the mean, a tenth or more on {tenth} of {len(found)} runs.")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="+", type=pathlib.Path)
-    parser.add_argument("--bounds", default="1e-2,1e-3,1e-4")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", nargs="+", help="some of the runs (default: those named in this file that are there)")
+    parser.add_argument("--bounds", default="1e-3,1e-2,1e-4", help="in the order of measuring (default: %(default)s)")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--hidden", default="32,16")
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=30, help="of training, for each case (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no new case is begun")
     parser.add_argument("--fill", help="value that stands for missing")
-    parser.add_argument("--cae", default="target/release/cae")
-    parser.add_argument("--train", default="target/release/cae-train")
-    parser.add_argument("-o", "--output", type=pathlib.Path, default=pathlib.Path("learned.jsonl"))
+    parser.add_argument("--cae", type=Path, default=ROOT / "target/release/cae")
+    parser.add_argument("--train", type=Path, default=ROOT / "target/release/cae-train")
+    parser.add_argument("-o", "--output", type=Path, default=Path("learned.jsonl"))
     args = parser.parse_args()
-    lines = []
-    if args.output.exists():
-        lines = [json.loads(line) for line in args.output.read_text().splitlines()]
-    done = {(r["set"], r["bound"], r["way"]) for r in lines}
-    failed = False
-    with tempfile.TemporaryDirectory() as scratch, args.output.open("a") as out:
-        for folder in args.folder:
-            for bound in args.bounds.split(","):
-                for way in args.ways.split(","):
-                    if (folder.name, bound, way) in done:
-                        continue
-                    try:
-                        line = measure(args, folder, bound, way, pathlib.Path(scratch))
-                    except RuntimeError as error:
-                        print(f"{folder.name} {bound} {way}: {error}", file=sys.stderr)
-                        failed = True
-                        continue
-                    lines.append(line)
-                    out.write(json.dumps(line) + "\n")
-                    out.flush()
+    build = hashlib.sha256(args.cae.read_bytes() + args.train.read_bytes()).hexdigest()[:12]
+    lines = Lines(args.output, build)
+    names = args.sets or [n for n in RUNS if (args.data / n).is_dir()]
+    ways = [w for w in WAYS if w in args.ways.split(",")]
+    bounds = args.bounds.split(",")
+    # Autoencoders last and from the loosest bound on, so that the others need not wait, nor run in vain.
+    cases = [(n, b, w) for b in bounds for n in names for w in ways if w != "blocks"]
+    cases += [(n, b, "blocks") for b in sorted(bounds, key=float, reverse=True) for n in names if "blocks" in ways]
+    failed, begin = 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        for i, (name, bound, way) in enumerate(cases):
+            if time.monotonic() - begin > 60 * args.minutes:
+                print(f"the time is over: {len(cases) - i} of {len(cases)} cases are left for the next run", file=sys.stderr)
+                break
+            if way != "small":
+                case(args, lines, name, bound, "small", Path(scratch))
+            if way == "small" or (name, bound, "small") in lines.found:
+                failed += not case(args, lines, name, bound, way, Path(scratch))
     table(lines)
     return 1 if failed else 0
 

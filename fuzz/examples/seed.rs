@@ -2,6 +2,7 @@
 
 use cae::Bound;
 use cae::internals as kernels;
+use cae::internals::multilevel::Way;
 use cae_fuzz::Layout;
 use std::fs;
 use std::path::Path;
@@ -42,14 +43,15 @@ fn main() -> std::io::Result<()> {
             let with = |rest: &[u8]| Layout::write(dims, mask, rest);
             for e in [0.5, 1e-2, 1e-5] {
                 for flag in [false, true] {
-                    if let Some((b, _)) = kernels::multilevel::encode(&wide, &shape, ordinary, e, flag) {
+                    let way = if flag { Way::Small } else { Way::Balanced };
+                    if let Some((b, _)) = kernels::multilevel::encode(&wide, &shape, ordinary, e, way) {
                         put("multilevel", &name(&format!("{e}-{flag}")), with(&b))?;
                     }
                     if let Some((b, _)) = kernels::raster::encode(&wide, &shape, ordinary, e, flag, &[]) {
                         put("raster", &name(&format!("{e}-{flag}")), with(&b))?;
                     }
                 }
-                if let Some(b) = kernels::fast_encode(&narrow, &shape, ordinary, e, &mut vec![0.0; points]) {
+                if let Some(b) = kernels::fast_encode(&narrow, &shape, ordinary, e) {
                     put("fast", &name(&format!("{e}")), with(&b))?;
                 }
                 for kernel in ["multilevel", "raster", "raster snapped", "fast", "sparse"] {

@@ -57,8 +57,8 @@ impl Activity {
             }
         } else {
             let m = &self.magnitudes[..self.blocks + 2];
-            for (j, a) in around.iter_mut().enumerate() {
-                *a = m[j] + 2 * m[j + 1] + m[j + 2];
+            for (a, m) in around.iter_mut().zip(m.windows(3)) {
+                *a = m[0] + 2 * m[1] + m[2];
             }
         }
         self.quiet[self.slot] = quiet;

@@ -5,7 +5,7 @@ use super::classes::{BUCKETS, MOST_CLASSES, choose_classes};
 use super::shape::Shape;
 use super::stencil::CHUNK;
 use crate::codec::cursor::Cursor;
-use crate::codec::prefix::{self, PADDING, Stream, WIDE};
+use crate::codec::prefix::{self, Images, PADDING, Stream, WIDE};
 use crate::error::FormatError;
 
 /// Room for the codes of a row and of a chunk past its end.
@@ -18,86 +18,134 @@ fn is_coded(ordinary: Option<&[bool]>, x: usize) -> bool {
     ordinary.is_none_or(|o| o.iter().skip(x).take(BLOCK).any(|o| *o))
 }
 
-/// Appends the streams of `codes`; those of points that are not ordinary must be 0.
-pub(super) fn write(codes: &[i16], shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
-    let n = shape.row;
-    let blocks = n.div_ceil(BLOCK);
-    let all = Classifier::new((1 << (BUCKETS - 1)) - 1);
-    let mut activity = Activity::new(shape);
-    /// Marks blocks that are not coded.
-    const NONE: u8 = u8::MAX;
-    /// Blocks that are counted, about.
-    const COUNTED: usize = 1 << 13;
-    let part = (8 * COUNTED / (codes.len() / BLOCK).max(1)).clamp(1, 8) as u32;
-    let mut buckets = vec![0u8; blocks * shape.rows()];
-    let mut counts = [[0u32; 256]; BUCKETS];
-    for (r, (row, buckets)) in codes.chunks_exact(n).zip(buckets.chunks_exact_mut(blocks)).enumerate() {
-        let mask = ordinary.map(|o| &o[r * n..(r + 1) * n]);
-        let first = match activity.look(shape) {
-            Some((activities, quiet)) => {
-                if quiet && mask.is_none() && is_zero(row) {
-                    counts[0][0] += n as u32;
-                    activity.advance(shape, true);
-                    continue;
-                }
-                all.classes(activities, buckets);
-                false
-            }
-            None => true,
-        };
-        let (mut one, mut two, mut total) = (0, 0, 0);
-        let magnitudes = activity.magnitudes();
-        for (j, ((block, bucket), m)) in row.chunks(BLOCK).zip(buckets).zip(magnitudes).enumerate() {
-            if first {
-                *bucket = all.class(first_row(one, two));
-            }
-            if !is_coded(mask, j * BLOCK) {
-                *bucket = NONE;
-            }
-            *m = block.iter().map(|c| c.unsigned_abs().min(128)).sum();
-            total |= *m;
-            (two, one) = (one, *m);
-            // A part of the blocks tells what classes suit.
-            if (j as u32).wrapping_mul(0x9e37_79b1).wrapping_add((r as u32).wrapping_mul(0x85eb_ca6b)) >> 29 >= part {
-                continue;
-            }
-            let Some(counts) = counts.get_mut(usize::from(*bucket)) else { continue };
-            if *m == 0 {
-                counts[0] += block.len() as u32;
-                continue;
-            }
-            for c in block {
-                counts[usize::from((c << 1 ^ c >> 15).cast_unsigned().min(255))] += 1;
-            }
+/// Codes whose magnitude is larger count as this in that of their block.
+pub(super) const MOST_MAGNITUDE: f32 = 128.0;
+
+/// The codes of all rows, in blocks. Those of points that are not ordinary are 0.
+#[derive(Debug)]
+pub(super) struct Coded {
+    row: usize,
+    /// Blocks of a row; the last one has zeros after the end of the row.
+    blocks: usize,
+    codes: Vec<[i16; BLOCK]>,
+    magnitudes: Vec<u16>,
+}
+
+impl Coded {
+    pub(super) fn new(shape: &Shape) -> Self {
+        let blocks = shape.row.div_ceil(BLOCK);
+        let all = blocks * shape.rows();
+        Coded { row: shape.row, blocks, codes: vec![[0; BLOCK]; all], magnitudes: vec![0; all] }
+    }
+
+    /// Sets block `b` of row `r`, whose magnitude is `m`.
+    #[inline(always)]
+    pub(super) fn put(&mut self, r: usize, b: usize, codes: [i16; BLOCK], m: u16) {
+        let i = r * self.blocks + b;
+        if let (Some(c), Some(to)) = (self.codes.get_mut(i), self.magnitudes.get_mut(i)) {
+            (*c, *to) = (codes, m);
         }
-        activity.advance(shape, total == 0);
     }
-    let starts = choose_classes(&counts, 8.0 / f64::from(part));
-    let class_of: [u8; BUCKETS] = std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8);
-    let mut parts: [Vec<i16>; MOST_CLASSES] = std::array::from_fn(|_| Vec::new());
-    let mut sizes = [0usize; 256];
-    buckets.iter().for_each(|b| sizes[usize::from(*b)] += BLOCK);
-    for (size, class) in sizes.iter().zip(class_of) {
-        parts[usize::from(class)].reserve(*size);
+
+    /// Clears what was set past the end of row `r`.
+    #[inline(always)]
+    pub(super) fn complete(&mut self, r: usize) {
+        let (here, i) = (self.row % BLOCK, (r + 1) * self.blocks - 1);
+        if here > 0 {
+            self.codes[i][here..].fill(0);
+            self.magnitudes[i] = self.codes[i].iter().map(|c| c.unsigned_abs().min(MOST_MAGNITUDE as u16)).sum();
+        }
     }
-    for (row, buckets) in codes.chunks_exact(n).zip(buckets.chunks_exact(blocks)) {
-        for (block, bucket) in row.chunks(BLOCK).zip(buckets) {
-            if let Some(c) = class_of.get(usize::from(*bucket)) {
-                match block.first_chunk::<BLOCK>() {
-                    Some(b) => parts[usize::from(*c)].extend_from_slice(b),
-                    None => parts[usize::from(*c)].extend_from_slice(block),
+
+    /// Whether all codes of row `r` are 0.
+    pub(super) fn is_zero(&self, r: usize) -> bool {
+        self.magnitudes[r * self.blocks..(r + 1) * self.blocks].iter().fold(0, |all, m| all | m) == 0
+    }
+
+    /// The bucket of each block; [`NONE`] for those that are not coded.
+    #[inline(always)]
+    fn buckets(&self, shape: &Shape, ordinary: Option<&[bool]>) -> Vec<u8> {
+        let all = Classifier::new((1 << (BUCKETS - 1)) - 1);
+        let mut activity = Activity::new(shape);
+        let mut buckets = vec![0u8; self.magnitudes.len()];
+        let rows = self.magnitudes.chunks_exact(self.blocks).zip(buckets.chunks_exact_mut(self.blocks));
+        for (r, (magnitudes, buckets)) in rows.enumerate() {
+            match activity.look(shape) {
+                Some((_, true)) => {}
+                Some((activities, false)) => all.classes(activities, buckets),
+                None => {
+                    let (mut one, mut two) = (0, 0);
+                    for (bucket, m) in buckets.iter_mut().zip(magnitudes) {
+                        *bucket = all.class(first_row(one, two));
+                        (two, one) = (one, *m);
+                    }
                 }
+            }
+            if let Some(o) = ordinary {
+                let mask = &o[r * self.row..(r + 1) * self.row];
+                buckets
+                    .iter_mut()
+                    .zip(mask.chunks(BLOCK))
+                    .filter(|(_, o)| !o.contains(&true))
+                    .for_each(|(b, _)| *b = NONE);
+            }
+            activity.magnitudes().copy_from_slice(magnitudes);
+            activity.advance(shape, magnitudes.iter().fold(0, |all, m| all | m) == 0);
+        }
+        buckets
+    }
+
+    /// Which classes suit, by the codes of a part of the blocks.
+    fn starts(&self, buckets: &[u8]) -> u32 {
+        /// Blocks that are counted, about.
+        const COUNTED: usize = 1 << 13;
+        let most = (2 * buckets.len() / COUNTED).max(1) as u64;
+        let mut counts = [[0u32; 256]; BUCKETS];
+        let (mut i, mut counted) = (0, 0u32);
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        while let (Some(bucket), Some(codes)) = (buckets.get(i), self.codes.get(i)) {
+            if let Some(counts) = counts.get_mut(usize::from(*bucket)) {
+                if self.magnitudes[i] == 0 {
+                    counts[0] += BLOCK as u32;
+                } else {
+                    codes.iter().for_each(|c| counts[usize::from((c << 1 ^ c >> 15).cast_unsigned().min(255))] += 1);
+                }
+            }
+            counted += 1;
+            // Uneven steps, since a period of the data could fall in step with them.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            i += 1 + (((seed >> 32) * most) >> 32) as usize;
+        }
+        choose_classes(&counts, buckets.len() as f64 / f64::from(counted.max(1)))
+    }
+}
+
+/// Marks blocks that are not coded.
+const NONE: u8 = u8::MAX;
+
+/// Appends the streams.
+#[inline(always)]
+pub(super) fn write(coded: &Coded, shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
+    let buckets = coded.buckets(shape, ordinary);
+    let starts = coded.starts(&buckets);
+    let class_of: [u8; BUCKETS] = std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8);
+    let mut sizes = [0usize; MOST_CLASSES];
+    buckets.iter().filter_map(|b| class_of.get(usize::from(*b))).for_each(|c| sizes[usize::from(*c)] += BLOCK);
+    let mut parts = sizes.map(Images::with_room);
+    let last = coded.row - (coded.blocks - 1) * BLOCK;
+    let rows = coded.codes.chunks_exact(coded.blocks).zip(coded.magnitudes.chunks_exact(coded.blocks));
+    for ((codes, magnitudes), buckets) in rows.zip(buckets.chunks_exact(coded.blocks)) {
+        for (b, ((codes, m), bucket)) in codes.iter().zip(magnitudes).zip(buckets).enumerate() {
+            if let Some(c) = class_of.get(usize::from(*bucket)) {
+                let n = if b + 1 < coded.blocks { BLOCK } else { last };
+                parts[usize::from(*c) % MOST_CLASSES].push(codes, n, *m < 127);
             }
         }
     }
     let [low, high, ..] = starts.to_le_bytes();
     out.extend([low, high]);
-    let streams: Vec<_> = parts[..=starts.count_ones() as usize].iter().map(|p| prefix::encode(p)).collect();
+    let streams: Vec<_> = parts[..=starts.count_ones() as usize].iter().map(prefix::encode).collect();
     prefix::write(&streams, out);
-}
-
-fn is_zero(codes: &[i16]) -> bool {
-    codes.iter().fold(0, |all, c| all | c) == 0
 }
 
 /// The codes of a row, in whole chunks.

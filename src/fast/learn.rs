@@ -4,9 +4,11 @@ use super::Sample;
 use super::scale::Scale;
 use super::shape::{OUTER, Shape};
 use super::stencil::{Layout, MOST_TAPS, ONE, PAD, Weights};
+use fearless_simd::Simd;
 
 /// Most weights to learn at once.
 const MOST: usize = MOST_TAPS + 1;
+const HALF: usize = MOST / 2;
 /// Kinds of rows with fewer points take the default weights.
 const FEWEST_POINTS: usize = 512;
 /// Points per sample.
@@ -30,7 +32,9 @@ struct Equation {
 }
 
 /// Weights for rows of `kind`.
-pub(super) fn learn<T: Sample>(
+#[inline(always)]
+pub(super) fn learn<S: Simd, T: Sample>(
+    simd: S,
     kind: usize,
     layout: &Layout,
     shape: &Shape,
@@ -49,7 +53,7 @@ pub(super) fn learn<T: Sample>(
     for round in 0..ROUNDS {
         let used = if round < ROUGH_ROUNDS { equations.len().div_ceil(4).max(SAMPLES.0) } else { equations.len() };
         let used = &equations[..used.min(equations.len())];
-        let mut system = normal(used, n, (round > 0).then_some(&weights));
+        let mut system = normal(simd, used, n, (round > 0).then_some(&weights));
         match solve(&mut system, round + 1 == ROUNDS) {
             Some(w) => weights = w,
             None => return Weights::default_for(layout),
@@ -61,6 +65,7 @@ pub(super) fn learn<T: Sample>(
 }
 
 /// Looks at points of rows of `kind`, at hashed positions: a stride could fall in step with the data.
+#[inline(always)]
 fn sample<T: Sample>(
     kind: usize,
     layout: &Layout,
@@ -108,11 +113,12 @@ fn sample<T: Sample>(
 }
 
 /// The normal equations, each point trusted the less the worse `weights` predict it, or at first the more its neighbors differ.
-fn normal(equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> System {
+#[inline(always)]
+fn normal<S: Simd>(simd: S, equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> System {
     /// Squared errors and differences, in steps, that halve the trust.
     const ERROR: f32 = 0.3;
     const ACTIVITY: f32 = 8.0;
-    let mut matrix = [[0f32; MOST]; MOST];
+    let mut matrix = [[[0f32; HALF]; 2]; MOST];
     let mut right = [0f32; MOST];
     let (mut total, mut squares) = (0.0, 0.0);
     for e in equations {
@@ -124,11 +130,18 @@ fn normal(equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> Sy
             None => 1.0 / (ACTIVITY + e.activity),
         };
         total += trust;
-        for (d, row) in e.neighbors[..n].iter().zip(&mut matrix) {
-            let scaled = trust * d;
-            for (m, d) in row.iter_mut().zip(&e.neighbors) {
-                *m += scaled * d;
+        // The matrix is symmetric: of its upper half whole vectors are added up.
+        let [near, far] = e.neighbors.as_chunks::<HALF>().0 else { continue };
+        let (near, far) = (simd.load_array_ref_f32x8(near), simd.load_array_ref_f32x8(far));
+        for i in 0..n {
+            let scaled = simd.splat_f32x8(trust * e.neighbors[i]);
+            let [low, high] = &mut matrix[i];
+            if i < HALF {
+                let sum = simd.add_f32x8(simd.load_array_ref_f32x8(low), simd.mul_f32x8(scaled, near));
+                simd.store_array_f32x8(sum, low);
             }
+            let sum = simd.add_f32x8(simd.load_array_ref_f32x8(high), simd.mul_f32x8(scaled, far));
+            simd.store_array_f32x8(sum, high);
         }
         let scaled = trust * e.target;
         squares += scaled * e.target;
@@ -141,7 +154,8 @@ fn normal(equations: &[Equation], n: usize, weights: Option<&[f32; MOST]>) -> Sy
     let mut cells = [[0f64; MOST + 1]; MOST + 1];
     for i in 0..n {
         for j in 0..n {
-            cells[i][j] = f64::from(matrix[i][j] + noise) + if i == j { f64::from(noise) } else { 0.0 };
+            cells[i][j] = f64::from(matrix[i.min(j)].as_flattened()[i.max(j)] + noise)
+                + if i == j { f64::from(noise) } else { 0.0 };
         }
         cells[i][n] = f64::from(right[i] + noise);
         cells[n][i] = cells[i][n];

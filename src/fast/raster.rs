@@ -1,308 +1,254 @@
 //! Raster mode: each value is predicted by a stencil from reconstructed values before it (SPEC 9.4.3).
 
 use super::Sample;
-use super::codes::{self, CodeReader, Codes};
+use super::codes::{self, CodeReader, Coded, Codes};
+use super::history::History;
 use super::learn::learn;
+use super::predictor::{Predictor, is_whole, kinds, mask};
 use super::scale::Scale;
 use super::shape::{OUTER, Shape};
-use super::stencil::{self, CHUNK, History, Layout, MOST_TAPS, ONE, ROUND, Recurrence, STEP, Tap, Weights};
-use super::vector::vectorize;
+use super::stencil::{self, CHUNK, Layout, MOST_TAPS, ROUND, STEP, Weights};
+use super::wavefront::{self, LANES, Lanes, Step, Task, transposed};
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
-use fearless_simd::{Simd, f32x4, f32x8};
+use crate::vector::vectorize;
+use fearless_simd::{Simd, f32x8};
+use std::ops::Range;
 
-/// One kind of row and how it is predicted.
-struct Predictor {
-    layout: Layout,
-    recurrence: Recurrence,
-    /// The taps whose weight is not 0.
-    taps: Vec<(Tap, f32)>,
-    /// How many rows before a row that is inside the one of each way is.
-    distances: Vec<usize>,
-}
-
-impl Predictor {
-    fn new(layout: Layout, weights: &Weights, shape: &Shape) -> Self {
-        let scaled = |w: i32| w as f32 * (1.0 / ONE as f32);
-        let taps = layout.taps.iter().zip(&weights.taps);
-        let taps = taps.filter(|(_, w)| **w != 0).map(|(t, w)| (*t, scaled(*w))).collect();
-        let distances = layout.distances(shape);
-        Predictor { layout, recurrence: Recurrence::new(weights.before()), taps, distances }
-    }
-
-    /// Where the taps of row `r` are, and what stands before its first point.
-    #[inline(always)]
-    fn places(
-        &self,
-        shape: &Shape,
-        history: &History,
-        r: usize,
-        position: [usize; OUTER],
-        rows: &mut Vec<usize>,
-        places: &mut [usize; MOST_TAPS],
-    ) -> f32 {
-        if let Some(first) = self.distances.first()
-            && self.layout.is_inside(shape, position)
-        {
-            let slot = history.slot(r);
-            history.places_inside(&self.taps, &self.distances, slot, places);
-            return history.first_before(slot, *first);
-        }
-        self.layout.rows(shape, r, position, rows);
-        history.places(&self.taps, rows, places);
-        rows.first().map_or(0.0, |r| history.first(*r))
-    }
-}
-
-/// Kinds of rows that `shape` has: bit `a` says that there is an earlier row along outer axis `a`.
-fn kinds(shape: &Shape) -> impl Iterator<Item = usize> {
-    let all = stencil::kind(shape.outer.map(|n| n - 1));
-    (0..1 << OUTER).filter(move |k| k & !all == 0)
-}
-
-/// Which points of row `r` are ordinary, unless all are.
-fn mask(ordinary: Option<&[bool]>, n: usize, r: usize) -> Option<&[bool]> {
-    ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
-}
-
-fn is_whole(mask: &[bool], x: usize) -> bool {
-    mask.iter().skip(x).take(STEP).all(|o| *o)
-}
-
-/// Rows that the encoder predicts side by side: each waits for the one before only near where it is.
-const ABREAST: usize = 4;
-/// How many steps a row is behind the one before it.
-const LAG: usize = 2;
 /// Codes beyond this do not suit.
 const WIDEST: f32 = 32_767.0;
 
-/// What the encoder works on.
+/// Finds the codes of rows.
 struct Encoder<'a, T> {
     values: &'a [T],
     shape: &'a Shape,
     scale: &'a Scale,
-    ordinary: Option<&'a [bool]>,
-    history: History,
-    codes: Vec<i16>,
-    /// Whether no code is too wide.
-    suits: bool,
+    coded: Coded,
+    /// Largest magnitudes of codes, lane by lane.
+    widest: [f32; LANES],
 }
 
 impl<T: Sample> Encoder<'_, T> {
-    /// Quantizes row `r` alone, which may be level.
+    /// Where the values of a step lie; past the end of the row the last one is repeated.
     #[inline(always)]
-    fn row<S: Simd>(&mut self, simd: S, p: &Predictor, r: usize, rows: &mut Vec<usize>) {
+    fn targets<S: Simd>(&self, simd: S, r: usize, x: usize) -> f32x8<S> {
         let n = self.shape.row;
-        p.layout.rows(self.shape, r, self.shape.position(r), rows);
-        let level = self.history.level(rows);
-        self.rows::<S, 1>(simd, p, r, rows);
-        if let Some(v) = level
-            && self.codes[r * n..(r + 1) * n].iter().fold(0, |all, c| all | c) == 0
-        {
-            self.history.fill(r, v);
-        }
+        let rest = self.values.get(r * n + x..(r + 1) * n).unwrap_or_default();
+        simd.load_array_f32x8(match rest.first_chunk::<STEP>() {
+            Some(v) => v.map(|v| self.scale.place(v.to_f64())),
+            None => std::array::from_fn(|j| rest.get(j).or(rest.last()).map_or(0.0, |v| self.scale.place(v.to_f64()))),
+        })
     }
 
-    /// Quantizes `K` rows, at most [`ABREAST`], of one kind from row `first` on, none of them level.
+    /// Whether every ordinary value of row `r` is within half a step of `level`.
     #[inline(always)]
-    fn rows<S: Simd, const K: usize>(&mut self, simd: S, p: &Predictor, first: usize, rows: &mut Vec<usize>) {
+    fn is_level(&self, level: f32, r: usize, mask: Option<&[bool]>) -> bool {
+        /// A little less than half a step.
+        const NEAR: f32 = 0.499;
         let n = self.shape.row;
-        let steps = n.div_ceil(STEP);
-        let [a, b] = p.recurrence.before();
-        let (a4, b4, round) = (simd.splat_f32x4(a), simd.splat_f32x4(b), simd.splat_f32x4(ROUND));
-        let mut places = [[0usize; MOST_TAPS]; K];
-        let mut one = [0f32; ABREAST];
-        let masks: [Option<&[bool]>; K] = std::array::from_fn(|k| mask(self.ordinary, n, first + k));
-        for k in 0..K {
-            let r = first + k;
-            // The row before is known here only for the first.
-            one[k] = p.places(self.shape, &self.history, r, self.shape.position(r), rows, &mut places[k]);
+        let row = &self.values[r * n..(r + 1) * n];
+        let far = |v: &T| !((self.scale.place(v.to_f64()) - level).abs() <= NEAR);
+        match mask {
+            None => row.chunks(CHUNK).all(|c| !c.iter().fold(false, |any, v| any | far(v))),
+            Some(m) => row.iter().zip(m).all(|(v, o)| !o || !far(v)),
         }
-        let mut two = one;
+    }
+}
+
+impl<T: Sample> Task for Encoder<'_, T> {
+    fn begin(&mut self, _: usize, _: usize) -> Result<(), FormatError> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn inputs<S: Simd>(&mut self, simd: S, at: &Step<'_, S>) -> [f32x8<S>; STEP] {
         let zero = simd.splat_f32x8(0.0);
-        let mut widest = zero;
-        for t in 0..steps + LAG * (K - 1) {
-            let mut sums = [zero; ABREAST];
-            let mut targets = [zero; ABREAST];
-            let active: [bool; K] = std::array::from_fn(|k| t >= LAG * k && t - LAG * k < steps);
-            for k in (0..K).filter(|k| active[*k]) {
-                let x = (t - LAG * k) * STEP;
-                if x == 0 && k > 0 {
-                    // Its first points are there now, but not yet the copies beside them.
-                    self.history.begin(first + k - 1);
-                    one[k] = self.history.first(first + k - 1);
-                    two[k] = one[k];
-                }
-                sums[k] = self.history.sum_step(simd, &p.taps, &places[k], x);
-                let start = (first + k) * n + x;
-                let rest = self.values.get(start..(first + k + 1) * n).unwrap_or_default();
-                targets[k] = simd.load_array_f32x8(match rest.first_chunk::<STEP>() {
-                    Some(v) => v.map(|v| self.scale.place(v.to_f64())),
-                    None => std::array::from_fn(|j| rest.get(j).map_or(0.0, |v| self.scale.place(v.to_f64()))),
-                });
-            }
-            let (sums_across, targets_across) = (across(simd, sums), across(simd, targets));
-            let mut codes_across = [simd.splat_f32x4(0.0); STEP];
-            let (mut near, mut far) = (simd.load_array_f32x4(one), simd.load_array_f32x4(two));
-            for j in 0..STEP {
-                let prediction = simd.add_f32x4(sums_across[j], simd.mul_f32x4(b4, far));
-                let prediction = simd.add_f32x4(prediction, simd.mul_f32x4(a4, near));
-                let code = simd.sub_f32x4(targets_across[j], prediction);
-                let code = simd.sub_f32x4(simd.add_f32x4(code, round), round);
-                (far, near) = (near, simd.add_f32x4(prediction, code));
-                codes_across[j] = code;
-            }
-            let codes = along(simd, codes_across);
-            for k in (0..K).filter(|k| active[*k]) {
-                let x = (t - LAG * k) * STEP;
-                let mut code = codes[k];
-                let v = match masks[k].filter(|m| !is_whole(m, x)) {
-                    None => {
-                        let inner = p.recurrence.inner(simd, simd.add_f32x8(sums[k], code));
-                        p.recurrence.step(simd, inner, one[k], two[k])
-                    }
-                    Some(m) => {
-                        // One after another, since points that are not ordinary repeat the one before.
-                        let (sums, targets) = (simd.as_array_f32x8(sums[k]), simd.as_array_f32x8(targets[k]));
-                        let (mut near, mut far) = (one[k], two[k]);
-                        let mut broken = [0f32; STEP];
-                        for j in 0..STEP {
-                            let prediction = (sums[j] + b * far) + a * near;
-                            let here = m.get(x + j).is_none_or(|o| *o);
-                            broken[j] = if here { (targets[j] - prediction) + ROUND - ROUND } else { 0.0 };
-                            (far, near) = (near, if here { prediction + broken[j] } else { near });
-                        }
-                        code = simd.load_array_f32x8(broken);
-                        let u = std::array::from_fn(|j| sums[j] + broken[j]);
-                        simd.load_array_f32x8(p.recurrence.broken(u, &m[x..], one[k], two[k]))
-                    }
-                };
-                [.., two[k], one[k]] = simd.as_array_f32x8(v);
-                let start = self.history.start(first + k);
-                if let Some(to) = self.history.place::<STEP>(start, x) {
-                    simd.store_array_f32x8(v, to);
-                }
-                let here = STEP.min(n - x);
-                // A code that is no number is as bad as a wide one.
-                let magnitude = simd.abs_f32x8(code);
-                widest = simd.select_f32x8(simd.simd_le_f32x8(magnitude, widest), widest, magnitude);
-                let whole = simd.as_array_f32x8(simd.add_f32x8(code, simd.splat_f32x8(ROUND)));
-                let at = (first + k) * n + x;
-                if let Some(to) = self.codes.get_mut(at..at + here) {
-                    match to.first_chunk_mut::<STEP>() {
-                        Some(to) => *to = whole.map(from_rounded),
-                        None => to.iter_mut().zip(whole).for_each(|(to, c)| *to = from_rounded(c)),
-                    }
-                }
-                if x + STEP >= n {
-                    self.history.complete(first + k);
-                }
-            }
+        let mut targets = [zero; LANES];
+        for k in at.lanes.active() {
+            targets[k] = self.targets(simd, at.lanes.row[k], at.lanes.x[k]);
         }
-        self.suits &= simd.as_array_f32x8(widest).iter().all(|w| *w <= WIDEST);
+        let (targets, sums) = (transposed(simd, targets), transposed(simd, at.sums));
+        let (a, b) = (simd.load_array_ref_f32x8(&at.lanes.one[0]), simd.load_array_ref_f32x8(&at.lanes.two[0]));
+        let [mut near, mut far] = at.before;
+        let mut widest = simd.load_array_f32x8(self.widest);
+        let mut magnitude = zero;
+        let mut codes = [zero; STEP];
+        for j in 0..STEP {
+            // What the decoder will find there, but for rounding.
+            let open = simd.sub_f32x8(simd.sub_f32x8(targets[j], sums[j]), simd.mul_f32x8(b, far));
+            let open = simd.sub_f32x8(open, simd.mul_f32x8(a, near));
+            let mut code = simd.round_ties_even_f32x8(open);
+            let mut value = simd.add_f32x8(targets[j], simd.sub_f32x8(code, open));
+            if let Some(h) = at.holes {
+                code = simd.select_f32x8(h.ordinary[j], code, zero);
+                value = simd.select_f32x8(h.ordinary[j], value, near);
+            }
+            (far, near) = (near, value);
+            codes[j] = code;
+            let m = simd.abs_f32x8(code);
+            // A code that is no number is as bad as a wide one.
+            widest = simd.select_f32x8(simd.simd_le_f32x8(m, widest), widest, m);
+            magnitude = simd.add_f32x8(magnitude, simd.min_f32x8(m, simd.splat_f32x8(codes::MOST_MAGNITUDE)));
+        }
+        self.widest = simd.as_array_f32x8(widest);
+        self.keep(simd, at.lanes, codes, simd.as_array_f32x8(magnitude));
+        let mut u = sums;
+        for j in 0..STEP {
+            u[j] = simd.add_f32x8(u[j], codes[j]);
+        }
+        u
+    }
+
+    #[inline(always)]
+    fn complete(&mut self, r: usize, _: &[f32]) {
+        self.coded.complete(r);
     }
 }
 
-/// The whole number that was added to [`ROUND`], if its magnitude is small.
-#[inline(always)]
-fn from_rounded(c: f32) -> i16 {
-    c.to_bits() as i16
+impl<T: Sample> Encoder<'_, T> {
+    /// Keeps the codes of a step, given across the lanes, with the sums of their magnitudes.
+    #[inline(always)]
+    fn keep<S: Simd>(&mut self, simd: S, lanes: &Lanes<'_>, codes: [f32x8<S>; STEP], magnitudes: [f32; LANES]) {
+        let round = simd.splat_f32x8(ROUND);
+        // The lower halves hold the codes.
+        let whole = |c: f32x8<S>| simd.reinterpret_u32_f32x8(simd.add_f32x8(c, round));
+        let pair = |a: f32x8<S>, b: f32x8<S>| {
+            simd.or_u32x8(simd.and_u32x8(whole(a), simd.splat_u32x8(0xffff)), simd.shl_u32x8(whole(b), 16))
+        };
+        let [a, b, c, d, e, f, g, h] = codes;
+        let (a, b, c, d) = (pair(a, b), pair(c, d), pair(e, f), pair(g, h));
+        let ((a, c), (b, d)) = (simd.interleave_u32x8(a, c), simd.interleave_u32x8(b, d));
+        let ((a, b), (c, d)) = (simd.interleave_u32x8(a, b), simd.interleave_u32x8(c, d));
+        let rows = [simd.as_array_u32x8(a), simd.as_array_u32x8(b), simd.as_array_u32x8(c), simd.as_array_u32x8(d)];
+        let rows = rows.as_flattened().as_chunks::<4>().0;
+        for k in lanes.active() {
+            let [a, b, c, d] = rows[k].map(|p| [p as i16, (p >> 16) as i16]);
+            let codes = [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1]];
+            self.coded.put(lanes.row[k], lanes.x[k] / STEP, codes, magnitudes[k] as u16);
+        }
+    }
 }
 
-/// From a step of each row to each point of all rows.
-#[inline(always)]
-fn across<S: Simd>(simd: S, rows: [f32x8<S>; ABREAST]) -> [f32x4<S>; STEP] {
-    let [ae, bf, cg, dh] = rows;
-    let ((a, e), (b, f)) = (simd.split_f32x8(ae), simd.split_f32x8(bf));
-    let ((c, g), (d, h)) = (simd.split_f32x8(cg), simd.split_f32x8(dh));
-    let [a, b, c, d] = transposed(simd, [a, b, c, d]);
-    let [e, f, g, h] = transposed(simd, [e, f, g, h]);
-    [a, b, c, d, e, f, g, h]
+pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, out: &mut Vec<u8>) -> Option<()> {
+    vectorize!(simd => encode_rows(simd, values, grid, scale, out))
 }
 
-/// Inverts [`across`].
-#[inline(always)]
-fn along<S: Simd>(simd: S, [a, b, c, d, e, f, g, h]: [f32x4<S>; STEP]) -> [f32x8<S>; ABREAST] {
-    let [a, b, c, d] = transposed(simd, [a, b, c, d]);
-    let [e, f, g, h] = transposed(simd, [e, f, g, h]);
-    [simd.combine_f32x4(a, e), simd.combine_f32x4(b, f), simd.combine_f32x4(c, g), simd.combine_f32x4(d, h)]
-}
-
-#[inline(always)]
-fn transposed<S: Simd>(simd: S, [a, b, c, d]: [f32x4<S>; 4]) -> [f32x4<S>; 4] {
-    let (ac, bd) = (simd.zip_low_f32x4(a, c), simd.zip_low_f32x4(b, d));
-    let (ac_high, bd_high) = (simd.zip_high_f32x4(a, c), simd.zip_high_f32x4(b, d));
-    [
-        simd.zip_low_f32x4(ac, bd),
-        simd.zip_high_f32x4(ac, bd),
-        simd.zip_low_f32x4(ac_high, bd_high),
-        simd.zip_high_f32x4(ac_high, bd_high),
-    ]
-}
-
-pub(super) fn encode<T: Sample>(
-    values: &[T],
-    grid: &Grid,
-    scale: &Scale,
-    recon: &mut [T],
-    out: &mut Vec<u8>,
-) -> Option<()> {
-    vectorize!(simd => encode_rows(simd, values, grid, scale, recon, out))
+/// Rows from `first` on before one that may be level.
+fn unlevel_rows(
+    shape: &Shape,
+    predictors: &[Option<Predictor>],
+    history: &mut History,
+    first: usize,
+    rows: &mut Vec<usize>,
+) -> Range<usize> {
+    let mut end = first;
+    let mut position = shape.position(first);
+    while end < shape.rows() {
+        let Some(Some(p)) = predictors.get(stencil::kind(position)) else { break };
+        // Rows are seldom level: most often the one before tells.
+        if position[OUTER - 1] == 0 || history.is_level(end - 1) {
+            p.layout.rows(shape, end, position, rows);
+            if history.level(rows).is_some() {
+                break;
+            }
+        }
+        history.unlevel(end);
+        end += 1;
+        shape.advance(&mut position);
+    }
+    first..end
 }
 
 #[inline(always)]
-fn encode_rows<S: Simd, T: Sample>(
-    simd: S,
-    values: &[T],
-    grid: &Grid,
-    scale: &Scale,
-    recon: &mut [T],
-    out: &mut Vec<u8>,
-) -> Option<()> {
+fn encode_rows<S: Simd, T: Sample>(simd: S, values: &[T], grid: &Grid, scale: &Scale, out: &mut Vec<u8>) -> Option<()> {
     let shape = Shape::new(grid.dims);
-    let n = shape.row;
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
         let layout = Layout::new(k);
-        let weights = learn(k, &layout, &shape, values, scale, grid.ordinary);
+        let weights = learn(simd, k, &layout, &shape, values, scale, grid.ordinary);
         weights.write(&layout, out);
         predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
-    let mut e = Encoder {
-        values,
-        shape: &shape,
-        scale,
-        ordinary: grid.ordinary,
-        history: History::new(&shape, ABREAST),
-        codes: vec![0; values.len()],
-        suits: true,
-    };
+    let mut history = History::new(&shape, LANES);
+    let mut e = Encoder { values, shape: &shape, scale, coded: Coded::new(&shape), widest: [0.0; LANES] };
     let mut rows = Vec::new();
     let mut r = 0;
     while r < shape.rows() {
-        let i2 = shape.position(r)[2];
-        let Some(Some(p)) = predictors.get(stencil::kind(shape.position(r))) else { return None };
-        p.layout.rows(&shape, r, shape.position(r), &mut rows);
-        let abreast = if i2 == 0 || e.history.level(&rows).is_some() { 1 } else { ABREAST.min(shape.outer[2] - i2) };
-        match abreast {
-            4 => e.rows::<S, 4>(simd, p, r, &mut rows),
-            3 => e.rows::<S, 3>(simd, p, r, &mut rows),
-            2 => e.rows::<S, 2>(simd, p, r, &mut rows),
-            _ => e.row(simd, p, r, &mut rows),
-        }
-        for r in r..r + abreast {
-            for (to, v) in recon[r * n..(r + 1) * n].iter_mut().zip(e.history.values(r)) {
-                *to = T::from_f64(scale.value(f64::from(*v)));
+        let mut run = unlevel_rows(&shape, &predictors, &mut history, r, &mut rows);
+        if run.is_empty() {
+            let level = history.level(&rows)?;
+            run = r..r + 1;
+            history.unlevel(r);
+            if !e.is_level(level, r, mask(grid.ordinary, shape.row, r)) {
+                wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e).ok()?;
             }
+            if e.coded.is_zero(r) {
+                history.fill(r, level);
+            }
+        } else {
+            wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e).ok()?;
         }
-        if !e.suits {
+        if !e.widest.iter().all(|w| *w <= WIDEST) {
             return None;
         }
-        r += abreast;
+        r = run.end;
     }
-    codes::write(&e.codes, &shape, grid.ordinary, out);
+    codes::write(&e.coded, &shape, grid.ordinary, out);
     Some(())
+}
+
+/// Gives values for codes.
+struct Decoder<'a, T> {
+    reader: CodeReader,
+    shape: &'a Shape,
+    scale: &'a Scale,
+    ordinary: Option<&'a [bool]>,
+    /// The codes of the row of each lane.
+    codes: Vec<f32>,
+    out: &'a mut [T],
+}
+
+impl<T: Sample> Decoder<'_, T> {
+    /// Converts row `r`.
+    #[inline(always)]
+    fn emit(&mut self, r: usize, values: &[f32]) {
+        let n = self.shape.row;
+        for (to, v) in self.out[r * n..(r + 1) * n].iter_mut().zip(values) {
+            *to = T::from_f64(self.scale.value(f64::from(*v)));
+        }
+    }
+}
+
+impl<T: Sample> Task for Decoder<'_, T> {
+    #[inline(always)]
+    fn begin(&mut self, lane: usize, r: usize) -> Result<(), FormatError> {
+        let room = codes::row_capacity(self.shape);
+        let to = &mut self.codes[lane * room..(lane + 1) * room];
+        match self.reader.row(self.shape, mask(self.ordinary, self.shape.row, r))? {
+            Codes::Zero => to.fill(0.0),
+            Codes::Narrow(codes) => to.iter_mut().zip(codes).for_each(|(to, c)| *to = c.number() as f32),
+            Codes::Any(codes) => to.iter_mut().zip(codes).for_each(|(to, c)| *to = c.number() as f32),
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn inputs<S: Simd>(&mut self, simd: S, at: &Step<'_, S>) -> [f32x8<S>; STEP] {
+        let room = codes::row_capacity(self.shape);
+        let mut u = at.sums;
+        for k in at.lanes.active() {
+            if let Some(codes) = self.codes.get(k * room + at.lanes.x[k]..).and_then(<[f32]>::first_chunk) {
+                u[k] = simd.add_f32x8(u[k], simd.load_array_ref_f32x8(codes));
+            }
+        }
+        transposed(simd, u)
+    }
+
+    #[inline(always)]
+    fn complete(&mut self, r: usize, values: &[f32]) {
+        self.emit(r, values);
+    }
 }
 
 pub(super) fn decode<T: Sample>(
@@ -322,6 +268,8 @@ fn decode_rows<S: Simd, T: Sample>(
     scale: &Scale,
     out: &mut [T],
 ) -> Result<(), FormatError> {
+    /// Fewer rows are not worth the start.
+    const FEWEST: usize = 3;
     let shape = Shape::new(grid.dims);
     let n = shape.row;
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
@@ -330,25 +278,33 @@ fn decode_rows<S: Simd, T: Sample>(
         let weights = Weights::read(&layout, cursor)?;
         predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
-    let mut reader = CodeReader::new(cursor, &shape)?;
-    let mut history = History::new(&shape, 1);
+    let reader = CodeReader::new(cursor, &shape)?;
+    let room = codes::row_capacity(&shape);
+    let codes = vec![0.0; LANES * room];
+    let mut d = Decoder { reader, shape: &shape, scale, ordinary: grid.ordinary, codes, out };
+    let mut history = History::new(&shape, LANES);
     let mut rows = Vec::new();
     let mut places = [0; MOST_TAPS];
-    let zeros = vec![0u8; codes::row_capacity(&shape)];
-    let mut position = [0; OUTER];
-    for (r, out) in out.chunks_exact_mut(n).enumerate() {
-        let mask = mask(grid.ordinary, n, r);
-        let codes = reader.row(&shape, mask)?;
-        let Some(Some(p)) = predictors.get(stencil::kind(position)) else { continue };
-        if let Codes::Zero = codes {
-            p.layout.rows(&shape, r, position, &mut rows);
-            if let Some(v) = history.level(&rows) {
-                history.fill(r, v);
-                out.fill(T::from_f64(scale.value(f64::from(v))));
-                shape.advance(&mut position);
-                continue;
-            }
+    let zeros = vec![0u8; room];
+    let mut r = 0;
+    while r < shape.rows() {
+        let run = unlevel_rows(&shape, &predictors, &mut history, r, &mut rows);
+        if run.len() >= FEWEST {
+            r = run.end;
+            wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run, &mut d)?;
+            continue;
         }
+        let level = if run.is_empty() { history.level(&rows) } else { None };
+        let mask = mask(grid.ordinary, n, r);
+        let codes = d.reader.row(&shape, mask)?;
+        if let (Codes::Zero, Some(v)) = (&codes, level) {
+            history.fill(r, v);
+            d.out[r * n..(r + 1) * n].fill(T::from_f64(scale.value(f64::from(v))));
+            r += 1;
+            continue;
+        }
+        let position = shape.position(r);
+        let Some(Some(p)) = predictors.get(stencil::kind(position)) else { break };
         let start = p.places(&shape, &history, r, position, &mut rows, &mut places);
         let row = Row { number: r, places: &places, start, mask };
         match codes {
@@ -356,12 +312,10 @@ fn decode_rows<S: Simd, T: Sample>(
             Codes::Narrow(codes) => reconstruct(simd, &mut history, p, &row, codes),
             Codes::Any(codes) => reconstruct(simd, &mut history, p, &row, codes),
         }
-        for (to, v) in out.iter_mut().zip(history.values(r)) {
-            *to = T::from_f64(scale.value(f64::from(*v)));
-        }
-        shape.advance(&mut position);
+        d.emit(r, history.values(history.start(r)));
+        r += 1;
     }
-    reader.finish()
+    d.reader.finish()
 }
 
 /// A number as it is read.
@@ -427,5 +381,6 @@ fn reconstruct<S: Simd, C: Code>(simd: S, history: &mut History, p: &Predictor, 
             [.., two, one] = simd.as_array_f32x8(v);
         }
     }
-    history.complete(row.number);
+    history.unlevel(row.number);
+    history.complete(start);
 }

@@ -2,13 +2,14 @@
 
 use super::class::{Class, ClassMap};
 use super::domain::Domain;
-use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, patch};
+use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, patch, table};
 use crate::codec::checksum_holds;
 use crate::codec::cursor::Cursor;
 use crate::element::{DataType, Element};
 use crate::error::{Fault, FormatError, ModelError};
 use crate::fast;
-use crate::lattice::{Grid, exact, multilevel, raster};
+use crate::lattice::multilevel::{self, Asked};
+use crate::lattice::{Grid, exact, raster};
 use crate::model::Decoder;
 use crate::sparse;
 
@@ -135,20 +136,22 @@ fn decode_ordinary<T: Element>(
         }
         (Method::Fast, Payload::One(bytes)) if parts.domain == Domain::Linear => fast::decode(bytes, grid, out)?,
         (method, Payload::One(bytes)) => {
+            let table = parts.table.map_or(Ok(Vec::new()), table::read)?;
             let mut wide = vec![0.0; out.len()];
             match method {
-                Method::Multilevel => multilevel::decode(bytes, grid, None, &mut wide)?,
+                Method::Multilevel => multilevel::decode(bytes, grid, Asked::Nobody, &mut wide)?,
                 Method::Network => {
                     let network = decoder.and_then(Decoder::in_loop).ok_or_else(no_network)?;
-                    multilevel::decode(bytes, grid, Some(network.0), &mut wide)?;
+                    multilevel::decode(bytes, grid, Asked::Trained(network.0), &mut wide)?;
                 }
+                Method::Learner => multilevel::decode(bytes, grid, Asked::Learner, &mut wide)?,
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
                 _ => fast::decode(bytes, grid, &mut wide)?,
             }
             let negative = negative_points(map);
             fill(out, grid, |i| {
                 let r = wide.get(i).copied().unwrap_or_default();
-                parts.domain.value(r, negative(i))
+                parts.domain.value(r, negative(i), &table)
             });
         }
         (_, Payload::Sparse { .. }) => return Err(FormatError::Code { what: "frame method" }.into()),
@@ -200,6 +203,9 @@ pub(crate) fn sections(bytes: &[u8]) -> Result<(Method, Vec<(Section, u64)>), Fa
     let mut put = |section, bytes: &[u8]| list.push((section, bytes.len() as u64));
     if let Some(b) = parts.classes {
         put(Section::Mask, b);
+    }
+    if let Some(b) = parts.table {
+        put(Section::Table, b);
     }
     if let Some(b) = parts.patches {
         put(Section::Patches, b);

@@ -1,5 +1,6 @@
 //! What a lattice kernel sees instead of the values themselves (SPEC 6.4).
 
+use super::table;
 use crate::element::Element;
 
 /// Map from values to the numbers that a kernel codes.
@@ -11,13 +12,15 @@ pub(crate) enum Domain {
     Log,
     /// The positions of the values in the order of all values of their type: lossless at a tolerance below one half.
     Ordered,
+    /// Places in a table of values.
+    Table,
 }
 
 impl Domain {
-    /// The value that a decoded number stands for; `negative` only matters in [`Domain::Log`].
+    /// The value that a decoded number stands for; `negative` only matters in [`Domain::Log`], `table` in [`Domain::Table`].
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "saturating, as SPEC 6.4 says; from_ordered takes any i64")]
-    pub(crate) fn value<T: Element>(self, r: f64, negative: bool) -> T {
+    pub(crate) fn value<T: Element>(self, r: f64, negative: bool, table: &[T]) -> T {
         match self {
             Domain::Linear => T::from_f64(r),
             Domain::Log => {
@@ -25,6 +28,7 @@ impl Domain {
                 T::from_f64(if negative { -m } else { m })
             }
             Domain::Ordered => T::from_ordered(r.round_ties_even() as i64),
+            Domain::Table => table::value(table, r),
         }
     }
 }

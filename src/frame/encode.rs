@@ -3,12 +3,14 @@
 use super::class::{Class, ClassMap, classify};
 use super::decode::{decode, precision};
 use super::domain::Domain;
+use super::table::Table;
 use super::{Method, Parts, Payload, digest, kernel_dims, patch};
 use crate::bound::Tolerance;
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast;
-use crate::lattice::{Grid, exact, multilevel, raster};
+use crate::lattice::multilevel::{self, Asked};
+use crate::lattice::{Grid, exact, raster};
 use crate::model::{Decoder, Encoder, Predictor};
 use crate::parallel::{self, Threads};
 use crate::sparse;
@@ -20,8 +22,18 @@ pub(crate) struct Candidate {
     /// The name in reports.
     pub(crate) label: &'static str,
     pub(crate) kernel: Kernel,
-    /// Whether the most frequent value, if it is frequent, is a class of its own.
-    pub(crate) hole: bool,
+    pub(crate) view: View,
+}
+
+/// What a kernel is given of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The ordinary values.
+    Plain,
+    /// Those but the most frequent one, if it is frequent, which is a class of its own.
+    Hole,
+    /// The places of the values in a table, if they are few.
+    Table,
 }
 
 /// The method of a candidate, with its options.
@@ -30,6 +42,8 @@ pub(crate) enum Kernel {
     Multilevel(multilevel::Options),
     /// Multilevel, small, with the network in the loop.
     Network,
+    /// Multilevel, small, with a network that learns on the way.
+    Learner,
     Raster(raster::Options),
     Fast,
     Exact,
@@ -53,7 +67,7 @@ impl<'a> Models<'a> {
 pub(crate) fn samples<T: Element>(block: &Block<T>, network: Option<&Predictor>) -> Option<multilevel::Samples> {
     let prepared = Prepared::new(Block { dims: kernel_dims(block.dims), ..*block }, None);
     let mut samples = None;
-    prepared.lattice(Method::Network, |v, t, _| {
+    prepared.lattice(Method::Network, None, |v, t, _| {
         samples = multilevel::samples(v, &prepared.grid(), t, network);
         None
     });
@@ -77,10 +91,13 @@ pub(crate) struct Encoded {
 struct Trial<T> {
     method: Method,
     domain: Domain,
+    table: Option<Vec<u8>>,
     payload: Owned,
     patches: Vec<u8>,
     values: Vec<T>,
     guard: Option<sparse::Guard>,
+    /// The errors of the values, if they are what the reader's code made of the payload, all within the bound.
+    checked: Option<ErrorStats>,
 }
 
 enum Owned {
@@ -141,17 +158,23 @@ pub(crate) fn encode<T: Element>(
     let block = Block { dims: kernel_dims(block.dims), ..*block };
     let values = block.values;
     let plain = Prepared::new(block, None);
-    let hole = if candidates.iter().any(|c| c.hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
+    let seen = |view| candidates.iter().any(|c| c.view == view);
+    let hole = if seen(View::Hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
     let holed = hole.map(|h| Prepared::new(block, Some(h)));
+    let table = if seen(View::Table) { plain.table() } else { None };
 
     let mut race = Race { tried: Vec::new(), best: None };
     match plain.constant() {
         Some(trial) => race.enter("constant", &plain, trial),
         None => {
-            let prepared = |c: &Candidate| if c.hole { holed.as_ref() } else { Some(&plain) };
-            let trial = |c: &Candidate| prepared(c).map_or(Ok(None), |p| p.trial(&c.kernel, models));
+            let prepared = |c: &Candidate| match c.view {
+                View::Plain => Some((&plain, None)),
+                View::Hole => holed.as_ref().map(|p| (p, None)),
+                View::Table => table.as_ref().map(|t| (&plain, Some(t))),
+            };
+            let trial = |c: &Candidate| prepared(c).map_or(Ok(None), |(p, t)| p.trial(&c.kernel, t, models));
             parallel::for_each_in_order(threads, candidates, trial, |c, trial| {
-                if let (Some(p), Some(trial)) = (prepared(c), trial?) {
+                if let (Some((p, _)), Some(trial)) = (prepared(c), trial?) {
                     race.enter(c.label, p, trial);
                 }
                 Ok(())
@@ -160,7 +183,7 @@ pub(crate) fn encode<T: Element>(
             let raw = (values.len() as u64).saturating_mul(T::DATA_TYPE.size() as u64);
             if race.best.as_ref().is_none_or(|b| b.size > raw) {
                 let balanced = Kernel::Multilevel(multilevel::Options { profile: multilevel::Profile::Balanced });
-                if let Some(trial) = plain.trial(&balanced, models)? {
+                if let Some(trial) = plain.trial(&balanced, None, models)? {
                     race.enter("multilevel", &plain, trial);
                 }
                 race.enter("exact", &plain, plain.exact());
@@ -176,6 +199,7 @@ pub(crate) fn encode<T: Element>(
         domain: trial.domain,
         digest: digest(&trial.values),
         guard: trial.guard.map(|g| g.distance),
+        table: trial.table.as_deref(),
         classes: prepared.classes.as_deref(),
         patches: Some(trial.patches.as_slice()).filter(|p| !p.is_empty()),
         payload: trial.payload.borrow(),
@@ -183,7 +207,13 @@ pub(crate) fn encode<T: Element>(
     let mut bytes = Vec::new();
     parts.write_to(&mut bytes);
     let (guard, mut back) = (trial.guard, trial.values);
-    let stats = verify(&bytes, prepared, models, &mut back)?;
+    let stats = match trial.checked {
+        Some(stats) => {
+            still_there(&bytes, &parts)?;
+            stats
+        }
+        None => verify(&bytes, prepared, models, &mut back)?,
+    };
     Ok(Encoded { bytes, stats, tried, chosen, guard })
 }
 
@@ -207,6 +237,21 @@ impl<'p, 'v, T> Race<'p, 'v, T> {
         if self.best.as_ref().is_none_or(|b| size < b.size) {
             self.best = Some(Entry { size, label, prepared, trial });
         }
+    }
+}
+
+/// Checks that the reader finds in a frame what was put there, where its values are known to be within the bound.
+fn still_there(bytes: &[u8], parts: &Parts) -> Result<()> {
+    let same = |found: &Parts| {
+        let Payload::One(payload) = &parts.payload else { return false };
+        matches!(found.payload, Payload::One(p) if p == *payload)
+            && (found.method, found.domain, found.digest) == (parts.method, parts.domain, parts.digest)
+            && found.guard.is_none()
+            && (found.classes, found.patches) == (parts.classes, parts.patches)
+    };
+    match Parts::read_from(bytes) {
+        Ok(found) if same(&found) => Ok(()),
+        _ => Err(ArgumentError::Bound("the frame just written does not read back; nothing was stored".into()).into()),
     }
 }
 
@@ -237,7 +282,7 @@ fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models, back: &mut
 
 /// Bytes of the frame that a trial would make.
 fn frame_len<T>(p: &Prepared<T>, t: &Trial<T>) -> u64 {
-    let blocks = [p.classes.as_ref().map_or(0, Vec::len), t.patches.len()];
+    let blocks = [t.table.as_ref(), p.classes.as_ref(), Some(&t.patches)].map(|b| b.map_or(0, Vec::len));
     let framing = blocks.iter().filter(|n| **n > 0).count().saturating_mul(2);
     let n = blocks.iter().fold(t.payload.len(), |n, b| n.saturating_add(*b));
     n.saturating_add(framing).saturating_add(super::PREFIX_LEN) as u64
@@ -278,17 +323,15 @@ impl<'a, T: Element> Prepared<'a, T> {
             !wide.is_finite() || is_kept(i) || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
         };
         let plain = !pointwise && fill.is_none() && hole.is_none() && kept.is_none();
-        let map = match plain && values.iter().fold(true, |all, v| all & (v.to_f64().abs() < f64::INFINITY)) {
-            true => None,
-            false => classify(values, special, pointwise),
-        };
+        let range = if plain { fast::finite_range(values) } else { None };
+        let map = if range.is_some() { None } else { classify(values, special, pointwise) };
         let classes = map.as_ref().map(|m| {
             let mut out = Vec::new();
             m.write_to(dims, &mut out);
             out
         });
         let ordinary = map.as_ref().map(ClassMap::ordinary);
-        let range = fast::range(values, ordinary.as_deref());
+        let range = range.or_else(|| fast::range(values, ordinary.as_deref()));
         Prepared { values, dims, tolerance, map, classes, ordinary, range }
     }
 
@@ -300,8 +343,14 @@ impl<'a, T: Element> Prepared<'a, T> {
         Grid { dims: self.dims, ordinary: self.ordinary.as_deref() }
     }
 
-    fn ordinary_values(&self) -> impl Iterator<Item = T> {
+    fn ordinary_values(&self) -> impl Iterator<Item = T> + Clone {
         self.values.iter().enumerate().filter(|(i, _)| self.is_ordinary(*i)).map(|(_, v)| *v)
+    }
+
+    /// The values that ordinary points have, if they are few.
+    fn table(&self) -> Option<Table<T>> {
+        let count = self.ordinary.as_ref().map_or(self.values.len(), |o| o.iter().filter(|o| **o).count());
+        Table::new(self.ordinary_values(), count, self.tolerance)
     }
 
     /// A negative ordinary value that has a class of its own.
@@ -342,18 +391,22 @@ impl<'a, T: Element> Prepared<'a, T> {
         self.values.get(i).copied().unwrap_or_default()
     }
 
-    /// Runs one kernel; `None` if it does not suit.
-    fn trial(&self, kernel: &Kernel, models: &Models) -> Result<Option<Trial<T>>> {
+    /// Runs one kernel, on places in a table if one is given; `None` if it does not suit.
+    fn trial(&self, kernel: &Kernel, table: Option<&Table<T>>, models: &Models) -> Result<Option<Trial<T>>> {
         Ok(match kernel {
-            Kernel::Multilevel(o) => {
-                self.lattice(Method::Multilevel, |v, t, r| multilevel::encode(v, &self.grid(), t, o, None, r))
-            }
+            Kernel::Multilevel(o) => self.multilevel(Method::Multilevel, table, o, Asked::Nobody),
             Kernel::Network => models.in_loop().and_then(|network| {
                 let o = multilevel::Options { profile: multilevel::Profile::Small };
-                self.lattice(Method::Network, |v, t, r| multilevel::encode(v, &self.grid(), t, &o, Some(network), r))
+                self.multilevel(Method::Network, table, &o, Asked::Trained(network))
             }),
-            Kernel::Raster(o) => self.lattice(Method::Raster, |v, t, r| raster::encode(v, &self.grid(), t, o, r)),
-            Kernel::Fast => self.fast(),
+            Kernel::Learner => {
+                let o = multilevel::Options { profile: multilevel::Profile::Small };
+                self.multilevel(Method::Learner, table, &o, Asked::Learner)
+            }
+            Kernel::Raster(o) => {
+                self.lattice(Method::Raster, table, |v, t, r| raster::encode(v, &self.grid(), t, o, r))
+            }
+            Kernel::Fast => self.fast(table),
             Kernel::Exact => Some(self.exact()),
             Kernel::Sparse(o) => self.sparse(o, models)?,
         })
@@ -367,19 +420,34 @@ impl<'a, T: Element> Prepared<'a, T> {
         (e - half_ulp).max(e / 2.0)
     }
 
-    fn fast(&self) -> Option<Trial<T>> {
-        let Tolerance::Absolute(e) = self.tolerance else {
-            return self.lattice(Method::Fast, |v, t, r| fast::encode(v, &self.grid(), t, r));
+    fn multilevel(
+        &self,
+        method: Method,
+        table: Option<&Table<T>>,
+        options: &multilevel::Options,
+        asked: Asked,
+    ) -> Option<Trial<T>> {
+        self.lattice(method, table, |v, t, r| multilevel::encode(v, &self.grid(), t, options, asked, r))
+    }
+
+    fn fast(&self, table: Option<&Table<T>>) -> Option<Trial<T>> {
+        let (None, Tolerance::Absolute(e)) = (table, self.tolerance) else {
+            return self.lattice(Method::Fast, table, |v, t, r| {
+                let codes = fast::encode(v, &self.grid(), t)?;
+                fast::decode(&codes, &self.grid(), r).ok()?;
+                Some(codes)
+            });
         };
-        let mut recon = vec![T::default(); self.values.len()];
-        let codes = fast::encode(self.values, &self.grid(), self.linear_tolerance(e), &mut recon)?;
-        if self.map.is_none()
-            && self.values.iter().zip(&recon).fold(true, |all, (x, y)| all & self.tolerance.allows(*x, *y))
-        {
+        let codes = fast::encode(self.values, &self.grid(), self.linear_tolerance(e))?;
+        let mut values = vec![T::default(); self.values.len()];
+        fast::decode(&codes, &self.grid(), &mut values).ok()?;
+        let mut stats = ErrorStats::new(self.tolerance);
+        if self.map.is_none() && stats.add_bounded(self.values, &values) {
             let (method, domain, payload) = (Method::Fast, Domain::Linear, Owned::One(codes));
-            return Some(Trial { method, domain, payload, patches: Vec::new(), values: recon, guard: None });
+            let (patches, checked) = (Vec::new(), Some(stats));
+            return Some(Trial { method, domain, table: None, payload, patches, values, guard: None, checked });
         }
-        let at = |i: usize| recon.get(i).copied().unwrap_or_default();
+        let at = |i: usize| values.get(i).copied().unwrap_or_default();
         Some(self.finish(Method::Fast, Domain::Linear, Owned::One(codes), at))
     }
 
@@ -393,22 +461,24 @@ impl<'a, T: Element> Prepared<'a, T> {
     fn lattice(
         &self,
         method: Method,
+        table: Option<&Table<T>>,
         kernel: impl FnOnce(&[f64], f64, &mut [f64]) -> Option<Vec<u8>>,
     ) -> Option<Trial<T>> {
         let n = self.values.len();
-        let (domain, tolerance, numbers): (Domain, f64, Vec<f64>) = match self.tolerance {
-            Tolerance::Absolute(e) => {
+        let (domain, tolerance, numbers): (Domain, f64, Vec<f64>) = match (table, self.tolerance) {
+            (Some(table), _) => (Domain::Table, 0.4999, self.values.iter().map(|v| table.place(*v)).collect()),
+            (None, Tolerance::Absolute(e)) => {
                 (Domain::Linear, self.linear_tolerance(e), self.values.iter().map(|v| v.to_f64()).collect())
             }
-            Tolerance::Pointwise(b) => {
+            (None, Tolerance::Pointwise(b)) => {
                 let (shift, tolerance) = log_tolerance(b, T::DATA_TYPE)?;
                 let log = |v: &T| v.to_f64().abs().log2() + shift;
                 (Domain::Log, tolerance, self.values.iter().map(log).collect())
             }
             // Beyond 2^53 the positions are not exact in f64.
-            Tolerance::Lossless if T::DATA_TYPE == DataType::F64 => return None,
+            (None, Tolerance::Lossless) if T::DATA_TYPE == DataType::F64 => return None,
             #[allow(clippy::cast_precision_loss, reason = "positions of f32 values fit 32 bits")]
-            Tolerance::Lossless => {
+            (None, Tolerance::Lossless) => {
                 (Domain::Ordered, 0.4999, self.values.iter().map(|v| v.to_ordered() as f64).collect())
             }
         };
@@ -416,8 +486,10 @@ impl<'a, T: Element> Prepared<'a, T> {
             numbers.iter().enumerate().map(|(i, v)| if self.is_ordinary(i) { *v } else { 0.0 }).collect();
         let mut recon = vec![0.0; n];
         let codes = kernel(&numbers, tolerance, &mut recon)?;
-        let value = |i: usize| domain.value(recon.get(i).copied().unwrap_or_default(), self.is_negative(i));
-        Some(self.finish(method, domain, Owned::One(codes), value))
+        let places = table.map_or(&[][..], Table::values);
+        let value = |i: usize| domain.value(recon.get(i).copied().unwrap_or_default(), self.is_negative(i), places);
+        let table = table.map(|t| t.bytes.clone());
+        Some(Trial { table, ..self.finish(method, domain, Owned::One(codes), value) })
     }
 
     /// `None` if the model is of no use under this bound, and the writer is to do without it then.
@@ -468,7 +540,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             .collect();
         let mut bytes = Vec::new();
         patch::write_to(&patches, &mut bytes);
-        Trial { method, domain, payload, patches: bytes, values, guard: None }
+        Trial { method, domain, table: None, payload, patches: bytes, values, guard: None, checked: None }
     }
 }
 

@@ -6,9 +6,10 @@ mod decode;
 mod domain;
 mod encode;
 mod patch;
+mod table;
 
 pub(crate) use decode::{Judgement, check, decode, judge, sections};
-pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, encode, samples};
+pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, View, encode, samples};
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};
@@ -35,6 +36,8 @@ pub(crate) enum Method {
     Exact = 6,
     /// Multilevel with a network in the loop (SPEC 9.2.7).
     Network = 7,
+    /// Multilevel with a network that learns while it decodes (SPEC 9.2.8).
+    Learner = 8,
 }
 
 impl Method {
@@ -48,6 +51,7 @@ impl Method {
             5 => Method::Sparse,
             6 => Method::Exact,
             7 => Method::Network,
+            8 => Method::Learner,
             other => return Err(Fault::unknown("frame method", other)),
         })
     }
@@ -63,6 +67,7 @@ impl Method {
             Method::Sparse => "sparse",
             Method::Exact => "exact",
             Method::Network => "network",
+            Method::Learner => "learner",
         }
     }
 }
@@ -87,6 +92,8 @@ struct Parts<'a> {
     digest: u32,
     /// By how much predictions may differ from the writer's with every point inside its bound, where engines differ.
     guard: Option<f32>,
+    /// In [`Domain::Table`] and only there.
+    table: Option<&'a [u8]>,
     classes: Option<&'a [u8]>,
     patches: Option<&'a [u8]>,
     payload: Payload<'a>,
@@ -118,9 +125,10 @@ impl<'a> Parts<'a> {
             0 => Domain::Linear,
             1 => Domain::Log,
             2 => Domain::Ordered,
-            _ => return Err(Fault::unknown("frame domain", 3u8)),
+            _ => Domain::Table,
         };
         let guard = if flags & FLAG_GUARD != 0 { Some(read_guard(&mut c)?) } else { None };
+        let table = if domain == Domain::Table { Some(c.block("table of values")?) } else { None };
         let classes = if flags & FLAG_CLASSES != 0 { Some(c.block("classes")?) } else { None };
         let patches = if flags & FLAG_PATCHES != 0 { Some(c.block("patches")?) } else { None };
         let payload = if method == Method::Sparse {
@@ -131,7 +139,7 @@ impl<'a> Parts<'a> {
         } else {
             Payload::One(c.take_rest())
         };
-        Ok(Parts { method, domain, digest, guard, classes, patches, payload })
+        Ok(Parts { method, domain, digest, guard, table, classes, patches, payload })
     }
 
     fn write_to(&self, out: &mut Vec<u8>) {
@@ -143,6 +151,7 @@ impl<'a> Parts<'a> {
             Domain::Linear => 0,
             Domain::Log => 1,
             Domain::Ordered => 2,
+            Domain::Table => 3,
         };
         for (bit, set) in [
             (FLAG_CLASSES, self.classes.is_some()),
@@ -155,7 +164,7 @@ impl<'a> Parts<'a> {
         }
         out.push(flags);
         out.extend(self.guard.iter().flat_map(|g| g.to_le_bytes()));
-        for block in [self.classes, self.patches].into_iter().flatten() {
+        for block in [self.table, self.classes, self.patches].into_iter().flatten() {
             put_block(out, block);
         }
         match self.payload {
@@ -188,6 +197,8 @@ pub enum Section {
     FrameHeader,
     /// Which points are not ordinary, and what they hold.
     Mask,
+    /// The values that points may have.
+    Table,
     /// Points stored as they are because the method left them outside their bound.
     Patches,
     /// Exponent runs of the decimal normalisation.
@@ -210,6 +221,7 @@ impl Section {
         match self {
             Section::FrameHeader => "frame_headers",
             Section::Mask => "mask",
+            Section::Table => "table",
             Section::Patches => "patches",
             Section::Exponents => "exponents",
             Section::Latents => "latents",

@@ -5,6 +5,7 @@ mod causal;
 mod copies;
 mod decision;
 pub(crate) mod exact;
+mod learner;
 mod least_squares;
 mod matches;
 pub(crate) mod multilevel;

@@ -7,6 +7,9 @@ use super::refused;
 use super::wire::Message;
 use crate::error::Result;
 
+/// Metadata key under which a model declares the range of its integer latents.
+pub(super) const LATENT_RANGE_KEY: &str = "cae.latent_range";
+
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 const FLOAT: i64 = 1;
@@ -22,7 +25,7 @@ pub(super) fn onnx(program: &Program) -> Result<Vec<u8>> {
 pub(super) fn compact(program: &Program, latent_range: Option<(i32, i32)>) -> Result<Vec<u8>> {
     let mut bytes = model(program, true)?.text(2, "cae");
     if let Some((low, high)) = latent_range {
-        let entry = Message::new().text(1, super::vet::LATENT_RANGE_KEY).text(2, &format!("{low},{high}"));
+        let entry = Message::new().text(1, LATENT_RANGE_KEY).text(2, &format!("{low},{high}"));
         bytes = bytes.message(14, &entry);
     }
     Ok(bytes.finish())

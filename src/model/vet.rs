@@ -15,8 +15,6 @@ use crate::limits::{Limits, within};
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// Oldest and newest legal version of ONNX's file format.
 const IR_VERSIONS: std::ops::RangeInclusive<i64> = 3..=13;
-/// Metadata key under which a model declares the range of its integer latents.
-pub(super) const LATENT_RANGE_KEY: &str = "cae.latent_range";
 /// Metadata key under which a model declares what it is for, where that is not to code blocks.
 const KIND_KEY: &str = "cae.kind";
 
@@ -160,7 +158,7 @@ fn is_predictor(model: &Model<'_>) -> Result<bool> {
 
 /// `cae.latent_range`, two integers of at most 24 bits with a comma between them.
 fn latent_range(model: &Model<'_>) -> Result<Option<(i32, i32)>> {
-    let mut found = model.metadata.iter().filter(|(key, _)| *key == LATENT_RANGE_KEY);
+    let mut found = model.metadata.iter().filter(|(key, _)| *key == emit::LATENT_RANGE_KEY);
     let Some((_, text)) = found.next() else { return Ok(None) };
     let exact = -(1 << 24)..=(1 << 24);
     let range = text
@@ -169,6 +167,6 @@ fn latent_range(model: &Model<'_>) -> Result<Option<(i32, i32)>> {
         .filter(|(low, high)| low <= high && exact.contains(low) && exact.contains(high));
     match (range, found.next()) {
         (Some(range), None) => Ok(Some(range)),
-        _ => Err(refused("", format!("{LATENT_RANGE_KEY} is not two integers of 24 bits, or is there twice"))),
+        _ => Err(refused("", format!("{} is not two integers of 24 bits, or is there twice", emit::LATENT_RANGE_KEY))),
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn store(
     let integers = given.iter().all(|z| z.fract() == 0.0 && z.abs() <= 16_777_216.0);
     let trial = Trial::new(frame, blocks, phases, decoder, given);
     let (cost, precision) = match &options.latents {
-        _ if integers => trial.with_cost(Precision::Steps(vec![Step::INTEGER]))?,
+        _ if integers => trial.choose_whole()?,
         Some(precision) => trial.with_cost(precision.clone())?,
         None => trial.choose()?,
     };
@@ -116,8 +116,24 @@ impl<'a> Trial<'a> {
 
     /// The precision that gives the fewest bytes.
     fn choose(&self) -> Result<(f64, Precision)> {
+        let best = self.with_cost(Precision::F16)?;
+        let best = lesser(best, self.with_cost(Precision::F32)?);
+        self.choose_steps(best, steps)
+    }
+
+    /// The same for latents that have to stay whole numbers between those that occur.
+    fn choose_whole(&self) -> Result<(f64, Precision)> {
+        let best = self.with_cost(Precision::Steps(vec![Step::INTEGER]))?;
+        self.choose_steps(best, whole_steps)
+    }
+
+    /// `best`, or steps that take fewer bytes.
+    fn choose_steps(
+        &self,
+        mut best: (f64, Precision),
+        steps: fn(&[f32], usize, u32, bool) -> Precision,
+    ) -> Result<(f64, Precision)> {
         let (given, len) = (self.given, self.decoder.latent_len());
-        let mut best = self.with_cost(Precision::F16)?;
         let mut offer = |precision: Precision| -> Result<bool> {
             let cost = self.cost(&precision)?;
             let better = cost < best.0;
@@ -126,7 +142,6 @@ impl<'a> Trial<'a> {
             }
             Ok(better)
         };
-        offer(Precision::F32)?;
         let mut bits = 0;
         for b in BITS {
             if offer(steps(given, len, b, false))? {
@@ -147,15 +162,67 @@ impl<'a> Trial<'a> {
     }
 }
 
+fn lesser(a: (f64, Precision), b: (f64, Precision)) -> (f64, Precision) {
+    if b.0 < a.0 { b } else { a }
+}
+
 /// Steps that divide the range of the latents, or of each latent of a block, into `2^bits - 1`.
 fn steps(given: &[f32], len: usize, bits: u32, each: bool) -> Precision {
     let intervals = 2f64.powi(bits.cast_signed()) - 1.0;
-    let step = |first: usize, stride: usize| {
-        let range = given.iter().skip(first).step_by(stride);
-        let (low, high) = range.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)));
+    each_or_all(len, each, |first, stride| {
+        let (low, high) = range(given, first, stride);
         #[allow(clippy::cast_possible_truncation, reason = "steps are f32")]
         let step = ((f64::from(high) - f64::from(low)) / intervals) as f32;
         Step { offset: low, step: if step.is_normal() { step } else { 1.0 } }
-    };
+    })
+}
+
+/// Whole steps that divide the range of whole latents into at most `2^bits - 1`.
+fn whole_steps(given: &[f32], len: usize, bits: u32, each: bool) -> Precision {
+    let intervals = 2f64.powi(bits.cast_signed()) - 1.0;
+    each_or_all(len, each, |first, stride| {
+        let (low, high) = range(given, first, stride);
+        let wide = f64::from(high) - f64::from(low);
+        // Odd, so that no latent lies between two steps, of which one may be beyond the range.
+        let step = (2.0 * (wide / intervals / 2.0).ceil() - 1.0).max(1.0);
+        let over = wide - step * (wide / step).floor();
+        #[allow(clippy::cast_possible_truncation, reason = "whole numbers of at most 24 bits")]
+        Step { offset: (f64::from(low) + (over / 2.0).floor()) as f32, step: step as f32 }
+    })
+}
+
+/// Least and greatest of every so many latents.
+fn range(given: &[f32], first: usize, stride: usize) -> (f32, f32) {
+    let all = given.iter().skip(first).step_by(stride);
+    all.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), z| (l.min(*z), h.max(*z)))
+}
+
+/// Steps for each latent of a block, or the same for all.
+fn each_or_all(len: usize, each: bool, step: impl Fn(usize, usize) -> Step) -> Precision {
     Precision::Steps(if each { (0..len).map(|j| step(j, len)).collect() } else { vec![step(0, 1)] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_latents_stay_whole_and_within_their_range() {
+        for (low, high) in [(-2047_i32, 2047_i32), (-5, 6), (0, 1), (7, 7), (-100, 901), (-16_777_216, 16_777_216)] {
+            let step = ((high - low) / 1000).max(1);
+            let given: Vec<f32> =
+                (low..=high).step_by(step.unsigned_abs() as usize).chain([high]).map(|z| z as f32).collect();
+            for bits in 1..=15 {
+                let precision = whole_steps(&given, 1, bits, false);
+                let Precision::Steps(steps) = &precision else { panic!("no steps") };
+                let fits = f64::from(high - low) <= f64::from(steps[0].step) * (2f64.powi(bits as i32) - 1.0) * 2.0;
+                assert!(fits, "{low} {high} {bits}: {steps:?}");
+                let (_, back) = latents::encode(&given, 1, &precision);
+                for (z, b) in given.iter().zip(back) {
+                    assert!(b.fract() == 0.0 && b >= low as f32 && b <= high as f32, "{z} -> {b} of {low}..{high}");
+                    assert!((z - b).abs() <= steps[0].step / 2.0, "{z} -> {b}, {steps:?}");
+                }
+            }
+        }
+    }
 }

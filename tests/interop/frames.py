@@ -11,10 +11,12 @@ import fast
 import multilevel
 import raster
 import sparse
-from primitives import CaeError, Cursor, Unsupported, crc32
+from contexts import IntegerModel
+from entropy import Arithmetic
+from primitives import CaeError, Cursor, Unsupported, bits, crc32
 
-METHODS = ["constant", "raw", "multilevel", "raster", "fast", "sparse", "exact", "network"]
-DOMAINS = {0: (0,), 1: (0,), 2: (0, 1, 2), 3: (0, 1, 2), 4: (0, 1, 2), 5: (0,), 6: (2,), 7: (0, 1, 2)}
+METHODS = ["constant", "raw", "multilevel", "raster", "fast", "sparse", "exact", "network", "learner"]
+DOMAINS = {0: (0,), 1: (0,), 2: (0, 1, 2, 3), 3: (0, 1, 2, 3), 4: (0, 1, 2, 3), 5: (0,), 6: (2,), 7: (0, 1, 2, 3), 8: (0, 1, 2, 3)}
 
 COEFFICIENTS = [  # c_13 .. c_0 of 2^f
     1.3691488853904128e-12,
@@ -58,7 +60,9 @@ def exp2(r):
 
 def from_order(r, width):
     """Bits of the value at position rint(r) of the order (SPEC 6.4)."""
-    if math.isnan(r):
+    if isinstance(r, int):
+        position = r
+    elif math.isnan(r):
         position = 0
     elif math.isinf(r):
         position = (1 << 63) - 1 if r > 0 else -(1 << 63)
@@ -69,6 +73,40 @@ def from_order(r, width):
     if position < half:
         return position
     return half + (-1 - (position - (1 << width)))
+
+
+def table(data, width):
+    """SPEC 6.4.1: bits of the values of a table."""
+    cursor = Cursor(data)
+    shift = cursor.u8()
+    count = cursor.varint()
+    at = cursor.signed()
+    if shift > 63 or not 1 <= count <= 65536:
+        raise CaeError("table of values")
+    arithmetic = Arithmetic(cursor.rest())
+    model = IntegerModel((32, 1024, 1))
+    half = 1 << (width - 1)
+    values = []
+    last = before = 0
+    for i in range(count):
+        if i:
+            gap = model.decode(arithmetic, (last, 32 * last + before, 0))
+            if gap < 0:
+                raise CaeError("gap of a table")
+            at += gap + 1
+            before, last = last, min(bits(gap), 31)
+        if not -half <= at << shift < half:
+            raise CaeError("position of a table")
+        values.append(from_order(at << shift, width))
+    arithmetic.end()
+    return values
+
+
+def place(r, count):
+    """SPEC 6.4: where a number points in a table."""
+    if not r > 0:
+        return 0
+    return count - 1 if r >= count else min(round(r), count - 1)
 
 
 class Classes:
@@ -125,7 +163,7 @@ def decode(data, dims, dtype, model):
     domain = flags & 3
     if code >= len(METHODS):
         raise Unsupported(f"method {code}")
-    if flags >> 5 or domain == 3:
+    if flags >> 5:
         raise Unsupported(f"frame flags {flags}")
     if domain not in DOMAINS[code]:
         raise CaeError(f"method {code} with domain {domain}")
@@ -138,6 +176,7 @@ def decode(data, dims, dtype, model):
             raise CaeError(f"guard {guard}")
         if METHODS[code] != "sparse":
             raise CaeError("guard of a frame that no model predicts")
+    tabled = table(cursor.block(), 8 * width) if domain == 3 else None
     classed = Classes(cursor.block(), dims, dtype) if flags & 4 else None
     patched = cursor.block() if flags & 8 else b""
     payload = cursor.rest()
@@ -163,7 +202,9 @@ def decode(data, dims, dtype, model):
         if METHODS[code] == "network":
             if not model or not model.in_loop:
                 raise CaeError("no network in the loop")
-            numbers = multilevel.decode(payload, dims, ordinary, model)
+            numbers = multilevel.decode(payload, dims, ordinary, multilevel.Trained(model))
+        elif METHODS[code] == "learner":
+            numbers = multilevel.decode(payload, dims, ordinary, multilevel.Learning())
         else:
             kernel = {"multilevel": multilevel, "raster": raster, "fast": fast}[METHODS[code]]
             numbers = kernel.decode(payload, dims, ordinary)
@@ -174,8 +215,10 @@ def decode(data, dims, dtype, model):
             magnitudes = [-exp2(r) if k == 1 else exp2(r) for r, k in zip(numbers, kind)]
             with np.errstate(over="ignore"):
                 values[:] = np.array(magnitudes, np.float64)
-        else:
+        elif domain == 2:
             words[:] = [from_order(r, 8 * width) for r in numbers]
+        else:
+            words[:] = [tabled[place(r, len(tabled))] for r in numbers]
     fixed = dict(classed.fixed) if classed else {}
     fixed.update(patches(patched, n, width))
     for i, value in fixed.items():

@@ -6,10 +6,12 @@ import numpy as np
 
 from balanced import Balanced
 from entropy import Arithmetic
+from learner import Learner
 from passes import Grid, halvings
 from primitives import CaeError, Cursor
 from small import Small
 
+F = np.float32
 FACTORS = [
     [1, 1, 1, 1],
     [1, 0.8, 0.64, 0.5],
@@ -72,6 +74,32 @@ class Head:
             raise CaeError("order")
         if self.order == default and not any(self.distance):
             raise CaeError("order is the default")
+
+
+class Trained:
+    """SPEC 9.2.7: the network of a model."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def ask(self, inputs):
+        return self.model.run(inputs[None])[0]
+
+    def tell(self, miss, unit):
+        pass
+
+
+class Learning:
+    """SPEC 9.2.8: a learner."""
+
+    def __init__(self):
+        self.learner = Learner()
+
+    def ask(self, inputs):
+        return self.learner.ask(inputs * F(1 / 128)) * np.array([64, 16], F)
+
+    def tell(self, miss, unit):
+        self.learner.tell(miss, unit)
 
 
 def decode(payload, dims, ordinary, network=None):

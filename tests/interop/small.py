@@ -106,7 +106,7 @@ def hash4(s, a, b, c):
 
 
 class Small:
-    """SPEC 9.2.5, and 9.2.7 where there is a network in the loop."""
+    """SPEC 9.2.5, and 9.2.7 or 9.2.8 where there is a network in the loop."""
 
     def __init__(self, head, grid, arithmetic, network=None):
         self.head, self.grid, self.network = head, grid, network
@@ -175,7 +175,7 @@ class Small:
         if self.network:
             told = [self.asked.get(i, (F(0), F(0)))[1] for i in (near + [None] * 6)[:6] + causal]
             shown = opinion.inputs(x, learned, spread, miss, told, min(one.level, 3), one.kind // 4)
-            moved, scale = opinion.answer(self.network.run(shown[None])[0], miss)
+            moved, scale = opinion.answer(self.network.ask(shown), miss)
             best = clamp(learned + moved, low - margin, high + margin)
             own = own / weight
             third = float(F(1) / (own * own + F(0.0001)))
@@ -241,6 +241,7 @@ class Small:
         truth = (grid.value[i] - cubic) * inverse
         self.misses[i] = (F(min(abs(truth - learned), 1e6)), F(min(abs(truth), 1e6)))
         if self.network:
+            self.network.tell(F(truth - learned), miss[0] + F(0.05))
             error = F(clamp(truth - learned, -1e6, 1e6))
             self.asked[i] = (F(min(abs(truth - best), 1e6)), error)
         after = count + F(1) if count < 60 else count

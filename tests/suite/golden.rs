@@ -236,6 +236,19 @@ pub mod update {
                     add(w, "listed", &values, &with(abs, Preset::Balanced));
                 }),
             ),
+            (
+                "table",
+                file(|w| {
+                    // Counts that went through a curve.
+                    let curved = smooth::<f64>(&[60, 90], 13).mapv(|v| {
+                        let count = (v * 20.0).round();
+                        250.0 + count * 0.37 + count * count * 0.0011
+                    });
+                    add(w, "abs", &curved.mapv(|v| v as f32), &with(abs, Preset::Balanced));
+                    add(w, "pw", &curved, &with(Bound::Pointwise(1e-5), Preset::Small));
+                    add(w, "lossless", &curved, &with(Bound::Lossless, Preset::Balanced));
+                }),
+            ),
             ("patches", one(smooth::<f32>(&[9, 40], 5), with(Bound::Absolute(4e-7), Preset::Balanced))),
             (
                 "frames",
@@ -309,6 +322,7 @@ pub mod update {
         let kernels = [
             ("kernel_multilevel_balanced", "multilevel"),
             ("kernel_multilevel_small", "multilevel small"),
+            ("kernel_learner", "learner"),
             ("kernel_raster", "raster"),
             ("kernel_raster_snapped", "raster snapped"),
             ("kernel_fast", "fast"),

@@ -5,7 +5,6 @@ use crate::forge::{Array, File, assemble, block, frame, raw_frame, varint};
 use crate::open::{in_time, read_all, small, variant};
 use cae::{ArrayOptions, Bound, Damage, Error, FormatError, Limits, ReadOptions, Reader, Region, Resource, Writer};
 use std::io::Cursor;
-use std::time::{Duration, Instant};
 
 fn sample() -> Vec<u8> {
     let mut w = Writer::new(Vec::new()).unwrap();
@@ -61,23 +60,23 @@ fn limits_are_finite_unless_lifted() {
 /// A constant of 2^60 values in one frame of a few bytes.
 #[test]
 fn a_claim_of_two_to_the_sixty_values_costs_nothing() {
-    let huge = Array::new(&[1 << 30, 1 << 30], frame(0, 0, 0, &[0; 4]));
-    let file = File::of(huge).bytes();
-    let begin = Instant::now();
-    let reader = Reader::new(&file).unwrap();
-    let array = reader.arrays().next().unwrap();
-    assert!(matches!(array.read::<f32>(), Err(Error::Limit { .. })));
-    assert!(matches!(array.verify(), Err(Error::Limit { .. })));
-    assert!(matches!(array.read_region::<f32>(&[0..1, 0..1]), Err(Error::Limit { .. })));
-    let region = Region { start: vec![0, 0], extent: vec![1 << 30, 1 << 30] };
-    let written = array.write_values::<f32>(&region, Damage::Fail, &mut Cursor::new(Vec::new()), &|_| ());
-    assert!(matches!(written, Err(Error::Limit { .. })));
-    assert!(matches!(
-        array.stream_values::<f32>(&region, Damage::Salvage, &mut Vec::new(), &|_| ()),
-        Err(Error::Limit { .. })
-    ));
-    array.breakdown().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    in_time("a claim of two to the sixty values costs nothing", || {
+        let huge = Array::new(&[1 << 30, 1 << 30], frame(0, 0, 0, &[0; 4]));
+        let file = File::of(huge).bytes();
+        let reader = Reader::new(&file).unwrap();
+        let array = reader.arrays().next().unwrap();
+        assert!(matches!(array.read::<f32>(), Err(Error::Limit { .. })));
+        assert!(matches!(array.verify(), Err(Error::Limit { .. })));
+        assert!(matches!(array.read_region::<f32>(&[0..1, 0..1]), Err(Error::Limit { .. })));
+        let region = Region { start: vec![0, 0], extent: vec![1 << 30, 1 << 30] };
+        let written = array.write_values::<f32>(&region, Damage::Fail, &mut Cursor::new(Vec::new()), &|_| ());
+        assert!(matches!(written, Err(Error::Limit { .. })));
+        assert!(matches!(
+            array.stream_values::<f32>(&region, Damage::Salvage, &mut Vec::new(), &|_| ()),
+            Err(Error::Limit { .. })
+        ));
+        array.breakdown().unwrap();
+    });
 }
 
 /// One frame is small here, but a slab of them is not, which is what a pipe is given at a time.
@@ -96,13 +95,15 @@ fn a_claim_of_a_huge_slab_of_small_frames_costs_nothing() {
 
 #[test]
 fn a_claim_of_two_to_the_sixty_frames_is_not_believed() {
-    let mut array = Array::new(&[1 << 30, 1 << 30], raw_frame(&[1.0]));
-    array.flags = 8;
-    array.optional = [varint(1), varint(1)].concat();
-    let begin = Instant::now();
-    let error = read_all(&File::of(array).bytes(), ReadOptions::default()).unwrap_err();
-    assert!(matches!(error, Error::Format { kind: FormatError::Truncated { needed, .. }, .. } if needed == 1 << 60));
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    in_time("a claim of two to the sixty frames is not believed", || {
+        let mut array = Array::new(&[1 << 30, 1 << 30], raw_frame(&[1.0]));
+        array.flags = 8;
+        array.optional = [varint(1), varint(1)].concat();
+        let error = read_all(&File::of(array).bytes(), ReadOptions::default()).unwrap_err();
+        assert!(
+            matches!(error, Error::Format { kind: FormatError::Truncated { needed, .. }, .. } if needed == 1 << 60)
+        );
+    });
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn counts_beyond_the_bytes_there_are_refused() {
 /// The directory's limit leaves room for very many names.
 #[test]
 fn a_hundred_thousand_arrays_open_in_time() {
-    in_time("many arrays", 20, || {
+    in_time("many arrays", || {
         let empty = |i: u32| {
             let mut a = Array::new(&[0], vec![]);
             a.frames.clear();
@@ -152,9 +153,9 @@ fn a_hundred_thousand_arrays_open_in_time() {
 /// Every kernel is told of 2^15 points and given a few bytes of noise.
 #[test]
 fn noise_that_claims_a_large_frame_ends_in_time() {
-    for method in 0..=6u8 {
-        for domain in 0..=2u8 {
-            in_time(&format!("method {method} domain {domain}"), 60, move || {
+    for method in [0, 1, 2, 3, 4, 5, 6, 8u8] {
+        for domain in 0..=3u8 {
+            in_time(&format!("method {method} domain {domain}"), move || {
                 let mut random = crate::fields::Random(u64::from(method));
                 for len in [0, 1, 7, 40] {
                     let noise: Vec<u8> = (0..len).map(|_| random.bits() as u8).collect();
@@ -168,7 +169,7 @@ fn noise_that_claims_a_large_frame_ends_in_time() {
 
 #[test]
 fn class_maps_of_a_large_frame_end_in_time() {
-    in_time("class map", 60, || {
+    in_time("class map", || {
         let classes = [&[2, 0, 2][..], &[0, 0, 0x80, 0x3f], &block(&[0x30, 1, 2, 3])].concat();
         let sections = [block(&classes), vec![0; 4]].concat();
         let file = File::of(Array::new(&[1 << 7, 1 << 8], frame(0, 0, 4, &sections))).bytes();

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 
-def arguments(description):
+def arguments(description, exporters=()):
     p = argparse.ArgumentParser(description=description)
     p.add_argument("field", type=Path, help="raw array named like NAME_20x37x72.f32")
     p.add_argument("--cae", default="cae", help="the program")
     p.add_argument("--out", type=Path, default=Path("."), help="folder for models and archives")
     p.add_argument("--epochs", type=int, default=300)
     p.add_argument("--abs", type=float, default=0.5, help="error bound for the archive")
+    if exporters:
+        p.add_argument("--exporter", choices=exporters, default=exporters[0])
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     return args

@@ -1,7 +1,11 @@
 """The seven-layer autoencoder and a small convolutional one in PyTorch, by torch.onnx, on CPU or CUDA.
 
-python pytorch_autoencoder.py FIELD_20x37x72.f32 --cae cae --out pytorch
+python pytorch_autoencoder.py FIELD_20x37x72.f32 --cae cae --out pytorch [--exporter torchscript]
+
+The exporter is the one of `torch.export` (PyTorch 2.6 and later, with onnxscript), or else the older TorchScript one.
 """
+
+import inspect
 
 import torch
 from torch import nn
@@ -69,20 +73,39 @@ def train(encoder, decoder, y, epochs, device):
             schedule.step()
 
 
-def export(network, shape, path, names):
-    torch.onnx.export(
-        network.cpu().eval(),
-        torch.zeros((2,) + shape),
-        str(path),
-        input_names=names[:1],
-        output_names=names[1:],
-        dynamic_axes={names[0]: {0: "batch"}, names[1]: {0: "batch"}},
-        opset_version=15,
-    )
+# The newer exporter is there.
+DYNAMO = "dynamic_shapes" in inspect.signature(torch.onnx.export).parameters
+
+
+def export(network, shape, path, names, exporter):
+    network, example = network.cpu().eval(), torch.zeros((2,) + shape)
+    named = {"input_names": names[:1], "output_names": names[1:]}
+    if exporter == "dynamo":
+        batch = ({0: torch.export.Dim("batch")},)
+        # One file: archives hold no external data.
+        torch.onnx.export(network, (example,), str(path), dynamic_shapes=batch, dynamo=True, external_data=False, **named)
+        strip(path)
+    else:
+        named |= {"dynamo": False} if DYNAMO else {}
+        axes = {name: {0: "batch"} for name in names}
+        torch.onnx.export(network, (example,), str(path), dynamic_axes=axes, opset_version=15, **named)
+
+
+def strip(path):
+    """Takes out the notes on where in the source each node comes from: archives hold the decoder's every byte."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("value_info")
+    onnx.save(model, path)
 
 
 def main():
-    args = arguments(__doc__)
+    args = arguments(__doc__, ("dynamo", "torchscript") if DYNAMO else ("torchscript",))
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     field = load(args.field)
@@ -90,8 +113,8 @@ def main():
         shape = block[1:] if len(block) > 1 else block
         y, judged = (part.reshape((-1,) + block) for part in halves(blocks(field, shape)))
         train(encoder, decoder, y, args.epochs, device)
-        export(encoder, block, args.out / f"{name}-encoder.onnx", ["block", "latent"])
-        export(decoder, latents, args.out / f"{name}-decoder.onnx", ["latent", "block"])
+        export(encoder, block, args.out / f"{name}-encoder.onnx", ["block", "latent"], args.exporter)
+        export(decoder, latents, args.out / f"{name}-decoder.onnx", ["latent", "block"], args.exporter)
         with torch.no_grad():
             back = decoder(encoder(torch.from_numpy(judged))).numpy()
         print(f"{name}: error {relative_error(back, judged):.4f} on the half judged on")

@@ -41,6 +41,10 @@ pub struct Args {
     /// Scale values linearly instead of normalizing them: the paper's comparison, of no use to archives
     #[arg(long)]
     pub linear: bool,
+    /// Learn from the blocks as the archive lays them and from nothing else, undisturbed and none kept back to choose the
+    /// state that is kept: the paper's way
+    #[arg(long)]
+    pub plain: bool,
     /// Values for each latent: the theoretical ratio
     #[arg(long, default_value_t = 512)]
     pub ratio: usize,
@@ -68,7 +72,7 @@ pub struct Args {
     /// Go on from these files, made by this or by any framework
     #[arg(long, value_name = "ENC.onnx,DEC.onnx", value_parser = parse_pair)]
     pub from: Option<(PathBuf, PathBuf)>,
-    /// Passes over the blocks; by default as many as make about 20,000 steps
+    /// Passes over the blocks; by default as many as make about 20,000 steps, fewer for networks of more weights than usual
     #[arg(long, conflicts_with = "seconds")]
     pub epochs: Option<usize>,
     /// Time to train; the result then depends on the machine's speed
@@ -101,9 +105,14 @@ pub struct Args {
     /// Train for latents stored in so many bits; 0 for exact ones [default: 10 for --loss bound, else 0]
     #[arg(long)]
     pub latent_bits: Option<u32>,
-    /// How the decoder's weights are stored; the encoder's are not stored in archives and stay f32
-    #[arg(long, default_value = "f16")]
-    pub weights: PrecisionName,
+    /// How the decoder's weights are stored; the encoder's are not stored in archives and stay f32 [default: f16; i8 with
+    /// --exact]
+    #[arg(long)]
+    pub weights: Option<PrecisionName>,
+    /// Make a decoder in exact arithmetic (SPEC 5.6): the same bits on every machine, and no distance from the bound.
+    /// Weights of 8 bits are learned as such; more than i8 means 16
+    #[arg(long, conflicts_with = "linear")]
+    pub exact: bool,
     /// Of all that is random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

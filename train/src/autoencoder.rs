@@ -37,6 +37,13 @@ impl Scale {
     }
 }
 
+impl Scale {
+    /// The same with a spread that is a power of two: whole weights stay whole when it is taken into them.
+    pub fn binary(self) -> Self {
+        Scale { spread: self.spread.log2().round().exp2(), ..self }
+    }
+}
+
 /// Two networks that meet in the latents. Their outer sides take and give scaled values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Autoencoder {
@@ -91,6 +98,12 @@ impl Autoencoder {
             last.bias.mapv_inplace(|b| (b - output.mean) / output.spread);
         }
         model
+    }
+
+    /// The same model between other scales.
+    pub fn rescaled(self, scale: Scale) -> Self {
+        let (encoder, decoder) = self.folded();
+        Self::unfolded(self.block_shape, encoder, decoder, scale)
     }
 
     /// Scaled blocks for the encoder.

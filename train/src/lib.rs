@@ -3,10 +3,11 @@
 //! - [`data`] turns arrays into normalized blocks, cut into a half to learn from and one to be judged on.
 //! - [`network`] is a perceptron and its gradient; [`Autoencoder`] is two of them, with the scaling of values around.
 //! - [`init`] starts from principal components, [`optimizer`] improves by AdamW, [`loss`] says what is wanted.
-//! - [`trainer`] runs it, the same for a seed; [`onnx`] writes and reads the files.
+//! - [`trainer`] runs it, the same for a seed; [`onnx`] writes and reads the files, [`exact`] those in exact arithmetic.
 
 pub mod autoencoder;
 pub mod data;
+pub mod exact;
 pub mod init;
 pub mod loss;
 pub mod network;

@@ -3,15 +3,15 @@
 mod args;
 mod in_loop;
 
-use args::{Args, Init, Kind};
+use args::{Args, Init, Kind, PrecisionName};
 use cae::input::Input;
-use cae_train::data::{self, Blocks, Scaling, Share, Split};
+use cae_train::data::{self, Blocks, Reading, Scaling, Share, Split};
 use cae_train::init::Design;
 use cae_train::loss::Loss;
 use cae_train::onnx::{self, Form, Side};
 use cae_train::random::Random;
 use cae_train::trainer::{self, Budget, Look, Options, Outcome};
-use cae_train::{Autoencoder, Error, autoencoder};
+use cae_train::{Autoencoder, Error, autoencoder, exact};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -24,6 +24,12 @@ use std::time::{Duration, Instant};
 
 /// Steps that are taken if nothing is said of epochs or seconds.
 const STEPS: usize = 20_000;
+
+/// Weights times blocks of a step times steps that are taken then at most: half a minute of a core, more or less.
+const WORK: usize = 100_000_000_000;
+
+/// But no fewer steps than these.
+const STEPS_MIN: usize = 1_000;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -75,8 +81,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         }
         None => start(args, &design, &split.train),
     };
+    let model = if args.exact { rescaled(model) } else { model };
     let options = Options {
-        budget: budget(args, split.train.len()),
+        budget: budget(args, split.pass, &model),
         batch: args.batch.max(1),
         rate: args.lr,
         decay: args.decay,
@@ -87,11 +94,13 @@ fn run(args: &Args) -> Result<(), Failure> {
             None | Some(0) => None,
             bits => bits,
         },
+        rounded: args.exact && matches!(args.weights, None | Some(PrecisionName::I8)),
+        disturbed: !args.plain,
         seed: args.seed,
     };
     let outcome = watched(model, &split, &options)?;
-    let bytes = write(args, &outcome.model)?;
-    let report = report(args, &split, &outcome, bytes, begin.elapsed().as_secs_f64());
+    let written = write(args, &outcome.model, &split)?;
+    let report = report(args, &split, &outcome, &written, begin.elapsed().as_secs_f64());
     if args.json {
         println!("{report}");
     } else {
@@ -110,11 +119,15 @@ fn read(args: &Args, block_shape: &[usize]) -> Result<Split, Failure> {
     let share = args.steps.unwrap_or(if args.judge.is_empty() { Share::Half } else { Share::All });
     let inputs = describe_all(&args.input)?;
     let scaling = if args.linear { Scaling::Linear } else { Scaling::Normalized };
-    let blocks = |inputs: &[Input], share| data::read_as(scaling, inputs, block_shape, args.fill, args.bound(), share);
-    let mut split = blocks(&inputs, share).map_err(at(first))?;
+    let cuts = args.plain.then_some(1);
+    let bound = args.bound();
+    let reading =
+        Reading { scaling, fill: args.fill, bound, share, cuts, hold: !args.plain, ..Reading::new(block_shape) };
+    let mut split = data::read(&inputs, &reading).map_err(at(first))?;
     if let Some(judge) = args.judge.first() {
         let all = describe_all(&args.judge)?;
-        split.judge = blocks(&all, Share::All).map_err(at(judge))?.train;
+        let whole = Reading { share: Share::All, cuts: Some(1), hold: false, ..reading };
+        split.judge = data::read(&all, &whole).map_err(at(judge))?.train;
     }
     Ok(split)
 }
@@ -143,12 +156,15 @@ fn start(args: &Args, design: &Design, train: &Blocks) -> Autoencoder {
     }
 }
 
-fn budget(args: &Args, blocks: usize) -> Budget {
+fn budget(args: &Args, blocks: usize, model: &Autoencoder) -> Budget {
+    let layers = model.encoder.layers.iter().chain(&model.decoder.layers);
+    let weights = layers.map(|l| l.weights.len()).sum::<usize>().max(1);
+    let steps = (WORK / weights / args.batch.max(1)).clamp(STEPS_MIN, STEPS);
     let batches = blocks.div_ceil(args.batch.max(1)).max(1);
     match (args.epochs, args.seconds) {
         (Some(n), _) => Budget::Epochs(n),
         (_, Some(s)) => Budget::Time(Duration::try_from_secs_f64(s).unwrap_or_default()),
-        _ => Budget::Epochs(STEPS.div_ceil(batches).max(10)),
+        _ => Budget::Epochs(steps.div_ceil(batches).max(10)),
     }
 }
 
@@ -181,23 +197,41 @@ fn watched(model: Autoencoder, split: &Split, options: &Options) -> Result<Outco
     Ok(outcome)
 }
 
-/// Writes both files and returns their sizes.
-fn write(args: &Args, model: &Autoencoder) -> Result<(usize, usize), Failure> {
-    let (encoder, decoder) = model.folded();
-    let shape: Vec<String> = model.block_shape.iter().map(usize::to_string).collect();
-    let metadata = [("cae.kind", "block".to_owned()), ("cae.block", shape.join("x"))];
-    let form = |side, precision| Form { side, block_shape: &model.block_shape, precision, metadata: &metadata };
-    let save = |path: &Path, bytes: Vec<u8>| {
-        std::fs::write(path, &bytes).map_err(|e| at(path)(e.into()))?;
-        Ok::<_, Failure>(bytes.len())
-    };
-    Ok((
-        save(&args.output.0, onnx::write(&encoder, &form(Side::Encoder, onnx::Precision::F32)))?,
-        save(&args.output.1, onnx::write(&decoder, &form(Side::Decoder, args.weights.into())))?,
-    ))
+/// The same model with a scale that leaves whole weights whole.
+fn rescaled(model: Autoencoder) -> Autoencoder {
+    let scale = model.input.binary();
+    model.rescaled(scale)
 }
 
-fn report(args: &Args, split: &Split, outcome: &Outcome, bytes: (usize, usize), seconds: f64) -> Value {
+/// What became of the files.
+struct Written {
+    encoder: usize,
+    decoder: usize,
+    /// Error of the exact pair on the blocks judged on, if it is exact.
+    exact_error: Option<f64>,
+}
+
+fn write(args: &Args, model: &Autoencoder, split: &Split) -> Result<Written, Failure> {
+    let shape: Vec<String> = model.block_shape.iter().map(usize::to_string).collect();
+    let metadata = [("cae.kind", "block".to_owned()), ("cae.block", shape.join("x"))];
+    let (files, exact_error) = if args.exact {
+        let files = exact::files(model, &split.train, &metadata).map_err(at(&args.output.1))?;
+        let error = files.mean_relative_error(&split.judge).map_err(at(&args.output.1))?;
+        (files, (!split.judge.is_empty()).then_some(error))
+    } else {
+        let (encoder, decoder) = model.folded();
+        let form = |side, precision| Form { side, block_shape: &model.block_shape, precision, metadata: &metadata };
+        let precision = args.weights.map_or(onnx::Precision::F16, Into::into);
+        let encoder = onnx::write(&encoder, &form(Side::Encoder, onnx::Precision::F32));
+        (exact::Files { encoder, decoder: onnx::write(&decoder, &form(Side::Decoder, precision)) }, None)
+    };
+    for (path, bytes) in [(&args.output.0, &files.encoder), (&args.output.1, &files.decoder)] {
+        std::fs::write(path, bytes).map_err(|e| at(path)(e.into()))?;
+    }
+    Ok(Written { encoder: files.encoder.len(), decoder: files.decoder.len(), exact_error })
+}
+
+fn report(args: &Args, split: &Split, outcome: &Outcome, written: &Written, seconds: f64) -> Value {
     let model = &outcome.model;
     let widths: Vec<usize> = model.encoder.layers.iter().chain(&model.decoder.layers).map(|l| l.bias.len()).collect();
     let look = |l: &Look| {
@@ -207,17 +241,21 @@ fn report(args: &Args, split: &Split, outcome: &Outcome, bytes: (usize, usize), 
     };
     let judged = (!split.judge.is_empty()).then(|| model.mean_relative_error(&split.judge));
     json!({
-        "encoder": {"file": args.output.0, "bytes": bytes.0},
-        "decoder": {"file": args.output.1, "bytes": bytes.1},
+        "encoder": {"file": args.output.0, "bytes": written.encoder},
+        "decoder": {"file": args.output.1, "bytes": written.decoder},
         "block_shape": model.block_shape,
         "layers": std::iter::once(model.block_len()).chain(widths).collect::<Vec<_>>(),
         "latents": model.latent_len(),
         "theoretical_ratio": model.block_len() as f64 / model.latent_len() as f64,
-        "train_blocks": split.train.len(),
+        "train_blocks": split.pass,
+        "cut_blocks": split.train.len() - split.pass,
+        "held_blocks": split.held.len(),
         "judge_blocks": split.judge.len(),
         "train_error": model.mean_relative_error(&split.train),
         "judge_error": judged,
         "judge_error_least": judged.map(|_| model.least_relative_error(&split.judge)),
+        "exact": args.exact,
+        "exact_judge_error": written.exact_error,
         "seconds": seconds,
         "stopped": outcome.stopped,
         "seed": args.seed,
@@ -247,6 +285,9 @@ fn tell(args: &Args, outcome: &Outcome, report: &Value) {
     );
     if let Some(least) = percent("judge_error_least") {
         println!("  with the best latents, which archives look for: {least} judged on");
+    }
+    if let Some(exact) = percent("exact_judge_error") {
+        println!("  the exact pair, with the encoder's latents: {exact} judged on");
     }
     let seconds = report.get("seconds").and_then(Value::as_f64).unwrap_or(0.0);
     println!(

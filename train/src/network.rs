@@ -110,6 +110,12 @@ pub struct Network {
     pub layers: Vec<Layer>,
 }
 
+/// The greatest magnitude of a weight of 8 bits, in its unit.
+const CODE_MAX: f32 = 127.0;
+
+/// Matrices of fewer weights are not worth rounding.
+const ROUNDED_MIN: usize = 1024;
+
 /// What every layer gave for a batch, kept for the gradient.
 #[derive(Debug, Default)]
 pub struct Trace {
@@ -156,6 +162,20 @@ impl Network {
         }
     }
 
+    /// The network with the weights of its large matrices in 8 bits: whole multiples of a power of two, one for each
+    /// output.
+    pub fn rounded(&self) -> Network {
+        let mut rounded = self.clone();
+        for layer in rounded.layers.iter_mut().filter(|l| l.weights.len() >= ROUNDED_MIN) {
+            for mut column in layer.weights.columns_mut() {
+                let largest = column.iter().fold(f32::MIN_POSITIVE, |m, w| m.max(w.abs()));
+                let unit = (CODE_MAX / largest).log2().floor().min(100.0).exp2();
+                column.mapv_inplace(|w| (w * unit).round() / unit);
+            }
+        }
+        rounded
+    }
+
     /// What a batch gives.
     pub fn run(&self, input: ArrayView2<'_, f32>) -> Array2<f32> {
         let mut trace = Trace::default();
@@ -198,6 +218,22 @@ mod tests {
     /// Sum of squared outputs.
     fn loss(network: &Network, x: &Array2<f32>) -> f64 {
         network.run(x.view()).iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
+    }
+
+    #[test]
+    fn rounded_weights_are_multiples_of_powers_of_two() {
+        let mut random = Random::new(8);
+        let layer = Layer::random(40, 30, Activation::Tanh, &mut random);
+        let small = Layer::random(30, 3, Activation::Identity, &mut random);
+        let network = Network { layers: vec![layer, small] };
+        let rounded = network.rounded();
+        assert_eq!(rounded.layers[1], network.layers[1]);
+        for (a, b) in network.layers[0].weights.columns().into_iter().zip(rounded.layers[0].weights.columns()) {
+            let largest = a.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+            let unit = (127.0 / largest).log2().floor().exp2();
+            assert!(b.iter().all(|w| (w * unit).fract() == 0.0 && (w * unit).abs() <= 127.0));
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= largest / 126.0));
+        }
     }
 
     #[test]

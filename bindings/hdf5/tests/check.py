@@ -47,7 +47,7 @@ def wind():
 
 def run(*command, fails=False, **environment):
     done = subprocess.run(
-        [str(c) for c in command], cwd=FOLDER, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+        [str(c) for c in command], cwd=FOLDER, capture_output=True, text=True, timeout=600, env={**os.environ, **environment}
     )
     assert (done.returncode != 0) == fails, (command, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     return done.stdout + (done.stderr if fails else "")

@@ -84,12 +84,12 @@ impl Entry {
     /// Zeros before the numbers.
     #[inline(always)]
     fn skip(self) -> usize {
-        (self.0 >> 32 & 0xff) as usize
+        (self.0 >> 32 & 0x3f) as usize
     }
     /// Zeros and numbers, and zeros after them.
     #[inline(always)]
     fn advance(self) -> usize {
-        (self.0 >> 40 & 0xff) as usize
+        (self.0 >> 40 & 0x3f) as usize
     }
     #[inline(always)]
     fn bits(self) -> u32 {
@@ -119,8 +119,10 @@ impl Entry {
     }
 }
 
-/// Most numbers of an entry.
-const MOST_ADVANCE: usize = 64;
+/// Most numbers of an entry: they are counted in six bits.
+const MOST_ADVANCE: usize = 63;
+/// Room for four entries.
+const ROOM: usize = 4 * (MOST_ADVANCE + 1) + 4;
 
 /// All meanings of the next [`LONGEST`] bits.
 struct Table {
@@ -204,7 +206,7 @@ impl Lane<'_> {
     /// Whether four entries may be taken without looking at the ends.
     #[inline(always)]
     fn is_roomy(&self) -> bool {
-        self.place + 4 * (MOST_ADVANCE + 1) <= self.out.len() && (self.at >> 3) + 8 <= self.bytes.len()
+        self.place + ROOM <= self.out.len() && (self.at >> 3) + 8 <= self.bytes.len()
     }
 
     /// The next 57 bits at least, highest first; zeros past the end.
@@ -233,13 +235,17 @@ impl Lane<'_> {
     fn advance(&mut self, table: &Table) -> Entry {
         let mut word = self.peek();
         let mut last = Entry::NONE;
-        let mut bits = 0;
+        let (mut bits, mut place) = (0, 0);
+        let Some(out) = self.out.get_mut(self.place..).and_then(<[u8]>::first_chunk_mut::<ROOM>) else { return last };
         for _ in 0..4 {
             last = table.entries[(word >> (64 - LONGEST)) as usize];
             word <<= last.bits() & 63;
             bits += last.bits();
-            self.take(last);
+            let start = place + last.skip();
+            out[start..start + 4].copy_from_slice(&(last.0 as u32).to_le_bytes());
+            place += last.advance();
         }
+        self.place += place;
         self.at += bits as usize;
         last
     }

@@ -1,141 +1,141 @@
 //! Numbers to codes.
 
 use super::lengths::write_lengths;
-use super::{Code, FOUR_LANES, LANES, LONGEST, MOST_DOUBLINGS, MOST_RUN_BITS, ZEROS, escape};
+use super::symbols::{Images, Lane, Symbols, zeros};
+use super::{Code, FOUR_LANES, LANES, LONGEST, MOST_RUN_BITS, ZEROS, escape};
 use crate::codec::cursor::put_varint;
+use crate::vector::vectorize;
+use fearless_simd::Simd;
 
 /// A stream to be written.
 #[derive(Debug)]
 pub(crate) struct Coded {
     count: usize,
     code: Code,
-    lanes: Vec<Vec<u8>>,
+    /// The lanes, one after another, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
 }
 
-/// Codes numbers between -32768 and 32767.
-pub(crate) fn encode(numbers: &[i16]) -> Coded {
-    if numbers.iter().fold(0, |all, n| all | n) == 0 {
-        return Coded { count: numbers.len(), code: Code { form: ZEROS, lengths: [0; 256] }, lanes: Vec::new() };
-    }
-    let part = numbers.len().div_ceil(LANES);
-    let lanes: Vec<Runs> = numbers.chunks(part).map(Runs::of).collect();
-    let run_bits = choose_run_bits(&lanes);
+/// Codes numbers.
+pub(crate) fn encode(images: &Images) -> Coded {
+    vectorize!(simd => encode_stream(simd, images))
+}
+
+#[inline(always)]
+fn encode_stream<S: Simd>(simd: S, images: &Images) -> Coded {
     /// From so many symbols on there are four lanes: they cost some six bytes more than one.
     const ENOUGH: usize = 1 << 11;
-    let mut symbols = Vec::with_capacity(numbers.len() / 2 + 64);
-    let mut ends = Vec::with_capacity(LANES);
-    for lane in &lanes {
-        lane.symbolize(run_bits, &mut symbols);
-        ends.push(symbols.len());
+    let count = images.len();
+    let mut lanes = Vec::with_capacity(LANES);
+    let part = count.div_ceil(LANES).max(1);
+    for start in (0..count).step_by(part) {
+        lanes.push(Lane::new(simd, images, start..count.min(start + part)));
     }
-    let (lanes, runs) = if symbols.len() >= ENOUGH && ends.len() == LANES {
-        (LANES, lanes)
-    } else {
-        symbols.clear();
-        let whole = Runs::of(numbers);
-        whole.symbolize(run_bits, &mut symbols);
-        ends = vec![symbols.len()];
-        (1, vec![whole])
-    };
-    let mut counts = [0u32; 256];
-    for s in &symbols {
-        counts[usize::from(*s)] += 1;
+    if lanes.iter().all(Lane::is_zero) {
+        let code = Code { form: ZEROS, lengths: [0; 256] };
+        return Coded { count, code, bytes: Vec::new(), ends: Vec::new() };
     }
-    let form = run_bits as u8 | if lanes == LANES { FOUR_LANES } else { 0 };
+    let run_bits = choose_run_bits(&lanes, count);
+    let mut symbols = Symbols::new(simd, run_bits, images, &lanes);
+    let mut form = run_bits as u8 | FOUR_LANES;
+    if symbols.len < ENOUGH || lanes.len() < LANES {
+        form = run_bits as u8;
+        symbols = Symbols::new(simd, run_bits, images, &[Lane::new(simd, images, 0..count)]);
+    }
+    let counts = symbols.counts();
     let code = Code { form, lengths: lengths(&counts) };
-    let codes = code.codes();
-    let table: Vec<(u16, u8)> = codes.iter().copied().zip(code.lengths).collect();
-    let escape = escape(run_bits) as u8;
-    let wide = runs.iter().flat_map(|r| &r.list).filter(|(_, z)| *z >= u16::from(escape));
-    let mut wide = wide.map(|(_, z)| u32::from(*z) - u32::from(escape) + 1);
-    let mut start = 0;
-    let lanes = ends
-        .iter()
-        .map(|end| {
-            let symbols = &symbols[start..*end];
-            let escapes = symbols.iter().filter(|s| **s >> run_bits == escape).count();
-            let mut w = BitWriter::with_room(symbols.len() * LONGEST as usize + escapes * 20);
-            let (fours, last) = symbols.as_chunks::<4>();
-            for four in fours {
-                four.iter().for_each(|s| w.symbol(&table, *s, *s >> run_bits == escape, &mut wide));
-                w.flush();
+    let (bytes, ends) = symbols.write(&code, &counts);
+    Coded { count, code, bytes, ends }
+}
+
+impl Symbols {
+    /// How often each symbol occurs.
+    fn counts(&self) -> [u32; 256] {
+        // Several tables, so that equal symbols need not wait for each other.
+        let mut counts = [[0u32; 256]; 4];
+        let (fours, last) = self.symbols[..self.len].as_chunks::<4>();
+        for four in fours {
+            for (s, counts) in four.iter().zip(&mut counts) {
+                counts[usize::from(*s)] += 1;
             }
-            last.iter().for_each(|s| w.symbol(&table, *s, *s >> run_bits == escape, &mut wide));
+        }
+        last.iter().for_each(|s| counts[0][usize::from(*s)] += 1);
+        std::array::from_fn(|s| counts.iter().map(|c| c[s]).sum())
+    }
+
+    /// The lanes in `code`, and where each ends.
+    #[inline(always)]
+    fn write(&self, code: &Code, counts: &[u32; 256]) -> (Vec<u8>, Vec<usize>) {
+        /// Marks escapes in the table.
+        const ESCAPE: u32 = 1 << 31;
+        let run_bits = code.run_bits();
+        let escape = escape(run_bits) as u8;
+        let codes = code.codes();
+        let mut bits = self.excesses.iter().map(|e| 4 + e.ilog2() as usize).sum::<usize>();
+        // Code in the lower half, length in the next byte.
+        let table: [u32; 256] = std::array::from_fn(|s| {
+            bits += counts[s] as usize * usize::from(code.lengths[s]);
+            let mark = if s as u8 >> run_bits == escape { ESCAPE } else { 0 };
+            u32::from(codes[s]) | u32::from(code.lengths[s]) << 16 | mark
+        });
+        let mut wide = self.excesses.iter();
+        let mut w = BitWriter::with_room(bits + 8 * LANES);
+        let mut ends = Vec::with_capacity(LANES);
+        let mut start = 0;
+        for end in &self.ends {
+            let (fours, last) = self.symbols[start..*end].as_chunks::<4>();
+            for [a, b, c, d] in fours {
+                let [a, b, c, d] = [a, b, c, d].map(|s| table[usize::from(*s)]);
+                if (a | b | c | d) & ESCAPE == 0 {
+                    for e in [a, b, c, d] {
+                        w.put(e & 0xffff, e >> 16);
+                    }
+                    w.flush();
+                } else {
+                    for e in [a, b, c, d] {
+                        w.symbol(e & !ESCAPE, e & ESCAPE != 0, &mut wide);
+                    }
+                }
+            }
+            for s in last {
+                let e = table[usize::from(*s)];
+                w.symbol(e & !ESCAPE, e & ESCAPE != 0, &mut wide);
+            }
             start = *end;
-            w.finish()
-        })
-        .collect();
-    Coded { count: numbers.len(), code, lanes }
-}
-
-fn image(n: i16) -> u32 {
-    u32::from((n << 1 ^ n >> 15).cast_unsigned())
-}
-
-/// The numbers of a lane other than 0.
-struct Runs {
-    /// Zeros before each, and its image.
-    list: Vec<(u32, u16)>,
-    /// Zeros after the last.
-    rest: u32,
-}
-
-impl Runs {
-    fn of(numbers: &[i16]) -> Self {
-        let mut list = vec![(0u32, 0u16); numbers.len() + 1];
-        let (mut at, mut run) = (0, 0);
-        for n in numbers {
-            // Without a branch, since nobody can tell which numbers are 0.
-            if let Some(to) = list.get_mut(at) {
-                *to = (run, image(*n) as u16);
-            }
-            at += usize::from(*n != 0);
-            run = if *n == 0 { run + 1 } else { 0 };
+            ends.push(w.end());
         }
-        list.truncate(at);
-        Runs { list, rest: run }
-    }
-
-    /// Appends the symbols (SPEC 8.4.2).
-    fn symbolize(&self, run_bits: u32, symbols: &mut Vec<u8>) {
-        let escape = escape(run_bits);
-        for (run, z) in &self.list {
-            let run = zeros(*run, run_bits, |s| symbols.push(s));
-            symbols.push((run | u32::from(*z).min(escape) << run_bits) as u8);
-        }
-        if zeros(self.rest, run_bits, |s| symbols.push(s)) > 0 {
-            symbols.push(0);
-        }
+        (w.finish(), ends)
     }
 }
 
-/// Gives the symbols of runs alone for `run` zeros; returns how many zeros are left, fewer than a run.
-#[inline(always)]
-fn zeros(mut run: u32, run_bits: u32, mut symbol: impl FnMut(u8)) -> u32 {
-    while run >> run_bits != 0 {
-        let doublings = (run >> run_bits).ilog2().min(MOST_DOUBLINGS).min((1 << run_bits) - 1);
-        symbol(doublings as u8);
-        run -= 1 << (run_bits + doublings);
-    }
-    run
-}
-
-/// How many bits of a symbol are best spent on the zeros before a number, by sizes of a part of the lanes.
-fn choose_run_bits(lanes: &[Runs]) -> u32 {
-    /// Numbers of each lane that are looked at, about, in groups.
-    const LOOKED_AT: usize = 256;
+/// How many bits of a symbol are best spent on the zeros before a number, by sizes of a part of the `count` numbers.
+fn choose_run_bits(lanes: &[Lane], count: usize) -> u32 {
+    /// One in so many of the numbers other than 0 is looked at, about, in groups.
+    const PART: usize = 64;
     const GROUP: usize = 32;
+    /// Bounds on how many.
+    const LOOKED_AT: (usize, usize) = (256, 512);
+    let groups = (count / PART).clamp(LOOKED_AT.0, LOOKED_AT.1) / (GROUP * lanes.len());
+    let mut runs = Vec::with_capacity(LOOKED_AT.1 + GROUP * LANES);
+    for lane in lanes {
+        let mut from = 0;
+        for g in 0..groups.max(1) {
+            let limit = runs.len() + GROUP;
+            from = lane.runs(from.max(g * lane.words() / groups.max(1)), |run, z| {
+                runs.push((run, z));
+                runs.len() < limit
+            });
+        }
+    }
     let size = |k: u32| {
         let mut counts = [0u32; 256];
         let escape = escape(k);
         let mut bits = 0;
-        for lane in lanes {
-            let every = lane.list.len().div_ceil(LOOKED_AT).max(1);
-            for (run, z) in lane.list.chunks(GROUP).step_by(every).flatten() {
-                let (run, z) = (zeros(*run, k, |s| counts[usize::from(s)] += 1), u32::from(*z));
-                counts[(run | z.min(escape) << k) as usize] += 1;
-                bits += if z < escape { 0 } else { 4 + (z - escape + 1).ilog2() };
-            }
+        for (run, z) in &runs {
+            let run = zeros(*run, k, |s| counts[usize::from(s)] += 1);
+            counts[(run | (*z).min(escape) << k) as usize] += 1;
+            bits += if *z < escape { 0 } else { 4 + (*z - escape + 1).ilog2() };
         }
         let all = f64::from(counts.iter().sum::<u32>());
         let used = counts.iter().filter(|n| **n > 0);
@@ -147,6 +147,8 @@ fn choose_run_bits(lanes: &[Runs]) -> u32 {
         let size = size(k);
         if size < best.0 {
             best = (size, k);
+        } else if k > best.1 + 1 {
+            break;
         }
     }
     best.1
@@ -247,13 +249,12 @@ impl BitWriter {
         self.pending |= u64::from(value) << (64 - self.count);
     }
 
-    /// Adds a symbol; if it is an escape, with the excess of the next of the `wide` images over its own.
+    /// Adds a code, given with its length times 2^16; if it is that of an escape, with the next of the `wide` excesses.
     #[inline(always)]
-    fn symbol(&mut self, table: &[(u16, u8)], symbol: u8, is_escape: bool, wide: &mut impl Iterator<Item = u32>) {
-        let (code, length) = table[usize::from(symbol)];
-        self.put(code.into(), length.into());
+    fn symbol<'a>(&mut self, entry: u32, is_escape: bool, wide: &mut impl Iterator<Item = &'a u32>) {
+        self.put(entry & 0xffff, entry >> 16);
+        self.flush();
         if is_escape && let Some(excess) = wide.next() {
-            self.flush();
             self.put(excess.ilog2(), 4);
             self.put(excess ^ 1 << excess.ilog2(), excess.ilog2());
             self.flush();
@@ -270,9 +271,16 @@ impl BitWriter {
         self.count &= 7;
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// Fills the last byte and says where it ends.
+    fn end(&mut self) -> usize {
         self.flush();
-        self.bytes.truncate(self.whole + usize::from(self.count > 0));
+        self.whole += usize::from(self.count > 0);
+        (self.pending, self.count) = (0, 0);
+        self.whole
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.whole);
         self.bytes
     }
 }
@@ -288,9 +296,10 @@ pub(crate) fn write(streams: &[Coded], out: &mut Vec<u8>) {
     put_varint(out, tables.len() as u64);
     out.extend(tables);
     for s in there() {
-        s.lanes.iter().for_each(|l| put_varint(out, l.len() as u64));
+        let starts = [0].into_iter().chain(s.ends.iter().copied());
+        starts.zip(&s.ends).for_each(|(start, end)| put_varint(out, (end - start) as u64));
     }
     for s in there() {
-        s.lanes.iter().for_each(|l| out.extend_from_slice(l));
+        out.extend_from_slice(&s.bytes);
     }
 }

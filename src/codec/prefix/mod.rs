@@ -14,9 +14,11 @@
 mod decode;
 mod encode;
 mod lengths;
+mod symbols;
 
 pub(crate) use decode::{Stream, read};
 pub(crate) use encode::{encode, write};
+pub(crate) use symbols::Images;
 
 /// Longest code in bits.
 const LONGEST: u32 = 11;
@@ -87,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn round_trip(streams: &[Vec<i16>]) -> usize {
-        let coded: Vec<Coded> = streams.iter().map(|s| encode(s)).collect();
+        let coded: Vec<Coded> = streams.iter().map(|s| encode(&Images::of(s))).collect();
         let mut bytes = Vec::new();
         write(&coded, &mut bytes);
         let all = streams.iter().map(Vec::len).sum();
@@ -166,7 +168,7 @@ mod tests {
         ) {
             let numbers: Vec<i16> = (0..5000u64).map(|i| (((i * i) ^ seed) % 19) as i16 / 6).collect();
             let mut bytes = Vec::new();
-            write(&[encode(&numbers)], &mut bytes);
+            write(&[encode(&Images::of(&numbers))], &mut bytes);
             for (at, byte) in damage {
                 let i = at.index(bytes.len());
                 bytes[i] ^= byte;

@@ -12,6 +12,7 @@ use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::lattice::learner::Learner;
 use crate::lattice::quantizer::Quantizer;
 use crate::model::Predictor;
 pub use network::Samples;
@@ -261,20 +262,51 @@ fn read_order(c: &mut Cursor, shape: &Shape) -> Result<(Order, [u8; AXES]), Form
     Ok((order, weights))
 }
 
-/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`. A network is
-/// for the small profile.
+/// Who is asked at every point beside the stencil, in the small profile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    Nobody,
+    /// A network that was trained before.
+    Trained(&'a Predictor),
+    /// A network that learns on the way.
+    Learner,
+}
+
+/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
 /// `None` if the values do not suit: corrections too large, or the tolerance below their precision.
 pub(crate) fn encode(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
     options: &Options,
-    network: Option<&Predictor>,
+    asked: Asked,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
-    match network {
-        Some(mut network) => encode_with(values, grid, tolerance, options, &mut network, recon),
-        None => encode_with(values, grid, tolerance, options, &mut Nobody, recon),
+    let (header, other) = match asked {
+        Asked::Trained(mut network) => choose(values, grid, tolerance, options, &mut network)?,
+        // A learner has learned too little on a sample to tell.
+        Asked::Nobody | Asked::Learner => choose(values, grid, tolerance, options, &mut Nobody)?,
+    };
+    if header.order.is_empty() {
+        recon.fill(header.first());
+        let mut out = Vec::new();
+        header.write_to(&mut out, &Shape::new(grid.dims));
+        return Some(out);
+    }
+    let run = |header: &Header, recon: &mut [f64]| match asked {
+        Asked::Nobody => header.encode(values, grid, tolerance, &mut Nobody, recon),
+        Asked::Trained(mut network) => header.encode(values, grid, tolerance, &mut network, recon),
+        Asked::Learner => header.encode(values, grid, tolerance, &mut Learner::new(), recon),
+    };
+    let bytes = run(&header, recon)?;
+    let Some(other) = other else { return Some(bytes) };
+    let mut second = vec![0.0; recon.len()];
+    match run(&other, &mut second) {
+        Some(better) if better.len() < bytes.len() => {
+            recon.copy_from_slice(&second);
+            Some(better)
+        }
+        _ => Some(bytes),
     }
 }
 
@@ -284,9 +316,10 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
     let options = Options { profile: Profile::Small };
     let mut recon = vec![0.0; values.len()];
     let header = match network {
-        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?.header,
-        None => choose(values, grid, tolerance, &options, &mut Nobody)?.header,
-    };
+        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?,
+        None => choose(values, grid, tolerance, &options, &mut Nobody)?,
+    }
+    .0;
     let mut recorder = Recorder { network, samples: Samples::default() };
     if !header.order.is_empty() {
         header.encode(values, grid, tolerance, &mut recorder, &mut recon)?;
@@ -294,52 +327,20 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
     Some(recorder.samples)
 }
 
-fn encode_with<N: Network>(
-    values: &[f64],
-    grid: &Grid,
-    tolerance: f64,
-    options: &Options,
-    network: &mut N,
-    recon: &mut [f64],
-) -> Option<Vec<u8>> {
-    let Choice { header, whole } = choose(values, grid, tolerance, options, network)?;
-    if header.order.is_empty() {
-        recon.fill(header.first());
-        let mut out = Vec::new();
-        header.write_to(&mut out, &Shape::new(grid.dims));
-        return Some(out);
-    }
-    if let Some(whole) = whole {
-        recon.copy_from_slice(&whole.recon);
-        return Some(whole.bytes);
-    }
-    header.encode(values, grid, tolerance, network, recon)
-}
-
-/// A header and, if it was tried on all points, what came of it.
-struct Choice {
-    header: Header,
-    whole: Option<Coded>,
-}
-
-struct Coded {
-    bytes: Vec<u8>,
-    recon: Vec<f64>,
-}
-
-/// The header under which the fewest bytes are expected; it has no order if a constant will do.
+/// The header under which the fewest bytes are expected; it has no order if a constant will do. And a second one, if that
+/// is worth the time where a sample cannot tell which of both is better.
 fn choose<N: Network>(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
     options: &Options,
     network: &mut N,
-) -> Option<Choice> {
+) -> Option<(Header, Option<Header>)> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
-        return Some(Choice { header: plain, whole: None });
+        return Some((plain, None));
     }
     let weights = survey::distances(values, grid, &shape, plain.step);
     let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), weights, ..plain };
@@ -353,23 +354,36 @@ fn choose<N: Network>(
     let sample: Vec<f64> = survey::pick(grid.dims, &extents, &corner).filter_map(|i| values.get(i).copied()).collect();
     let mask: Vec<bool> = survey::pick(grid.dims, &extents, &corner).map(|i| grid.is_ordinary(i)).collect();
     let block = Grid { dims: &extents, ordinary: grid.ordinary.map(|_| &mask[..]) };
-    let mut best: Option<(Header, Coded)> = None;
-    let mut recon = vec![0.0; sample.len()];
+    // The best that is not snapped, and the best that is.
+    let mut best: [Option<(usize, Header)>; 2] = [None, None];
+    let mut scratch = vec![0.0; sample.len()];
     for header in candidates {
         let tried = if whole { header.clone() } else { header.restricted(&sample, &block) };
-        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut recon) else { continue };
-        match &mut best {
-            Some((_, coded)) if coded.bytes.len() <= bytes.len() => {}
-            Some((kept, coded)) => {
-                *kept = header;
-                coded.bytes = bytes;
-                coded.recon.copy_from_slice(&recon);
-            }
-            None => best = Some((header, Coded { bytes, recon: recon.clone() })),
+        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut scratch) else { continue };
+        let [plain, snapped] = &mut best;
+        let best = if header.snapped { snapped } else { plain };
+        if best.as_ref().is_none_or(|(n, _)| bytes.len() < *n) {
+            *best = Some((bytes.len(), header));
         }
     }
-    best.map(|(header, coded)| Choice { header, whole: whole.then_some(coded) })
+    match best {
+        [Some((n, plain)), Some((m, snapped))] => {
+            // The sample of a smooth field costs next to nothing either way, and is no picture of the edges elsewhere. There a
+            // snapped lattice may cost many times as much, while it seldom gains more than it shows.
+            let unsure = sample.len().checked_div(MARGIN).unwrap_or(0);
+            match options.profile {
+                _ if n <= m => Some((plain, None)),
+                _ if whole || m.saturating_add(unsure) < n => Some((snapped, None)),
+                Profile::Small => Some((plain, Some(snapped))),
+                Profile::Balanced => Some((plain, None)),
+            }
+        }
+        [plain, snapped] => plain.or(snapped).map(|(_, header)| (header, None)),
+    }
 }
+
+/// A snapped lattice must gain a byte in so many points of a sample: 1/32 bit a point.
+const MARGIN: usize = 256;
 
 /// How many of the points candidates are tried on.
 fn sample_size(profile: Profile, points: usize) -> usize {
@@ -461,16 +475,11 @@ impl Header {
     }
 }
 
-/// Decodes what [`encode`] made for the same grid and network.
+/// Decodes what [`encode`] made for the same grid, asking the same.
 ///
 /// # Errors
 /// If the bytes are not what some encoder could have made, as far as that is seen.
-pub(crate) fn decode(
-    bytes: &[u8],
-    grid: &Grid,
-    network: Option<&Predictor>,
-    out: &mut [f64],
-) -> Result<(), FormatError> {
+pub(crate) fn decode(bytes: &[u8], grid: &Grid, asked: Asked, out: &mut [f64]) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
     let mut c = Cursor::new(bytes);
     let header = Header::read_from(&mut c, &shape)?;
@@ -479,10 +488,11 @@ pub(crate) fn decode(
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());
-    match network {
-        Some(_) if header.profile == Profile::Balanced => return Err(FormatError::Code { what: "multilevel profile" }),
-        Some(mut network) => header.run(&mut coder, None, grid, 0.0, &mut network, out)?,
-        None => header.run(&mut coder, None, grid, 0.0, &mut Nobody, out)?,
+    match asked {
+        Asked::Nobody => header.run(&mut coder, None, grid, 0.0, &mut Nobody, out)?,
+        _ if header.profile == Profile::Balanced => return Err(FormatError::Code { what: "multilevel profile" }),
+        Asked::Trained(mut network) => header.run(&mut coder, None, grid, 0.0, &mut network, out)?,
+        Asked::Learner => header.run(&mut coder, None, grid, 0.0, &mut Learner::new(), out)?,
     }
     coder.finish("multilevel payload")
 }
@@ -498,9 +508,9 @@ mod tests {
         let grid = Grid { dims, ordinary };
         [Profile::Small, Profile::Balanced].map(|profile| {
             let mut recon = vec![0.0; values.len()];
-            let bytes = encode(values, &grid, tolerance, &Options { profile }, None, &mut recon).unwrap();
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, Asked::Nobody, &mut recon).unwrap();
             let mut out = vec![0.0; values.len()];
-            decode(&bytes, &grid, None, &mut out).unwrap();
+            decode(&bytes, &grid, Asked::Nobody, &mut out).unwrap();
             for i in 0..values.len() {
                 if grid.is_ordinary(i) {
                     assert_eq!(out[i].to_bits(), recon[i].to_bits());
@@ -515,23 +525,24 @@ mod tests {
     fn a_network_in_the_loop_round_trips_and_is_not_asked_of_other_frames() {
         let model = include_bytes!("../../../testdata/models/predictor.onnx");
         let decoder = crate::model::load_decoder(model, &crate::limits::Limits::default()).unwrap();
-        let network = decoder.in_loop().map(|n| n.0);
+        let network = decoder.in_loop().map(|n| n.0).unwrap();
         let wave = |i: i32| (f64::from(i % 50) * 0.3).sin() * 3.0 + (f64::from(i / 50) * 0.2).cos() * f64::from(i % 3);
         let values: Vec<f64> = (0..3000).map(wave).collect();
         let ordinary: Vec<bool> = (0..3000).map(|i| i % 11 != 4).collect();
-        for ordinary in [None, Some(&ordinary[..])] {
+        let asked = [Asked::Trained(network), Asked::Learner];
+        for (asked, ordinary) in asked.into_iter().flat_map(|a| [(a, None), (a, Some(&ordinary[..]))]) {
             let grid = Grid { dims: &[5, 12, 50], ordinary };
             let options = Options { profile: Profile::Small };
             let mut recon = vec![0.0; 3000];
-            let bytes = encode(&values, &grid, 0.01, &options, network, &mut recon).unwrap();
+            let bytes = encode(&values, &grid, 0.01, &options, asked, &mut recon).unwrap();
             let mut out = vec![0.0; 3000];
-            decode(&bytes, &grid, network, &mut out).unwrap();
+            decode(&bytes, &grid, asked, &mut out).unwrap();
             for i in (0..3000).filter(|i| grid.is_ordinary(*i)) {
                 assert_eq!(out[i].to_bits(), recon[i].to_bits());
                 assert!((values[i] - out[i]).abs() <= 0.01);
             }
             // Without the network other numbers come out, and no panic.
-            let _ = decode(&bytes, &grid, None, &mut out);
+            let _ = decode(&bytes, &grid, Asked::Nobody, &mut out);
             assert_ne!(out, recon);
             // What is asked is the same whoever answers nothing.
             let asked = samples(&values, &grid, 0.01, None).unwrap();
@@ -587,7 +598,7 @@ mod tests {
                 bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
             }
             let mut out = vec![0.0; dims.iter().product()];
-            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, None, &mut out);
+            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, Asked::Nobody, &mut out);
         }
     }
 }

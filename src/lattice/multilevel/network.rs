@@ -11,6 +11,7 @@
 )]
 
 use super::pass::AXES;
+use crate::lattice::learner::{self, Learner};
 use crate::lattice::quantizer::round;
 use crate::lattice::stencil::TAPS;
 use crate::model::{PREDICTOR_INPUT_MAX, PREDICTOR_INPUTS, Predictor};
@@ -57,8 +58,11 @@ pub(super) trait Network {
 
     fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2];
 
-    /// Told afterwards: how far off the stencil was from the value to be coded, and its usual miss.
-    fn told(&mut self, inputs: &[f32; PREDICTOR_INPUTS], miss: f32, usual: f32);
+    /// Told by the writer: how far off the stencil was from the value to be coded, and its usual miss.
+    fn told(&mut self, _inputs: &[f32; PREDICTOR_INPUTS], _miss: f32, _usual: f32) {}
+
+    /// Told by writer and reader: how far off the stencil was from what was decoded, and its usual miss.
+    fn learn(&mut self, _miss: f32, _usual: f32) {}
 }
 
 /// No network.
@@ -70,8 +74,6 @@ impl Network for Nobody {
     fn answer(&mut self, _: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
         [0.0; 2]
     }
-
-    fn told(&mut self, _: &[f32; PREDICTOR_INPUTS], _: f32, _: f32) {}
 }
 
 impl Network for &Predictor {
@@ -81,8 +83,22 @@ impl Network for &Predictor {
     fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
         self.run(inputs)
     }
+}
 
-    fn told(&mut self, _: &[f32; PREDICTOR_INPUTS], _: f32, _: f32) {}
+impl Network for Learner {
+    const ASKED: bool = true;
+
+    #[inline(always)]
+    fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
+        const { assert!(learner::INPUTS == PREDICTOR_INPUTS, "told the same") };
+        let [shift, octaves] = self.ask(&inputs.map(|x| x * (1.0 / UNIT)));
+        [shift * 64.0, octaves * 16.0]
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, miss: f32, usual: f32) {
+        Learner::learn(self, miss, usual);
+    }
 }
 
 /// What a network is asked, and what would have been right: for those who train one.

@@ -385,6 +385,7 @@ impl State<'_> {
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
                 if N::ASKED {
+                    network.learn((truth - learned) as f32, around.unit());
                     let signed = (truth - learned).clamp(-1e6, 1e6) as f32;
                     self.field.asked[i] = [(truth - best).abs().min(1e6) as f32, signed];
                 }

@@ -5,7 +5,7 @@ use fearless_simd::Level;
 use std::sync::OnceLock;
 
 /// The widest vectors that there are.
-pub(super) fn level() -> Level {
+pub(crate) fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(Level::new)
 }
@@ -14,7 +14,7 @@ pub(super) fn level() -> Level {
 macro_rules! vectorize {
     ($simd:ident => $op:expr) => {{
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        if let Some($simd) = $crate::fast::vector::level().as_avx2() {
+        if let Some($simd) = $crate::vector::level().as_avx2() {
             return fearless_simd::Simd::vectorize(
                 $simd,
                 #[inline(always)]
@@ -22,7 +22,7 @@ macro_rules! vectorize {
             );
         }
         #[cfg(target_arch = "aarch64")]
-        if let Some($simd) = $crate::fast::vector::level().as_neon() {
+        if let Some($simd) = $crate::vector::level().as_neon() {
             return fearless_simd::Simd::vectorize(
                 $simd,
                 #[inline(always)]
@@ -33,4 +33,4 @@ macro_rules! vectorize {
         $op
     }};
 }
-pub(super) use vectorize;
+pub(crate) use vectorize;

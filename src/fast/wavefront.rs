@@ -1,0 +1,241 @@
+//! Rows side by side (SPEC 9.4.3): each lane of a vector has a row of its own and is two steps behind the lane before it, so that
+//! what its stencil needs is there. A row and its points follow from the same operations as alone.
+
+use super::history::History;
+use super::predictor::{Predictor, is_whole, mask};
+use super::shape::Shape;
+use super::stencil::{self, MOST_TAPS, STEP};
+use crate::error::FormatError;
+use fearless_simd::{Simd, f32x8, mask32x8};
+use std::ops::Range;
+
+/// Rows side by side.
+pub(super) const LANES: usize = 8;
+/// Steps that a lane is behind the one before it: taps lead into the next step of an earlier row.
+const LAG: usize = 2;
+
+/// What is done with rows.
+pub(super) trait Task {
+    /// Row `r` starts in `lane`.
+    fn begin(&mut self, lane: usize, r: usize) -> Result<(), FormatError>;
+
+    /// What the taps and codes of the step at hand give, point by point across the lanes.
+    fn inputs<S: Simd>(&mut self, simd: S, at: &Step<'_, S>) -> [f32x8<S>; STEP];
+
+    /// Row `r` has these values.
+    fn complete(&mut self, r: usize, values: &[f32]);
+}
+
+/// A step of each lane.
+pub(super) struct Step<'a, S: Simd> {
+    pub(super) lanes: &'a Lanes<'a>,
+    /// What the taps of each lane give for its points.
+    pub(super) sums: [f32x8<S>; LANES],
+    /// The points before the step, one and two back.
+    pub(super) before: [f32x8<S>; 2],
+    pub(super) holes: Option<&'a Holes<S>>,
+}
+
+/// Where points of a step are not ordinary.
+pub(super) struct Holes<S: Simd> {
+    /// Which points are ordinary.
+    pub(super) ordinary: [mask32x8<S>; STEP],
+    /// Lanes in which all are.
+    whole: mask32x8<S>,
+}
+
+/// Where the lanes are.
+pub(super) struct Lanes<'a> {
+    /// Bit `k` says that lane `k` has a row.
+    active: u32,
+    pub(super) row: [usize; LANES],
+    /// First point of the step.
+    pub(super) x: [usize; LANES],
+    /// Where the row starts in the history.
+    start: [usize; LANES],
+    /// Places of the taps of the row's first point in the history, with their weights.
+    taps: [[(usize, f32); MOST_TAPS]; LANES],
+    count: [usize; LANES],
+    /// Which points of the row are ordinary, unless all are.
+    mask: [Option<&'a [bool]>; LANES],
+    kind: [usize; LANES],
+    /// Weights of the points before the step, one and two back.
+    pub(super) one: [[f32; LANES]; STEP],
+    pub(super) two: [[f32; LANES]; STEP],
+}
+
+impl Lanes<'_> {
+    /// The lanes that have a row.
+    #[inline(always)]
+    pub(super) fn active(&self) -> impl Iterator<Item = usize> + use<> {
+        let active = self.active;
+        (0..LANES).filter(move |k| active >> k & 1 == 1)
+    }
+
+    #[inline(always)]
+    fn holes<S: Simd>(&self, simd: S) -> Option<Holes<S>> {
+        let mut rows = [simd.splat_f32x8(1.0); LANES];
+        let mut whole = [1f32; LANES];
+        for k in self.active() {
+            let Some(m) = self.mask[k].filter(|m| !is_whole(m, self.x[k])) else { continue };
+            let is = |j: usize| m.get(self.x[k] + j).is_none_or(|o| *o);
+            rows[k] = simd.load_array_f32x8(std::array::from_fn(|j| f32::from(u8::from(is(j)))));
+            whole[k] = 0.0;
+        }
+        if whole == [1.0; LANES] {
+            return None;
+        }
+        let half = simd.splat_f32x8(0.5);
+        let rows = transposed(simd, rows);
+        let mut ordinary = [simd.simd_gt_f32x8(half, half); STEP];
+        for j in 0..STEP {
+            ordinary[j] = simd.simd_gt_f32x8(rows[j], half);
+        }
+        Some(Holes { ordinary, whole: simd.simd_gt_f32x8(simd.load_array_f32x8(whole), half) })
+    }
+}
+
+/// Works on `rows`, none of which may be level.
+#[inline(always)]
+pub(super) fn run<S: Simd, T: Task>(
+    simd: S,
+    shape: &Shape,
+    predictors: &[Option<Predictor>],
+    ordinary: Option<&[bool]>,
+    history: &mut History,
+    rows: Range<usize>,
+    task: &mut T,
+) -> Result<(), FormatError> {
+    let n = shape.row;
+    let steps = n.div_ceil(STEP);
+    let zero = simd.splat_f32x8(0.0);
+    let mut lanes = Lanes {
+        active: 0,
+        row: [0; LANES],
+        x: [0; LANES],
+        start: [0; LANES],
+        taps: [[(0, 0.0); MOST_TAPS]; LANES],
+        count: [0; LANES],
+        mask: [None; LANES],
+        kind: [usize::MAX; LANES],
+        one: [[0.0; LANES]; STEP],
+        two: [[0.0; LANES]; STEP],
+    };
+    let (mut near, mut far) = (zero, zero);
+    let (mut next, mut free, mut wait) = (rows.start, 0, 0);
+    let mut position = shape.position(next);
+    let mut scratch = Vec::new();
+    let mut places = [0; MOST_TAPS];
+    while lanes.active != 0 || next < rows.end {
+        if wait == 0 && next < rows.end {
+            let kind = stencil::kind(position);
+            let Some(Some(p)) = predictors.get(kind) else { break };
+            let start = p.places(shape, history, next, position, &mut scratch, &mut places);
+            task.begin(free, next)?;
+            lanes.count[free] = p.taps.len();
+            lanes.mask[free] = mask(ordinary, n, next);
+            for (to, (place, (_, w))) in lanes.taps[free].iter_mut().zip(places.iter().zip(&p.taps)) {
+                *to = (*place, *w);
+            }
+            if lanes.kind[free] != kind {
+                lanes.kind[free] = kind;
+                for j in 0..STEP {
+                    (lanes.one[j][free], lanes.two[j][free]) = p.recurrence.weights(j);
+                }
+            }
+            lanes.active |= 1 << free;
+            (lanes.row[free], lanes.x[free], lanes.start[free]) = (next, 0, history.start(next));
+            let here = simd.from_bitmask_mask32x8(1 << free);
+            let start = simd.splat_f32x8(start);
+            (near, far) = (simd.select_f32x8(here, start, near), simd.select_f32x8(here, start, far));
+            // The first lane goes on when its row is done and the last one is far enough.
+            wait = if free + 1 < LANES { LAG } else { steps.saturating_sub((LANES - 1) * LAG).max(LAG) };
+            free = (free + 1) % LANES;
+            next += 1;
+            shape.advance(&mut position);
+        }
+        wait = wait.saturating_sub(1);
+
+        let mut sums = [zero; LANES];
+        for k in lanes.active() {
+            let taps = lanes.taps[k].get(..lanes.count[k]).unwrap_or_default();
+            sums[k] = history.sum_step(simd, taps, lanes.x[k]);
+        }
+        let holes = if ordinary.is_some() { lanes.holes(simd) } else { None };
+        let step = Step { lanes: &lanes, sums, before: [near, far], holes: holes.as_ref() };
+        let u = task.inputs(simd, &step);
+        let v = values(simd, &step, u);
+        (near, far) = (v[STEP - 1], v[STEP - 2]);
+        let along = transposed(simd, v);
+        let mut done = 0;
+        for k in lanes.active() {
+            let (start, x) = (lanes.start[k], lanes.x[k]);
+            if let Some(to) = history.place::<STEP>(start, x) {
+                simd.store_array_f32x8(along[k], to);
+            }
+            if x == 0 {
+                history.begin(start);
+            }
+            lanes.x[k] = x + STEP;
+            if x + STEP >= n {
+                done |= 1 << k;
+                history.complete(start);
+                task.complete(lanes.row[k], history.values(start));
+            }
+        }
+        if done != 0 {
+            lanes.active &= !done;
+            let here = simd.from_bitmask_mask32x8(done.into());
+            (near, far) = (simd.select_f32x8(here, zero, near), simd.select_f32x8(here, zero, far));
+        }
+    }
+    Ok(())
+}
+
+/// The points of a step across the lanes, from what taps and codes give.
+#[inline(always)]
+fn values<S: Simd>(simd: S, step: &Step<'_, S>, u: [f32x8<S>; STEP]) -> [f32x8<S>; STEP] {
+    const HALF: usize = STEP / 2;
+    let one = |j: usize| simd.load_array_ref_f32x8(&step.lanes.one[j]);
+    let two = |j: usize| simd.load_array_ref_f32x8(&step.lanes.two[j]);
+    let plus = |w, weight, v| simd.add_f32x8(w, simd.mul_f32x8(weight, v));
+    let [near, far] = step.before;
+    // Zeros before each half add nothing.
+    let mut v = u;
+    for h in [0, HALF] {
+        for j in (0..HALF).rev() {
+            for i in 0..j {
+                v[h + j] = plus(v[h + j], one(i), u[h + j - 1 - i]);
+            }
+        }
+    }
+    for j in 0..HALF {
+        v[HALF + j] = plus(v[HALF + j], two(j), v[2]);
+        v[HALF + j] = plus(v[HALF + j], one(j), v[3]);
+    }
+    for j in 0..STEP {
+        v[j] = plus(v[j], two(j), far);
+        v[j] = plus(v[j], one(j), near);
+    }
+    if let Some(h) = step.holes {
+        let (mut near, mut far) = (near, far);
+        for j in 0..STEP {
+            let value = plus(plus(u[j], two(0), far), one(0), near);
+            let value = simd.select_f32x8(h.ordinary[j], value, near);
+            (far, near) = (near, value);
+            v[j] = simd.select_f32x8(h.whole, v[j], value);
+        }
+    }
+    v
+}
+
+/// From lanes to points, or back.
+#[inline(always)]
+pub(super) fn transposed<S: Simd>(simd: S, rows: [f32x8<S>; LANES]) -> [f32x8<S>; LANES] {
+    let shuffled = |[a, b, c, d, e, f, g, h]: [f32x8<S>; LANES]| {
+        let ((a, e), (b, f)) = (simd.interleave_f32x8(a, e), simd.interleave_f32x8(b, f));
+        let ((c, g), (d, h)) = (simd.interleave_f32x8(c, g), simd.interleave_f32x8(d, h));
+        [a, e, b, f, c, g, d, h]
+    };
+    shuffled(shuffled(shuffled(rows)))
+}

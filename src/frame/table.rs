@@ -1,0 +1,270 @@
+//! A table of the values that a frame's points may have (SPEC 6.4.1): kernels code places in it. Data that were counts once,
+//! and then went through a curve, take few values that lie on no lattice.
+
+use crate::bound::Tolerance;
+use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
+use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
+use crate::codec::integers::{Integers, MAGNITUDE_MAX, bit_length};
+use crate::element::Element;
+use crate::error::FormatError;
+
+/// Most values of a table.
+const MOST: usize = 1 << 16;
+/// Bits that all positions may have in common, less one.
+const SHIFT_MAX: u8 = 63;
+/// Sizes of the contexts of a gap: bits of the gap before, and those of both before it.
+const CONTEXTS: [usize; 3] = [32, 1024, 1];
+
+/// The table in `bytes`: values in ascending order, at least one.
+///
+/// # Errors
+/// If the bytes are not what a writer could have made.
+pub(super) fn read<T: Element>(bytes: &[u8]) -> Result<Vec<T>, FormatError> {
+    let code = || FormatError::Code { what: "table of values" };
+    let mut c = Cursor::new(bytes);
+    let shift = c.u8("table of values")?;
+    let count = c.varint("table of values")?;
+    let first = unzigzag(c.varint("table of values")?);
+    let count = usize::try_from(count).ok().filter(|n| (1..=MOST).contains(n)).ok_or_else(code)?;
+    if shift > SHIFT_MAX {
+        return Err(code());
+    }
+    let mut coder = Decoder::new(c.take_rest());
+    let places = run(&mut coder, &vec![0; count.saturating_sub(1)], first).ok_or_else(code)?;
+    coder.finish("table of values")?;
+    // Positions are those of the type: none is lost by the shift, and none lies beyond the greatest.
+    let value = |p: i64| {
+        let position = p.checked_shl(shift.into()).filter(|q| q >> shift == p)?;
+        let value = T::from_ordered(position);
+        (value.to_ordered() == position).then_some(value)
+    };
+    places.into_iter().map(value).collect::<Option<_>>().ok_or_else(code)
+}
+
+/// The value at place `r`, which is rounded and held inside the table.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating, as SPEC 6.4 says")]
+pub(super) fn value<T: Element>(table: &[T], r: f64) -> T {
+    let place = (r.round_ties_even() as usize).min(table.len().saturating_sub(1));
+    table.get(place).copied().unwrap_or_default()
+}
+
+/// Codes the gaps less one between positions into or from `coder`; the positions, of which `first` is the first. `None` if
+/// one of them is beyond 2^63.
+fn run<C: BitCoder>(coder: &mut C, gaps: &[u64], first: i64) -> Option<Vec<i64>> {
+    let mut integers = Integers::new(CONTEXTS);
+    let (mut position, mut before, mut last) = (first, 0usize, 0usize);
+    let mut positions = vec![first];
+    for gap in gaps {
+        let gap = integers.code(coder, gap.cast_signed(), [last, last.checked_mul(32)?.checked_add(before)?, 0])?;
+        let gap = u64::try_from(gap).ok()?;
+        position = position.checked_add_unsigned(gap)?.checked_add(1)?;
+        positions.push(position);
+        (before, last) = (last, bit_length(gap, 31));
+    }
+    Some(positions)
+}
+
+/// A table that suits some values, and which of its places each of them has.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    /// As [`read`] gives it.
+    values: Vec<T>,
+    /// As a frame stores it.
+    pub(super) bytes: Vec<u8>,
+    /// The greatest value that each place stands for.
+    ends: Vec<i64>,
+}
+
+impl<T: Element> Table<T> {
+    /// The smallest table with a value within `tolerance` of each of `values`; `None` if they are too many for it to pay.
+    pub(super) fn new(values: impl Iterator<Item = T> + Clone, count: usize, tolerance: Tolerance) -> Option<Self> {
+        let found = distinct(values, count)?;
+        let spans: Vec<(i64, i64)> = found.iter().map(|p| span(T::from_ordered(*p), tolerance)).collect();
+        let least = cover(&spans, 0)?.len();
+        let [low, .., high] = found.as_slice() else { return None };
+        let [low, high] = [low, high].map(|p| T::from_ordered(*p).to_f64());
+        if least < 2 || !is_sparse(low, high, least, tolerance) {
+            return None;
+        }
+        // Fewer bits to store, at hardly more values.
+        let groups = (0..=SHIFT_MAX).rev().find_map(|z| {
+            let groups = cover(&spans, z)?;
+            (groups.len() <= least.saturating_add(least / 32)).then_some((z, groups))
+        });
+        let (shift, groups) = groups?;
+        let first = groups.first()?.0 >> shift;
+        let gap = |w: &[(i64, usize)]| match w {
+            [(a, _), (b, _)] => (b >> shift).wrapping_sub(a >> shift).wrapping_sub(1).cast_unsigned(),
+            _ => 0,
+        };
+        let gaps: Vec<u64> = groups.windows(2).map(gap).collect();
+        if gaps.iter().any(|g| *g > MAGNITUDE_MAX) {
+            return None;
+        }
+        let mut bytes = vec![shift];
+        put_varint(&mut bytes, groups.len() as u64);
+        put_varint(&mut bytes, zigzag(first));
+        let mut coder = Encoder::new();
+        run(&mut coder, &gaps, first)?;
+        bytes.extend(coder.finish());
+        let ends = groups.iter().map(|(_, last)| found.get(*last).copied()).collect::<Option<_>>()?;
+        let values = read(&bytes).ok()?;
+        Some(Table { values, bytes, ends })
+    }
+
+    /// The place of a value that the table was made for.
+    #[allow(clippy::cast_precision_loss, reason = "at most 2^16")]
+    pub(super) fn place(&self, v: T) -> f64 {
+        let position = v.to_ordered();
+        self.ends.partition_point(|end| *end < position) as f64
+    }
+
+    pub(super) fn values(&self) -> &[T] {
+        &self.values
+    }
+}
+
+/// Positions of all values, ascending; `None` if they are more than one in four of the values, or too many.
+fn distinct<T: Element>(values: impl Iterator<Item = T> + Clone, count: usize) -> Option<Vec<i64>> {
+    let most = (count / 4).min(MOST);
+    let unique = |positions: &mut Vec<i64>| {
+        positions.sort_unstable();
+        positions.dedup();
+    };
+    // Where there are few, a part shows it.
+    let step = (count / 8192).max(1);
+    let mut some: Vec<i64> = values.clone().step_by(step).map(Element::to_ordered).collect();
+    let looked = some.len();
+    unique(&mut some);
+    if some.len() > most || some.len().saturating_mul(2) > looked {
+        return None;
+    }
+    let mut all = std::collections::HashSet::new();
+    for v in values {
+        if all.insert(v.to_ordered()) && all.len() > most {
+            return None;
+        }
+    }
+    let mut all: Vec<i64> = all.into_iter().collect();
+    all.sort_unstable();
+    Some(all)
+}
+
+/// The lowest and the highest position that may stand for `x`.
+fn span<T: Element>(x: T, tolerance: Tolerance) -> (i64, i64) {
+    let at = x.to_ordered();
+    let end = |towards: T| {
+        let (mut inside, mut outside) = (at, towards.to_ordered());
+        while inside.abs_diff(outside) > 1 {
+            let middle = (i128::from(inside) + i128::from(outside)).div_euclid(2);
+            let middle = i64::try_from(middle).unwrap_or(inside);
+            *if tolerance.allows(x, T::from_ordered(middle)) { &mut inside } else { &mut outside } = middle;
+        }
+        inside
+    };
+    (end(T::from_f64(f64::NEG_INFINITY)), end(T::from_f64(f64::INFINITY)))
+}
+
+/// The fewest multiples of 2^`shift` that hit every span, each with the index of the last span that it is for. `None` if
+/// a span has none.
+fn cover(spans: &[(i64, i64)], shift: u8) -> Option<Vec<(i64, usize)>> {
+    let down = |p: i64| p >> shift << shift;
+    let mut groups: Vec<(i64, usize)> = Vec::new();
+    // What is common to the spans of the last group.
+    let (mut low, mut high) = (i64::MAX, i64::MIN);
+    for (i, (l, h)) in spans.iter().enumerate() {
+        let both = (low.max(*l), high.min(*h));
+        (low, high) = if !groups.is_empty() && down(both.1) >= both.0 {
+            both
+        } else {
+            groups.push((0, i));
+            (*l, *h)
+        };
+        if down(high) < low {
+            return None;
+        }
+        // Near the middle of what is common.
+        let middle = i64::try_from((i128::from(low) + i128::from(high)).div_euclid(2)).ok()?;
+        let near = if down(middle) >= low { down(middle) } else { down(high) };
+        *groups.last_mut()? = (near, i);
+    }
+    // Spans of one bound never nest, but middles may come close: places must ascend.
+    groups.windows(2).all(|w| matches!(w, [(a, _), (b, _)] if a < b)).then_some(groups)
+}
+
+/// Whether a lattice as fine as the tolerance asks has at least twice as many places.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+fn is_sparse(low: f64, high: f64, places: usize, tolerance: Tolerance) -> bool {
+    let steps = match tolerance {
+        Tolerance::Lossless => return true,
+        Tolerance::Absolute(e) => (high - low) / (2.0 * e),
+        Tolerance::Pointwise(_) if low < 0.0 && high > 0.0 => return true,
+        Tolerance::Pointwise(b) => (high / low).ln().abs() / (2.0 * b.ln_1p()),
+    };
+    steps + 1.0 >= 2.0 * places as f64
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small test data")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_example_of_the_specification() {
+        let bytes = [0x10, 3, 0x80, 0x86, 2];
+        let table = read::<f32>(&bytes).unwrap();
+        assert_eq!(table, [16.0, 16.125, 16.25]);
+        assert_eq!([f64::NAN, -7.0, 0.5, 1.5, 1e300].map(|r| value(&table, r)), [16.0, 16.0, 16.0, 16.25, 16.25]);
+    }
+
+    #[test]
+    fn many_values_and_those_of_a_plain_lattice_have_no_table() {
+        let table =
+            |values: Vec<f64>, e| Table::new(values.iter().copied(), values.len(), Tolerance::Absolute(e)).is_some();
+        let lattice = |i: u32| f64::from(i % 50);
+        assert!(!table((0..1000).map(|i| f64::from(i).sqrt()).collect(), 1e-9));
+        assert!(!table((0..1000).map(lattice).collect(), 0.4));
+        assert!(table((0..1000).map(lattice).collect(), 0.2));
+        assert!(table((0..1000).map(|i| lattice(i).sqrt()).collect(), 1e-3));
+    }
+
+    fn tolerances() -> impl Strategy<Value = Tolerance> {
+        prop_oneof![
+            Just(Tolerance::Lossless),
+            (1e-9f64..10.0).prop_map(Tolerance::Absolute),
+            (1e-9f64..0.5).prop_map(Tolerance::Pointwise),
+        ]
+    }
+
+    fn check<T: Element>(values: &[T], tolerance: Tolerance) {
+        if let Some(table) = Table::new(values.iter().copied(), values.len(), tolerance) {
+            assert_eq!(read::<T>(&table.bytes).unwrap(), table.values());
+            assert!(table.values().windows(2).all(|w| w[0] < w[1]));
+            for x in values {
+                assert!(tolerance.allows(*x, value(table.values(), table.place(*x))), "{x:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_has_a_place_within_its_bound(
+            some in prop::collection::vec(prop_oneof![-1e3f64..1e3, 1.0f64..1.001, prop::num::f64::NORMAL], 1..40),
+            tolerance in tolerances(),
+        ) {
+            let ordinary = |v: &f64| *v != 0.0 || !matches!(tolerance, Tolerance::Pointwise(_));
+            let wide: Vec<f64> = (0..4 * some.len()).map(|i| some[i % some.len()]).filter(ordinary).collect();
+            check(&wide, tolerance);
+            let narrow: Vec<f32> = wide.iter().map(|v| f32::from_f64(*v)).filter(|v| v.is_finite()).filter(|v| ordinary(&v.to_f64())).collect();
+            check(&narrow, tolerance);
+        }
+
+        #[test]
+        fn damage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = read::<f32>(&bytes);
+            let _ = read::<f64>(&bytes);
+        }
+    }
+}

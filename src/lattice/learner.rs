@@ -1,0 +1,346 @@
+//! A network that learns while it decodes (SPEC 9.6): asked where a value lies and how sure that is, and told afterwards.
+//!
+//! Writer and reader run the same IEEE-754 binary32 operations in the same order, so no weights are stored.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    reason = "inner loops over arrays whose sizes are constants; every number is clamped"
+)]
+
+use crate::vector::vectorize;
+
+/// Numbers that it is told, each within 8 of 0.
+pub(crate) const INPUTS: usize = 55;
+/// With one that is always 1.
+const COLUMNS: usize = INPUTS + 1;
+/// Values of the first and of the second hidden layer.
+const WIDE: usize = 32;
+const NARROW: usize = 16;
+/// Shift and octaves.
+const ANSWERS: usize = 2;
+
+/// Points between two changes of the weights.
+const BATCH: u32 = 2;
+/// Rate of learning: `RATE + EXTRA * FADE / (FADE + changes so far)`.
+const RATE: f32 = 2e-4;
+const EXTRA: f32 = 1.2e-3;
+const FADE: f32 = 16_384.0;
+/// What is left of the means of slopes and of their squares from one change to the next.
+const KEPT: [f32; 2] = [0.9, 0.999];
+/// Added to the root of the mean square.
+const CALM: f32 = 1e-5;
+/// Smaller magnitudes are none: subnormal numbers are slow.
+const TINY: f32 = 1e-20;
+const WEIGHT_MAX: f32 = 16.0;
+/// Least and greatest logarithm of a scale.
+const OCTAVES: (f32, f32) = (-8.0, 6.0);
+/// Bound on what one point may say.
+const SLOPE_MAX: f32 = 4.0;
+/// Misses beyond this many steps teach nothing.
+const MISS_MAX: f32 = 1e6;
+/// Scales beyond this are those of a density: an interval of one step is a point.
+const SCALE_MAX: f32 = 256.0;
+/// Below this many scales no difference is left between the two ends of an interval.
+const FAR: f32 = -40.0;
+
+/// Weights, or what belongs to each of them.
+#[derive(Debug, Clone)]
+struct Weights {
+    first: [[f32; WIDE]; COLUMNS],
+    second: [[f32; NARROW]; WIDE + 1],
+    last: [[f32; NARROW + 1]; ANSWERS],
+}
+
+impl Weights {
+    const ZERO: Weights = Weights {
+        first: [[0.0; WIDE]; COLUMNS],
+        second: [[0.0; NARROW]; WIDE + 1],
+        last: [[0.0; NARROW + 1]; ANSWERS],
+    };
+
+    /// Evenly distributed, the first answers near "nothing to add".
+    fn start() -> Self {
+        let mut w = Self::ZERO;
+        let mut state = 1u32;
+        let mut draw = |width: f32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 8) as f32 * (1.0 / 8_388_608.0) - 1.0) * width
+        };
+        w.first.as_flattened_mut().iter_mut().for_each(|w| *w = draw(0.1625));
+        w.second[..WIDE].as_flattened_mut().iter_mut().for_each(|w| *w = draw(0.4375));
+        for row in &mut w.last {
+            row[..NARROW].iter_mut().for_each(|w| *w = draw(0.0875));
+        }
+        w.last[1][NARROW] = -0.5;
+        w
+    }
+
+    fn parts(&mut self) -> [&mut [f32]; 3] {
+        [self.first.as_flattened_mut(), self.second.as_flattened_mut(), self.last.as_flattened_mut()]
+    }
+}
+
+/// The network, what it was asked last, and what it learned since its weights changed.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    weights: Box<Weights>,
+    /// The second layer's, by its inputs in the inner direction.
+    turned: [[f32; WIDE]; NARROW],
+    slopes: Box<Weights>,
+    /// Running means of slopes and of their squares.
+    means: Box<Weights>,
+    squares: Box<Weights>,
+    /// Powers of `KEPT`: what is left of the zeros that the means started from.
+    left: [f32; 2],
+    /// Points since the weights changed, and how often they did.
+    points: u32,
+    changes: f32,
+    inputs: [f32; COLUMNS],
+    wide: [f32; WIDE + 1],
+    narrow: [f32; NARROW + 1],
+    answer: [f32; ANSWERS],
+}
+
+impl Learner {
+    pub(crate) fn new() -> Self {
+        let mut learner = Learner {
+            weights: Box::new(Weights::start()),
+            turned: [[0.0; WIDE]; NARROW],
+            slopes: Box::new(Weights::ZERO),
+            means: Box::new(Weights::ZERO),
+            squares: Box::new(Weights::ZERO),
+            left: [1.0; 2],
+            points: 0,
+            changes: 0.0,
+            inputs: [1.0; COLUMNS],
+            wide: [1.0; WIDE + 1],
+            narrow: [1.0; NARROW + 1],
+            answer: [0.0; ANSWERS],
+        };
+        learner.turn();
+        learner
+    }
+
+    fn turn(&mut self) {
+        for (i, row) in self.weights.second[..WIDE].iter().enumerate() {
+            for (turned, w) in self.turned.iter_mut().zip(row) {
+                turned[i] = *w;
+            }
+        }
+    }
+
+    /// How many units the value lies above what was expected without the network, and the logarithm to base 2 of the
+    /// scale in units.
+    pub(crate) fn ask(&mut self, inputs: &[f32; INPUTS]) -> [f32; ANSWERS] {
+        vectorize!(_simd => self.forward(inputs))
+    }
+
+    #[inline(always)]
+    fn forward(&mut self, inputs: &[f32; INPUTS]) -> [f32; ANSWERS] {
+        self.inputs[..INPUTS].copy_from_slice(inputs);
+        let sums = product(&self.inputs, &self.weights.first);
+        for j in 0..WIDE {
+            self.wide[j] = if sums[j] > 0.0 { sums[j] } else { 0.0 };
+        }
+        let sums = product(&self.wide, &self.weights.second);
+        for j in 0..NARROW {
+            self.narrow[j] = if sums[j] > 0.0 { sums[j] } else { 0.0 };
+        }
+        for (y, row) in self.answer.iter_mut().zip(&self.weights.last) {
+            *y = self.narrow.iter().zip(row).fold(0.0, |sum, (x, w)| sum + x * w);
+        }
+        self.answer
+    }
+
+    /// Learns that the point asked about last lies `miss` steps above what was expected, a unit being `unit` steps.
+    pub(crate) fn learn(&mut self, miss: f32, unit: f32) {
+        // Written so that a NaN is refused too.
+        if !(miss.abs() < MISS_MAX) {
+            return;
+        }
+        let slopes = slopes(self.answer, miss, unit);
+        vectorize!(_simd => {
+            self.backward(slopes);
+            self.points += 1;
+            if self.points == BATCH {
+                self.points = 0;
+                self.change();
+                self.turn();
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn backward(&mut self, slopes: [f32; ANSWERS]) {
+        let mut narrow = [0f32; NARROW];
+        for j in 0..NARROW {
+            let sum = slopes[0] * self.weights.last[0][j] + slopes[1] * self.weights.last[1][j];
+            narrow[j] = if self.narrow[j] > 0.0 { sum } else { 0.0 };
+        }
+        let mut wide = product(&narrow, &self.turned);
+        for i in 0..WIDE {
+            wide[i] = if self.wide[i] > 0.0 { wide[i] } else { 0.0 };
+        }
+        add(&mut self.slopes.first, &self.inputs, wide);
+        add(&mut self.slopes.second, &self.wide, narrow);
+        add(&mut self.slopes.last, &slopes, self.narrow);
+    }
+
+    /// Moves the weights against their slopes (the method is Adam, Kingma and Ba 2015).
+    #[inline(always)]
+    fn change(&mut self) {
+        for (left, kept) in self.left.iter_mut().zip(KEPT) {
+            *left *= kept;
+        }
+        self.changes += 1.0;
+        let rate = (RATE + EXTRA * (FADE / (FADE + self.changes))) / (1.0 - self.left[0]);
+        let whole = 1.0 / (1.0 - self.left[1]);
+        let parts = self.weights.parts().into_iter().zip(self.slopes.parts());
+        for ((w, g), (m, v)) in parts.zip(self.means.parts().into_iter().zip(self.squares.parts())) {
+            for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                let slope = *g * (1.0 / BATCH as f32);
+                *g = 0.0;
+                let mean = *m + (slope - *m) * (1.0 - KEPT[0]);
+                *m = if mean.abs() < TINY { 0.0 } else { mean };
+                let square = *v + (slope * slope - *v) * (1.0 - KEPT[1]);
+                *v = if square < TINY { TINY } else { square };
+                let moved = *w - (rate * *m) / ((*v * whole).sqrt() + CALM);
+                *w = moved.clamp(-WEIGHT_MAX, WEIGHT_MAX);
+            }
+        }
+    }
+}
+
+/// Sums of `x` times rows, in order.
+#[inline(always)]
+fn product<const N: usize>(x: &[f32], rows: &[[f32; N]]) -> [f32; N] {
+    let mut sums = [0f32; N];
+    for (x, row) in x.iter().zip(rows) {
+        for j in 0..N {
+            sums[j] += x * row[j];
+        }
+    }
+    sums
+}
+
+/// Adds to each row its `x` times `y`. Rows are copied, which is what makes vectors of it.
+#[inline(always)]
+fn add<const N: usize>(rows: &mut [[f32; N]], x: &[f32], y: [f32; N]) {
+    for (row, x) in rows.iter_mut().zip(x) {
+        let mut sums = *row;
+        for j in 0..N {
+            sums[j] += x * y[j];
+        }
+        *row = sums;
+    }
+}
+
+/// About e^z, z being cut to -60..=60: whole octaves are exponents, between them lies a parabola.
+fn exponential(z: f32) -> f32 {
+    let octaves = z.clamp(-60.0, 60.0) * std::f32::consts::LOG2_E;
+    let whole = octaves.floor();
+    let part = octaves - whole;
+    let scale = f32::from_bits(((whole as i32 + 127) as u32) << 23);
+    scale * (1.0 + part * (0.6565 + 0.3435 * part))
+}
+
+/// Slopes, by the two answers, of what the logistic distribution that they describe makes a value cost that misses by
+/// `miss` steps: minus the logarithm of what it gives to the interval of one step around the value.
+fn slopes([shift, octaves]: [f32; ANSWERS], miss: f32, unit: f32) -> [f32; ANSWERS] {
+    let bounded = octaves.clamp(OCTAVES.0, OCTAVES.1);
+    let whole = bounded.floor();
+    let part = 1.0 + (bounded - whole);
+    let scale = unit * f32::from_bits(((whole as i32 + 127) as u32) << 23) * part;
+    let off = miss - shift * unit;
+    // On the lower side, where differences of the distribution function keep their precision.
+    let far = -off.abs();
+    let below = |z: f32| {
+        let e = exponential(z);
+        e / (1.0 + e)
+    };
+    let upper = (far + 0.5) / scale;
+    let (a, b) = (below(upper), below((far - 0.5) / scale));
+    let outer = (1.0 - a) - b;
+    let by_off = if off < 0.0 { -outer } else { outer } / scale;
+    let inner =
+        if scale > SCALE_MAX || upper < FAR { 1.0 } else { 0.5 * (a * (1.0 - a) + b * (1.0 - b)) / ((a - b) * scale) };
+    let by_log = far / scale * outer + inner;
+    let by_octaves = if bounded == octaves { by_log / part } else { 0.0 };
+    [-(by_off * unit), by_octaves].map(|s| s.clamp(-SLOPE_MAX, SLOPE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_those_of_the_code_length() {
+        let cost = |shift: f64, octaves: f64, miss: f64, unit: f64| {
+            let scale = unit * octaves.floor().exp2() * (1.0 + octaves - octaves.floor());
+            let below = |z: f64| 1.0 / (1.0 + (-z).exp());
+            let far = -(miss - shift * unit).abs();
+            -(below((far + 0.5) / scale) - below((far - 0.5) / scale)).ln()
+        };
+        let d = 1e-4;
+        for miss in [-7.3, -0.4, 0.2, 1.9, 12.0] {
+            for unit in [0.3, 1.0, 40.0] {
+                for [shift, octaves] in [[0.1, -0.5], [-0.7, 1.3], [0.0, 2.2]] {
+                    let by = [
+                        (cost(shift + d, octaves, miss, unit) - cost(shift - d, octaves, miss, unit)) / (2.0 * d),
+                        (cost(shift, octaves + d, miss, unit) - cost(shift, octaves - d, miss, unit)) / (2.0 * d),
+                    ];
+                    let got = slopes([shift as f32, octaves as f32], miss as f32, unit as f32);
+                    for (by, got) in by.iter().zip(got) {
+                        let wanted = by.clamp(-4.0, 4.0);
+                        assert!(
+                            (wanted - f64::from(got)).abs() < 0.03 * (1.0 + wanted.abs()),
+                            "{miss} {unit} {shift} {octaves}: {wanted} {got}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_learned_is_learned() {
+        let mut learner = Learner::new();
+        let mut state = 7u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 8_388_608.0 - 1.0
+        };
+        let mut late = [0f32; 2];
+        for i in 0..20_000 {
+            let mut inputs = [0f32; INPUTS];
+            inputs[3] = 2.0 * next();
+            // Not linear: what a stencil cannot say.
+            let miss = 10.0 * inputs[3].abs() + next();
+            let answer = learner.ask(&inputs);
+            if i > 15_000 {
+                late[0] += (miss - answer[0] * 4.0).abs();
+                late[1] += miss.abs();
+            }
+            learner.learn(miss, 4.0);
+        }
+        assert!(late[0] < 0.15 * late[1], "{late:?}");
+    }
+
+    #[test]
+    fn weights_stay_finite_whatever_comes() {
+        let mut learner = Learner::new();
+        let mut state = 9u32;
+        for i in 0..5_000u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let inputs = [if state >> 31 == 1 { 8.0 } else { -8.0 }; INPUTS];
+            let answer = learner.ask(&inputs);
+            assert!(answer.iter().all(|y| y.is_finite()));
+            let miss = [0.0, -0.5, f32::NAN, f32::INFINITY, 9e5, -9e5, 1e-30][i as usize % 7];
+            learner.learn(miss, [0.05, 1.0, 1e6][i as usize % 3]);
+        }
+    }
+}
