@@ -137,7 +137,7 @@ struct Prepared<'a, T> {
 }
 
 /// What a learner must gain: one in so many bytes.
-const LEARNED: u64 = 128;
+const LEARNED: u64 = 32;
 
 /// What is to be coded: a block of an array.
 #[derive(Clone, Copy)]

@@ -27,6 +27,8 @@ impl Images {
         Images { bytes: vec![0; most + SLACK], len: 0, wide: Vec::new() }
     }
 
+    /// For tests, benchmarks and fuzz targets, which have all numbers at hand.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn of(numbers: &[i16]) -> Self {
         let mut images = Images::with_room(numbers.len());
         let (blocks, last) = numbers.as_chunks();
