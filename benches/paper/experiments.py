@@ -21,6 +21,7 @@ PAPER = "--init random --output-activation sigmoid --latent-activation sigmoid -
 
 WAYS = {
     "ours": [],
+    "exact": ["--exact"],
     "ours, not normalized": ["--linear"],
     "paper": PAPER,
     "paper, not normalized": [*PAPER, "--linear"],
@@ -105,7 +106,7 @@ def accuracy(bench, name):
 
 def models(bench, name):
     """Figures 5 and 11, table 3."""
-    for way in ("ours", "paper"):
+    for way in ("ours", "exact", "paper"):
         model(bench, name, way)
         archive(bench, name, way)
 

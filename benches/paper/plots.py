@@ -10,8 +10,7 @@ from matplotlib import pyplot
 from experiments import BOUNDS, LOSSES, RATIOS
 from results import SZ3, ratio
 
-# Text as text, and no date: files stay small and do not change without a reason.
-matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "cae", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3})
+matplotlib.rcParams.update({"font.size": 8, "axes.grid": True, "grid.alpha": 0.3})
 
 
 def bars(axis, names, columns, log=True):
@@ -215,13 +214,13 @@ FIGURES = {"3-4": errors, "5": sizes, "7-8": features, "9": lengths, "11": break
 
 
 def save(figure, path):
+    """Few colors and pixels: reports are kept with their plots."""
     figure.tight_layout()
-    figure.savefig(path, dpi=75, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, dpi=75)
     pyplot.close(figure)
-    if path.suffix == ".png":
-        with Image.open(path) as image:
-            small = image.convert("RGB").quantize(64)
-        small.save(path, optimize=True)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(64)
+    small.save(path, optimize=True)
 
 
 def draw(r, folder):
@@ -232,8 +231,8 @@ def draw(r, folder):
     for number, make in FIGURES.items():
         figure = make(r)
         if figure:
-            save(figure, out / f"figure-{number}.svg")
-            drawn[number] = f"paper/figure-{number}.svg"
+            save(figure, out / f"figure-{number}.png")
+            drawn[number] = f"paper/figure-{number}.png"
     found = {}
     for key, row in r.of("picture"):
         found.setdefault(key[0], []).append((key, row))

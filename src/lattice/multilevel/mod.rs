@@ -282,7 +282,7 @@ pub(crate) fn encode(
     asked: Asked,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
-    let (header, other) = match asked {
+    let Choice { header, other, whole } = match asked {
         Asked::Trained(mut network) => choose(values, grid, tolerance, options, &mut network)?,
         // A learner has learned too little on a sample to tell.
         Asked::Nobody | Asked::Learner => choose(values, grid, tolerance, options, &mut Nobody)?,
@@ -292,6 +292,10 @@ pub(crate) fn encode(
         let mut out = Vec::new();
         header.write_to(&mut out, &Shape::new(grid.dims));
         return Some(out);
+    }
+    if let Some(whole) = whole.filter(|_| !matches!(asked, Asked::Learner)) {
+        recon.copy_from_slice(&whole.recon);
+        return Some(whole.bytes);
     }
     let run = |header: &Header, recon: &mut [f64]| match asked {
         Asked::Nobody => header.encode(values, grid, tolerance, &mut Nobody, recon),
@@ -316,10 +320,9 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
     let options = Options { profile: Profile::Small };
     let mut recon = vec![0.0; values.len()];
     let header = match network {
-        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?,
-        None => choose(values, grid, tolerance, &options, &mut Nobody)?,
-    }
-    .0;
+        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?.header,
+        None => choose(values, grid, tolerance, &options, &mut Nobody)?.header,
+    };
     let mut recorder = Recorder { network, samples: Samples::default() };
     if !header.order.is_empty() {
         header.encode(values, grid, tolerance, &mut recorder, &mut recon)?;
@@ -327,20 +330,33 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
     Some(recorder.samples)
 }
 
-/// The header under which the fewest bytes are expected; it has no order if a constant will do. And a second one, if that
-/// is worth the time where a sample cannot tell which of both is better.
+/// What is known of the headers after they were tried.
+struct Choice {
+    /// The one under which the fewest bytes are expected; it has no order if a constant will do.
+    header: Header,
+    /// Another one, if that is worth the time where a sample cannot tell which of both is better.
+    other: Option<Header>,
+    /// What the header gave, if it was tried on all points.
+    whole: Option<Coded>,
+}
+
+struct Coded {
+    bytes: Vec<u8>,
+    recon: Vec<f64>,
+}
+
 fn choose<N: Network>(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
     options: &Options,
     network: &mut N,
-) -> Option<(Header, Option<Header>)> {
+) -> Option<Choice> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
     if values.iter().enumerate().all(|(i, v)| !grid.is_ordinary(i) || (v - constant).abs() <= tolerance) {
-        return Some((plain, None));
+        return Some(Choice { header: plain, other: None, whole: None });
     }
     let weights = survey::distances(values, grid, &shape, plain.step);
     let plain = Header { order: survey::greedy(values, grid, &shape, plain.step), weights, ..plain };
@@ -355,31 +371,36 @@ fn choose<N: Network>(
     let mask: Vec<bool> = survey::pick(grid.dims, &extents, &corner).map(|i| grid.is_ordinary(i)).collect();
     let block = Grid { dims: &extents, ordinary: grid.ordinary.map(|_| &mask[..]) };
     // The best that is not snapped, and the best that is.
-    let mut best: [Option<(usize, Header)>; 2] = [None, None];
-    let mut scratch = vec![0.0; sample.len()];
+    let mut best: [Option<(Header, Coded)>; 2] = [None, None];
+    let mut recon = vec![0.0; sample.len()];
     for header in candidates {
         let tried = if whole { header.clone() } else { header.restricted(&sample, &block) };
-        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut scratch) else { continue };
+        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut recon) else { continue };
         let [plain, snapped] = &mut best;
-        let best = if header.snapped { snapped } else { plain };
-        if best.as_ref().is_none_or(|(n, _)| bytes.len() < *n) {
-            *best = Some((bytes.len(), header));
-        }
-    }
-    match best {
-        [Some((n, plain)), Some((m, snapped))] => {
-            // The sample of a smooth field costs next to nothing either way, and is no picture of the edges elsewhere. There a
-            // snapped lattice may cost many times as much, while it seldom gains more than it shows.
-            let unsure = sample.len().checked_div(MARGIN).unwrap_or(0);
-            match options.profile {
-                _ if n <= m => Some((plain, None)),
-                _ if whole || m.saturating_add(unsure) < n => Some((snapped, None)),
-                Profile::Small => Some((plain, Some(snapped))),
-                Profile::Balanced => Some((plain, None)),
+        match if header.snapped { snapped } else { plain } {
+            Some((_, coded)) if coded.bytes.len() <= bytes.len() => {}
+            Some((kept, coded)) => {
+                *kept = header;
+                coded.bytes = bytes;
+                coded.recon.copy_from_slice(&recon);
             }
+            none => *none = Some((header, Coded { bytes, recon: recon.clone() })),
         }
-        [plain, snapped] => plain.or(snapped).map(|(_, header)| (header, None)),
     }
+    let sure = |(header, coded)| Choice { header, other: None, whole: whole.then_some(coded) };
+    let [Some(plain), Some(snapped)] = best else {
+        return best.into_iter().flatten().next().map(sure);
+    };
+    // The sample of a smooth field costs next to nothing either way, and is no picture of the edges elsewhere. There a
+    // snapped lattice may cost many times as much, while it seldom gains more than it shows.
+    let unsure = sample.len().checked_div(MARGIN).unwrap_or(0);
+    let (n, m) = (plain.1.bytes.len(), snapped.1.bytes.len());
+    Some(match options.profile {
+        _ if n <= m => sure(plain),
+        _ if whole || m.saturating_add(unsure) < n => sure(snapped),
+        Profile::Small => Choice { other: Some(snapped.0), ..sure(plain) },
+        Profile::Balanced => sure(plain),
+    })
 }
 
 /// A snapped lattice must gain a byte in so many points of a sample: 1/32 bit a point.
@@ -503,14 +524,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The bytes of the small and of the balanced profile.
-    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 2] {
+    /// The bytes of the small and of the balanced profile, and of the small one with a learner.
+    fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, tolerance: f64) -> [Vec<u8>; 3] {
         let grid = Grid { dims, ordinary };
-        [Profile::Small, Profile::Balanced].map(|profile| {
+        let (nobody, learner) = (Asked::Nobody, Asked::Learner);
+        [(Profile::Small, nobody), (Profile::Balanced, nobody), (Profile::Small, learner)].map(|(profile, asked)| {
             let mut recon = vec![0.0; values.len()];
-            let bytes = encode(values, &grid, tolerance, &Options { profile }, Asked::Nobody, &mut recon).unwrap();
+            let bytes = encode(values, &grid, tolerance, &Options { profile }, asked, &mut recon).unwrap();
             let mut out = vec![0.0; values.len()];
-            decode(&bytes, &grid, Asked::Nobody, &mut out).unwrap();
+            decode(&bytes, &grid, asked, &mut out).unwrap();
             for i in 0..values.len() {
                 if grid.is_ordinary(i) {
                     assert_eq!(out[i].to_bits(), recon[i].to_bits());
@@ -598,7 +620,9 @@ mod tests {
                 bytes[0] &= FLAG_BALANCED | FLAG_SNAPPED;
             }
             let mut out = vec![0.0; dims.iter().product()];
-            let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, Asked::Nobody, &mut out);
+            for asked in [Asked::Nobody, Asked::Learner] {
+                let _ = decode(&bytes, &Grid { dims: &dims, ordinary: None }, asked, &mut out);
+            }
         }
     }
 }
