@@ -109,6 +109,9 @@ impl<'a> Reading<'a> {
 /// Blocks to learn from that cutting at other places makes, about.
 const CUT_BLOCKS: usize = 4096;
 
+/// Values that all cuts of an array may hold.
+const CUT_VALUES: usize = 1 << 23;
+
 /// One step in so many is kept back.
 const HELD: usize = 8;
 
@@ -163,7 +166,8 @@ impl Split {
         self.pass += learned;
         self.held.append(&whole, |b| uses[b] == Use::Hold);
         self.judge.append(&whole, |b| uses[b] == Use::Judge);
-        let all = CUT_BLOCKS.div_ceil(learned.max(1));
+        // Each cut goes over the whole array, however little of it is learned from.
+        let all = CUT_BLOCKS.div_ceil(learned.max(1)).min(CUT_VALUES / values.len().max(1));
         let cuts = reading.cuts.unwrap_or(all).min(reading.block_shape.iter().product());
         if cuts < 2 {
             return Ok(());
