@@ -157,7 +157,7 @@ fn span<T: Element>(x: T, tolerance: Tolerance) -> (i64, i64) {
     let end = |towards: T| {
         let (mut inside, mut outside) = (at, towards.to_ordered());
         while inside.abs_diff(outside) > 1 {
-            let middle = (i128::from(inside) + i128::from(outside)).div_euclid(2);
+            let middle = i128::from(inside).wrapping_add(i128::from(outside)).div_euclid(2);
             let middle = i64::try_from(middle).unwrap_or(inside);
             *if tolerance.allows(x, T::from_ordered(middle)) { &mut inside } else { &mut outside } = middle;
         }
@@ -185,7 +185,7 @@ fn cover(spans: &[(i64, i64)], shift: u8) -> Option<Vec<(i64, usize)>> {
             return None;
         }
         // Near the middle of what is common.
-        let middle = i64::try_from((i128::from(low) + i128::from(high)).div_euclid(2)).ok()?;
+        let middle = i64::try_from(i128::from(low).wrapping_add(i128::from(high)).div_euclid(2)).ok()?;
         let near = if down(middle) >= low { down(middle) } else { down(high) };
         *groups.last_mut()? = (near, i);
     }
