@@ -107,9 +107,7 @@ pub(crate) fn frame_values(preset: Preset, bound: Bound, values: u64) -> u64 {
         _ if bound == Bound::ByPoint => 1 << 15,
         Preset::Small if values < 1 << 23 => 1 << 21,
         Preset::Small => 1 << 20,
-        // Coded slowly enough for a second thread to be worth half a percent of the bytes.
-        Preset::Balanced => 1 << 18,
-        Preset::Fast => 1 << 19,
+        Preset::Fast | Preset::Balanced => 1 << 19,
     }
 }
 
