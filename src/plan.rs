@@ -194,11 +194,14 @@ impl Plan {
         }
         let judgement = self.preset.judgement();
         let more = |n: u64, part: u64| n.saturating_add(n.checked_div(part).unwrap_or(0));
-        let size = |c: &Candidate| {
-            let n = self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
-            // On few values the raster kernel looks better than it is on all.
-            let slow = if self.thinned { judgement.slow.saturating_sub(1) } else { judgement.slow };
-            if is_raster(c) { more(n, slow) } else { n }
+        let bytes = |c: &Candidate| self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
+        let plain = self.candidates.iter().filter(|c| c.view == View::Plain && !is_raster(c)).map(bytes).min();
+        // On few values the raster kernel looks better than it is on all.
+        let slow = if self.thinned { judgement.slow.saturating_sub(1) } else { judgement.slow };
+        let size = |c: &Candidate| match bytes(c) {
+            // Its gain is judged against what it would replace without tables: what repeats has few values, too.
+            n if is_raster(c) && plain.is_none_or(|p| more(n, slow) > p) => more(n, slow),
+            n => n,
         };
         // A network in the loop is tried beside what would be tried without it.
         let (networks, others): (Vec<_>, Vec<_>) =
