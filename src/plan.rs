@@ -215,6 +215,10 @@ impl Plan {
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
+        // What suits a table on samples may have too many values for one on a whole frame.
+        if kept.iter().all(|(_, c)| c.view == View::Table) {
+            self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
+        }
         let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
             if let Kernel::Raster(options) = &mut c.kernel {
                 set(options);
