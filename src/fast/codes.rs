@@ -171,7 +171,7 @@ pub(super) struct CodeReader {
 
 /// A stream and how much of it was read.
 #[derive(Debug)]
-struct Reading {
+pub(super) struct Reading {
     stream: Stream,
     numbers: usize,
     wide: usize,
@@ -180,11 +180,35 @@ struct Reading {
 impl Reading {
     /// The next `n` numbers, at most [`BLOCK`], followed by others.
     #[inline(always)]
-    fn block(&mut self, n: usize) -> Option<[u8; BLOCK]> {
+    pub(super) fn block(&mut self, n: usize) -> Option<[u8; BLOCK]> {
         let block = *self.stream.numbers.get(self.numbers..)?.first_chunk()?;
         self.numbers += n;
         Some(block)
     }
+
+    /// The next number that is wide.
+    pub(super) fn wide(&mut self) -> Option<i32> {
+        self.wide += 1;
+        self.stream.wide.get(self.wide - 1).copied()
+    }
+}
+
+/// The streams and the classes that they belong to; they end where `cursor` does.
+pub(super) fn read_streams(cursor: &mut Cursor<'_>, most: usize) -> Result<(Vec<Reading>, Classifier), FormatError> {
+    let starts = u32::from(cursor.u8("class starts")?) | u32::from(cursor.u8("class starts")?) << 8;
+    if starts.count_ones() as usize >= MOST_CLASSES || starts >> (BUCKETS - 1) != 0 {
+        let expected = (1 << (BUCKETS - 1)) - 1;
+        return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
+    }
+    let streams = prefix::read(cursor, starts.count_ones() as usize + 1, most)?;
+    let streams = streams.into_iter().map(|stream| Reading { stream, numbers: 0, wide: 0 }).collect();
+    Ok((streams, Classifier::new(starts)))
+}
+
+/// Checks that all streams were read.
+pub(super) fn finish(streams: &[Reading]) -> Result<(), FormatError> {
+    let is_read = |r: &Reading| r.numbers + PADDING == r.stream.numbers.len() && r.wide == r.stream.wide.len();
+    if streams.iter().all(is_read) { Ok(()) } else { Err(FormatError::Code { what: "codes of a class" }) }
 }
 
 /// The lowest bit of each byte.
@@ -194,14 +218,14 @@ const LOWER: u64 = u64::MAX / 257;
 
 /// Magnitudes of eight numbers.
 #[inline(always)]
-fn magnitudes(numbers: u64) -> u64 {
+pub(super) fn magnitudes(numbers: u64) -> u64 {
     let sign = numbers >> 7 & ONES;
     (numbers ^ (sign * 255)) + sign
 }
 
 /// Sum of eight magnitudes.
 #[inline(always)]
-fn sum(magnitudes: u64) -> u16 {
+pub(super) fn sum(magnitudes: u64) -> u16 {
     let pairs = (magnitudes & LOWER) + (magnitudes >> 8 & LOWER);
     let fours = pairs + (pairs >> 16);
     (fours + (fours >> 32)) as u16
@@ -210,16 +234,10 @@ fn sum(magnitudes: u64) -> u16 {
 impl CodeReader {
     /// Takes all that is left of `cursor`.
     pub(super) fn new(cursor: &mut Cursor<'_>, shape: &Shape) -> Result<Self, FormatError> {
-        let starts = u32::from(cursor.u8("class starts")?) | u32::from(cursor.u8("class starts")?) << 8;
-        if starts.count_ones() as usize >= MOST_CLASSES || starts >> (BUCKETS - 1) != 0 {
-            let expected = (1 << (BUCKETS - 1)) - 1;
-            return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
-        }
-        let count = starts.count_ones() as usize + 1;
-        let streams = prefix::read(cursor, count, shape.row * shape.rows())?;
+        let (streams, classifier) = read_streams(cursor, shape.row * shape.rows())?;
         Ok(CodeReader {
-            streams: streams.into_iter().map(|stream| Reading { stream, numbers: 0, wide: 0 }).collect(),
-            classifier: Classifier::new(starts),
+            streams,
+            classifier,
             activity: Activity::new(shape),
             classes: vec![0; shape.row.div_ceil(BLOCK)],
             narrow: vec![[0; BLOCK]; row_capacity(shape) / BLOCK],
@@ -318,11 +336,7 @@ impl CodeReader {
                 if c.cast_signed() == WIDE {
                     // Blocks that are not coded hold none.
                     let reading = self.classes.get(j).and_then(|c| self.streams.get_mut(usize::from(*c)));
-                    let wide = reading.and_then(|r| {
-                        r.wide += 1;
-                        r.stream.wide.get(r.wide - 1)
-                    });
-                    *to = *wide.ok_or(FormatError::Code { what: "wide codes of a class" })?;
+                    *to = reading.and_then(Reading::wide).ok_or(FormatError::Code { what: "wide codes of a class" })?;
                 }
             }
         }
@@ -331,12 +345,7 @@ impl CodeReader {
 
     /// Checks that everything was read.
     pub(super) fn finish(self) -> Result<(), FormatError> {
-        for r in &self.streams {
-            if r.numbers + PADDING != r.stream.numbers.len() || r.wide != r.stream.wide.len() {
-                return Err(FormatError::Code { what: "codes of a class" });
-            }
-        }
-        Ok(())
+        finish(&self.streams)
     }
 }
 

@@ -10,11 +10,18 @@
 )]
 
 mod activity;
+mod choice;
 mod classes;
 mod codes;
+mod fit;
 mod history;
+mod interpolate;
 mod learn;
+mod level_codes;
+mod level_header;
+mod levels;
 mod predictor;
+mod pyramid;
 mod raster;
 mod scale;
 mod shape;
@@ -33,6 +40,8 @@ pub use crate::element::Element as Sample;
 /// How the points are coded (SPEC 9.4.1).
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
+/// Values between those of a coarser grid.
+const LEVELS: u8 = 2;
 
 /// Values spread over more steps than this do not suit: single precision would place them too roughly.
 const LARGEST_SPREAD: f64 = 80_000.0;
@@ -143,10 +152,7 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64) -> Op
     if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }
-    let mut out = vec![RASTER];
-    scale.write(&mut out);
-    raster::encode(values, grid, &scale, &mut out)?;
-    Some(out)
+    choice::encode(values, grid, &scale)
 }
 
 /// Inverts [`encode`]; `out` has the grid's length and receives every point, ordinary or not.
@@ -170,7 +176,12 @@ pub(crate) fn decode<T: Sample>(bytes: &[u8], grid: &Grid, out: &mut [T]) -> Res
             raster::decode(&mut cursor, grid, &scale, out)?;
             cursor.finish("fast kernel")
         }
-        found => Err(FormatError::Value { field: "fast mode", found: found.into(), expected: RASTER.into() }),
+        LEVELS => {
+            let scale = Scale::read(&mut cursor)?;
+            levels::decode(&mut cursor, grid, &scale, out)?;
+            cursor.finish("fast kernel")
+        }
+        found => Err(FormatError::Value { field: "fast mode", found: found.into(), expected: LEVELS.into() }),
     }
 }
 
@@ -217,6 +228,13 @@ mod tests {
         Some(bytes)
     }
 
+    /// Whether raster mode alone codes the values, too.
+    fn raster_suits(values: &[f32], grid: &Grid) -> bool {
+        round_trip(values, grid, 1e-3, 0.0).unwrap();
+        let (low, high) = range(values, grid.ordinary).unwrap();
+        raster::encode(values, grid, &Scale::fit::<f32>(0.0, low, high, 1e-3), &mut Vec::new()).is_some()
+    }
+
     #[test]
     fn constant_fields_take_nine_bytes() {
         let grid = Grid { dims: &[100, 100], ordinary: None };
@@ -236,6 +254,9 @@ mod tests {
         }
         let masked = round_trip(&values, &Grid { dims: &dims, ordinary: Some(&ordinary) }, 1e-3, 0.0).unwrap().len();
         assert!(masked < plain * 3 / 4, "{masked} {plain}");
+        // The last value of a row is repeated past its end.
+        let odd = Grid { dims: &[20, 30 * 40 - 1], ordinary: Some(&ordinary[..20 * 1199]) };
+        assert!(raster_suits(&values[..20 * 1199], &odd));
         let none = vec![false; 24_000];
         assert_eq!(round_trip(&values, &Grid { dims: &dims, ordinary: Some(&none) }, 1e-3, 0.0).unwrap().len(), 9);
     }
@@ -309,7 +330,7 @@ mod tests {
         fn arbitrary_bytes_are_refused_or_decode(
             dims in shapes(),
             bytes in prop::collection::vec(any::<u8>(), 0..120),
-            mode in 0u8..3,
+            mode in 0u8..4,
         ) {
             let grid = Grid { dims: &dims, ordinary: None };
             let mut out = vec![0f32; grid.len()];

@@ -130,7 +130,8 @@ impl<T: Sample> Encoder<'_, T> {
     }
 }
 
-pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, out: &mut Vec<u8>) -> Option<()> {
+/// Appends what codes `values` and returns where the codes begin; `None` if one is too wide.
+pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, out: &mut Vec<u8>) -> Option<usize> {
     vectorize!(simd => encode_rows(simd, values, grid, scale, out))
 }
 
@@ -161,7 +162,13 @@ fn unlevel_rows(
 }
 
 #[inline(always)]
-fn encode_rows<S: Simd, T: Sample>(simd: S, values: &[T], grid: &Grid, scale: &Scale, out: &mut Vec<u8>) -> Option<()> {
+fn encode_rows<S: Simd, T: Sample>(
+    simd: S,
+    values: &[T],
+    grid: &Grid,
+    scale: &Scale,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
     let shape = Shape::new(grid.dims);
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
@@ -194,8 +201,9 @@ fn encode_rows<S: Simd, T: Sample>(simd: S, values: &[T], grid: &Grid, scale: &S
         }
         r = run.end;
     }
+    let start = out.len();
     codes::write(&e.coded, &shape, grid.ordinary, out);
-    Some(())
+    Some(start)
 }
 
 /// Gives values for codes.

@@ -78,7 +78,8 @@ impl Lanes<'_> {
         let mut whole = [1f32; LANES];
         for k in self.active() {
             let Some(m) = self.mask[k].filter(|m| !is_whole(m, self.x[k])) else { continue };
-            let is = |j: usize| m.get(self.x[k] + j).is_none_or(|o| *o);
+            // Past the end of the row its last value is repeated, which may be no number.
+            let is = |j: usize| m.get(self.x[k] + j).or(m.last()).is_none_or(|o| *o);
             rows[k] = simd.load_array_f32x8(std::array::from_fn(|j| f32::from(u8::from(is(j)))));
             whole[k] = 0.0;
         }

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+import levels
 import prefix
 from primitives import CaeError, Cursor, unzigzag
 
@@ -161,7 +162,7 @@ def decode(payload, dims, ordinary):
     cursor = Cursor(payload)
     mode = cursor.u8()
     base = cursor.number("d")
-    if mode > 1 or not math.isfinite(base):
+    if mode > 2 or not math.isfinite(base):
         raise CaeError("mode or base")
     if mode == 0:
         cursor.end()
@@ -169,6 +170,8 @@ def decode(payload, dims, ordinary):
     step = cursor.number("d")
     if not 0 < step < math.inf:
         raise CaeError("step")
+    if mode == 2:
+        return [base + step * float(v) for v in levels.decode(cursor, dims, ordinary)]
     rows = Rows(dims)
     stencils = {kind: Stencil(cursor, kind) for kind in rows.kinds()}
     reader = Codes(cursor, rows, ordinary)

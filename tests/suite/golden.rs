@@ -332,7 +332,11 @@ pub mod update {
         let plain = |(name, kernel): &(&'static str, &str)| (*name, kernel_arrays(kernel, None));
         // Passes long enough for stencils of their own.
         let file = |(name, arrays)| (name, forge::File { models: vec![], arrays }.bytes());
-        let kernels = kernels.iter().map(plain).chain([("kernel_multilevel_stencils", stencils())]).map(file);
+        let kernels = kernels
+            .iter()
+            .map(plain)
+            .chain([("kernel_multilevel_stencils", stencils()), ("kernel_fast_levels", levels())])
+            .map(file);
         kernels.chain([("kernel_network", in_loop())]).collect()
     }
 
@@ -341,6 +345,17 @@ pub mod update {
         let shape = [24, 30, 34];
         let coarse = kernel_array::<f32>("multilevel", None, Bound::Absolute(0.01), &shape);
         coarse.into_iter().chain(kernel_array::<f64>("multilevel", None, Bound::Absolute(1e-3), &[150, 160])).collect()
+    }
+
+    /// Smooth fields that the fast kernel interpolates, of every rank, some large enough for weights of their own.
+    #[cfg(feature = "internals")]
+    fn levels() -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for shape in [&[700][..], &[61, 74], &[17, 20, 27], &[3, 9, 14, 20], &[2, 3, 2, 11, 13]] {
+            arrays.extend(kernel_array::<f32>("fast", None, Bound::Absolute(0.1), shape));
+            arrays.extend(kernel_array::<f64>("fast", None, Bound::Absolute(1e-3), shape));
+        }
+        arrays
     }
 
     /// Frames with a network in the loop, which is embedded.

@@ -1,0 +1,220 @@
+//! The writer's choice of mode.
+
+use super::levels::Options;
+use super::pyramid::{self, AXES, axes};
+use super::scale::Scale;
+use super::{LEVELS, RASTER, Sample, levels, raster};
+use crate::lattice::Grid;
+
+/// Frames of so many points are coded in both modes, ...
+const FEW: usize = 1 << 15;
+/// ... of larger ones a part of one in so many points.
+const PART: usize = 32;
+/// So are frames of which so many points share a byte.
+const SMOOTH: usize = 16;
+/// And where so many do, more is tried in the levels mode.
+const SMOOTHEST: usize = 32;
+
+/// What codes a frame, and where in it the codes begin.
+struct Coded {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+/// Codes `values` in the mode that gives fewer bytes, by a part of them.
+pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Vec<u8>> {
+    let options = Options { starts: starts(values, grid, scale), finer: false, learned: true };
+    let raster = || of_raster(values, grid, scale);
+    let levels = || smoothest(of_levels(values, grid, scale, &options)?, values, grid, scale, &options);
+    let both = |one: Option<Coded>, other: Option<Coded>| match (one, other) {
+        (Some(a), Some(b)) if a.bytes.len() <= b.bytes.len() => Some(a),
+        (a, b) => b.or(a),
+    };
+    let best = if values.len() <= FEW {
+        both(raster(), levels())
+    } else if suits_levels(values, grid, scale, &options) {
+        levels().or_else(raster)
+    } else {
+        match raster() {
+            Some(r) if r.bytes.len() * SMOOTH > values.len() => Some(r),
+            r => both(r, levels()),
+        }
+    };
+    best.map(|c| c.bytes)
+}
+
+/// Whether a part of the values says that the levels mode gives fewer bytes.
+fn suits_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> bool {
+    let (part, ordinary, dims) = center(values, grid, (values.len() / PART).max(FEW));
+    let sample = Grid { dims: &dims, ordinary: ordinary.as_deref() };
+    let Some(levels) = of_levels(&part, &sample, scale, options) else { return false };
+    let Some(raster) = of_raster(&part, &sample, scale) else { return true };
+    // Points without an earlier neighbor along some axis take about twice the bits, and are more of a part.
+    let border = |dims: &[usize]| 2.0 - dims.iter().map(|d| 1.0 - 1.0 / *d as f64).product::<f64>();
+    let factor = values.len() as f64 / part.len() as f64;
+    let whole = |c: &Coded| c.start as f64 + (c.bytes.len() - c.start) as f64 * factor;
+    whole(&levels) < whole(&raster) * border(grid.dims) / border(&dims)
+}
+
+fn of_raster<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Coded> {
+    let mut bytes = vec![RASTER];
+    scale.write(&mut bytes);
+    let start = raster::encode(values, grid, scale, &mut bytes)?;
+    Some(Coded { bytes, start })
+}
+
+fn of_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Option<Coded> {
+    let mut bytes = vec![LEVELS];
+    scale.write(&mut bytes);
+    let start = levels::encode(values, grid, scale, options, &mut bytes)?;
+    Some(Coded { bytes, start })
+}
+
+/// What compresses well is worth more tries, which take little time.
+fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Option<Coded> {
+    let mut best = first;
+    if best.bytes.len() * SMOOTHEST <= values.len() {
+        for (finer, learned) in [(false, false), (true, false), (true, true)] {
+            let options = Options { finer, learned, ..*options };
+            if let Some(tried) = of_levels(values, grid, scale, &options)
+                && tried.bytes.len() < best.bytes.len()
+            {
+                best = tried;
+            }
+        }
+    }
+    Some(best)
+}
+
+/// The middle of a grid, about so many points.
+fn center<T: Sample>(values: &[T], grid: &Grid, points: usize) -> (Vec<T>, Option<Vec<bool>>, Vec<usize>) {
+    let mut dims = grid.dims.to_vec();
+    // All axes are cut alike, but short ones stay.
+    while dims.iter().product::<usize>() > points * 5 / 4 {
+        let Some(longest) = dims.iter_mut().max_by_key(|d| **d) else { break };
+        *longest = (*longest * 4).div_ceil(5);
+    }
+    let firsts: Vec<usize> = grid.dims.iter().zip(&dims).map(|(all, d)| (all - d) / 2).collect();
+    let n = dims.last().copied().unwrap_or(1);
+    let rows = dims.iter().product::<usize>() / n;
+    let mut part = Vec::with_capacity(rows * n);
+    let mut ordinary = grid.ordinary.map(|_| Vec::with_capacity(rows * n));
+    for r in 0..rows {
+        let (mut rest, mut stride, mut start) = (r * n, 1, 0);
+        for ((d, all), first) in dims.iter().zip(grid.dims).zip(&firsts).rev() {
+            start += (rest % d + first) * stride;
+            rest /= d;
+            stride *= all;
+        }
+        part.extend_from_slice(&values[start..start + n]);
+        if let (Some(to), Some(o)) = (&mut ordinary, grid.ordinary) {
+            to.extend_from_slice(&o[start..start + n]);
+        }
+    }
+    (part, ordinary, dims)
+}
+
+/// Halvings of an axis whose effect is measured.
+const HALVINGS: usize = 4;
+/// An axis that is halved last.
+const LAST: u8 = 15;
+
+/// At which level to halve each axis first, by how well values lie on cubics along each.
+fn starts<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> [u8; AXES] {
+    let dims = axes(grid.dims);
+    let roughness: [[f32; HALVINGS]; AXES] =
+        std::array::from_fn(|a| std::array::from_fn(|h| roughness(values, grid, scale, &dims, a, h)));
+    let long: Vec<usize> = (0..AXES).filter(|a| dims[*a] > 1).collect();
+    let mut best = (f32::INFINITY, [0; AXES]);
+    for choice in 0..3usize.pow(long.len() as u32) {
+        let mut starts = [0; AXES];
+        let mut rest = choice;
+        for a in &long {
+            starts[*a] = [0, 1, LAST][rest % 3];
+            rest /= 3;
+        }
+        if long.iter().all(|a| starts[*a] > 0) {
+            continue;
+        }
+        let cost = cost(&roughness, dims, starts);
+        if cost < best.0 {
+            best = (cost, starts);
+        }
+    }
+    best.1
+}
+
+/// Squared errors in steps that take half a bit.
+const QUIET: f32 = 0.1;
+
+/// How far values are from a cubic through those two to the power `halvings` before and after, along axis `a`: squared, in steps.
+fn roughness<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    scale: &Scale,
+    dims: &[usize; AXES],
+    a: usize,
+    halvings: usize,
+) -> f32 {
+    const SAMPLES: usize = 96;
+    let s = 1 << halvings;
+    let n = dims[a];
+    if n <= 2 * s {
+        return f32::INFINITY;
+    }
+    let stride: usize = dims[a + 1..].iter().product();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let (mut bits, mut count) = (0.0, 0);
+    for _ in 0..SAMPLES {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let i = (((seed >> 32) * values.len() as u64) >> 32) as usize;
+        let x = i / stride % n;
+        let here = s + x % (n - 2 * s);
+        let i = i - x * stride + here * stride;
+        let at = |i: usize| scale.place(values[i].to_f64());
+        let near = [i, i - s * stride, i + s * stride];
+        if near.iter().any(|i| !grid.is_ordinary(*i)) {
+            continue;
+        }
+        let mean = (at(near[1]) + at(near[2])) * 0.5;
+        let curve = if here >= 3 * s && here + 3 * s < n {
+            let far = [i - 3 * s * stride, i + 3 * s * stride];
+            let whole = far.iter().all(|i| grid.is_ordinary(*i));
+            if whole { (mean - (at(far[0]) + at(far[1])) * 0.5) * 0.125 } else { 0.0 }
+        } else {
+            0.0
+        };
+        let error = at(i) - mean - curve;
+        bits += (1.0 + error * error / QUIET).log2();
+        count += 1;
+    }
+    if count == 0 { 1.0 } else { QUIET * ((bits / count as f32).exp2() - 1.0) }
+}
+
+/// Bits that a point takes, about.
+fn cost(roughness: &[[f32; HALVINGS]; AXES], dims: [usize; AXES], starts: [u8; AXES]) -> f32 {
+    let all: f32 = dims.iter().map(|d| *d as f32).product();
+    let mut halvings = [0; AXES];
+    let mut total = 0.0;
+    let mut last = 0.0;
+    let mut left = all;
+    for level in pyramid::levels(dims, starts).iter().take(2 * HALVINGS) {
+        let points: f32 = level.dims.iter().map(|d| *d as f32).product();
+        let passes = level.passes();
+        let each = points / (passes.len() + 1) as f32;
+        for pass in passes {
+            let inverse: f32 = (0..AXES)
+                .filter(|a| pass >> a & 1 == 1)
+                .map(|a| 1.0 / (roughness[a][halvings[a].min(HALVINGS - 1)] + 1e-6))
+                .sum();
+            let error = 1.0 / inverse.max(1e-6);
+            last = 0.6 * (1.0 + error / QUIET).log2();
+            total += each * last;
+        }
+        for a in 0..AXES {
+            halvings[a] += usize::from(level.halved[a]);
+        }
+        left = each;
+    }
+    (total + left * last) / all
+}
