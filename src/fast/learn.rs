@@ -11,8 +11,10 @@ const MOST: usize = MOST_TAPS + 1;
 const HALF: usize = MOST / 2;
 /// Kinds of rows with fewer points take the default weights.
 const FEWEST_POINTS: usize = 512;
-/// Points per sample.
+/// Points per sample; of few points more are looked at.
 const SPACING: usize = 64;
+const CLOSEST: usize = 16;
+const ENOUGH: usize = 1024;
 /// Bounds on the samples of one kind.
 const SAMPLES: (usize, usize) = (128, 2560);
 /// Samples from one row.
@@ -75,7 +77,7 @@ fn sample<T: Sample>(
     ordinary: Option<&[bool]>,
     population: usize,
 ) -> Vec<Equation> {
-    let count = (population / SPACING).clamp(SAMPLES.0, SAMPLES.1);
+    let count = (population / SPACING).max((population / CLOSEST).min(ENOUGH)).clamp(SAMPLES.0, SAMPLES.1);
     let mut equations = Vec::with_capacity(count + PER_ROW);
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = |n: usize| {

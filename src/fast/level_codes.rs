@@ -55,6 +55,7 @@ pub(super) fn activities(magnitudes: &[u16], sources: &[usize], sums: &mut [u16]
 }
 
 /// Whether block `b` of a part of a row has a point that is ordinary.
+#[inline(always)]
 pub(super) fn is_coded(ordinary: Option<&[bool]>, b: usize) -> bool {
     ordinary.is_none_or(|o| o.iter().skip(b * STEP).take(STEP).any(|o| *o))
 }

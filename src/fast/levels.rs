@@ -146,18 +146,30 @@ fn run<S: Simd>(simd: S, all: &[Level], header: &Header, task: &mut impl Task) -
     for (number, level) in all.iter().enumerate().rev() {
         let mut fine = Field::new(level);
         fine.inherit(level, coarse, &field);
-        let (pitch, strides) = (level.pitch(), level.strides());
-        let mut sums = vec![0; level.block_pitch()];
-        let mut activity = vec![0; level.block_pitch() - 2];
+        let (pitch, strides, block_pitch) = (level.pitch(), level.strides(), level.block_pitch());
+        let mut sums = vec![0; block_pitch];
+        let mut activity = vec![0; block_pitch - 2];
         for pass in level.passes() {
             let odd = pass >> ROW & 1;
             let weights = header.weights(number, pass);
             let points = if odd == 1 { level.odd() } else { level.even() };
             let blocks = points.div_ceil(STEP);
+            let mut inside = None;
             for position in level.positions(pass) {
                 let r: usize = (0..ROW).map(|a| position[a] * strides[a]).sum();
-                interpolate::taps(level, pass, &weights, position, &mut taps);
-                level_codes::sources(level, pass, position, &mut sources);
+                // From one row inside the grid to the next all places move alike.
+                let here = level.is_inside(pass, position).then_some(r);
+                match (inside, here) {
+                    (Some(before), Some(here)) => {
+                        taps.iter_mut().for_each(|(place, _)| *place += (here - before) * pitch);
+                        sources.iter_mut().for_each(|place| *place += (here - before) * block_pitch);
+                    }
+                    _ => {
+                        interpolate::taps(level, pass, &weights, position, &mut taps);
+                        level_codes::sources(level, pass, position, &mut sources);
+                    }
+                }
+                inside = here;
                 activities(&fine.magnitudes, &sources, &mut sums, &mut activity);
                 let index = level.part(odd, r);
                 let part = Part {

@@ -89,6 +89,15 @@ impl Level {
         [self.dims[1] * self.dims[2], self.dims[2], 1]
     }
 
+    /// Whether the row at `position` has all rows around it that its pass may ask for.
+    #[inline(always)]
+    pub(super) fn is_inside(&self, pass: usize, position: [usize; ROW]) -> bool {
+        (0..ROW).all(|a| {
+            let (p, n) = (position[a], self.dims[a]);
+            if pass >> a & 1 == 1 { p >= 3 && p + 3 < n } else { n == 1 || p >= 2 }
+        })
+    }
+
     /// Number of part `part` of row `r`.
     pub(super) fn part(&self, part: usize, r: usize) -> usize {
         part * self.rows() + r

@@ -347,13 +347,37 @@ pub mod update {
         coarse.into_iter().chain(kernel_array::<f64>("multilevel", None, Bound::Absolute(1e-3), &[150, 160])).collect()
     }
 
-    /// Smooth fields that the fast kernel interpolates, of every rank, some large enough for weights of their own.
+    /// Fields that the fast kernel interpolates, of every rank: smooth ones, wavy ones that need weights of their own, and
+    /// ones whose slices have little in common.
     #[cfg(feature = "internals")]
     fn levels() -> Vec<forge::Array> {
+        let hump = |t: f64| (t - t.floor()) * (1.0 - (t - t.floor()));
+        let field = |shape: &[usize], period: f64, apart: bool| -> Vec<f64> {
+            let mut random = crate::fields::Random(7);
+            let shifts: Vec<f64> = (0..shape[0]).map(|_| if apart { random.unit() } else { 0.0 }).collect();
+            let value = |at: IxDyn| {
+                let along = (0..shape.len()).map(|d| at[d] as f64 / (period + d as f64) + shifts[at[0]]);
+                along.map(hump).sum::<f64>()
+            };
+            ArrayD::from_shape_fn(IxDyn(shape), value).into_iter().collect()
+        };
         let mut arrays = Vec::new();
-        for shape in [&[700][..], &[61, 74], &[17, 20, 27], &[3, 9, 14, 20], &[2, 3, 2, 11, 13]] {
-            arrays.extend(kernel_array::<f32>("fast", None, Bound::Absolute(0.1), shape));
-            arrays.extend(kernel_array::<f64>("fast", None, Bound::Absolute(1e-3), shape));
+        for (shape, bound) in [
+            (&[700][..], 0.02),
+            (&[61, 74], 0.02),
+            (&[17, 20, 27], 0.02),
+            (&[2, 9, 14, 20], 0.02),
+            (&[3, 2, 2, 11, 13], 0.02),
+        ] {
+            for (period, apart) in [(200.0, false), (16.0, false), (40.0, true)] {
+                let values = field(shape, period, apart);
+                let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+                arrays.extend(array_of(&single, "fast", None, Bound::Absolute(bound), shape));
+                arrays.extend(array_of(&values, "fast", None, Bound::Absolute(bound / 16.0), shape));
+            }
+        }
+        for (i, a) in arrays.iter_mut().enumerate() {
+            a.name.extend(format!(" {i}").bytes());
         }
         arrays
     }
@@ -389,7 +413,18 @@ pub mod update {
         shape: &[usize],
     ) -> Option<forge::Array> {
         let values: Vec<T> = smooth::<T>(shape, shape.len() as u64).into_iter().collect();
-        let frame = cae::internals::frame::encode(&values, shape, bound, network, kernel).unwrap()?;
+        array_of(&values, kernel, network, bound, shape)
+    }
+
+    #[cfg(feature = "internals")]
+    fn array_of<T: Element>(
+        values: &[T],
+        kernel: &str,
+        network: Option<&dyn cae::model::Decoder>,
+        bound: Bound,
+        shape: &[usize],
+    ) -> Option<forge::Array> {
+        let frame = cae::internals::frame::encode(values, shape, bound, network, kernel).unwrap()?;
         let (text, bound) = match bound {
             Bound::Absolute(e) => (format!("abs {e:e}"), [&[1][..], &e.to_le_bytes()].concat()),
             Bound::Pointwise(e) => (format!("pw {e:e}"), [&[3][..], &e.to_le_bytes()].concat()),
