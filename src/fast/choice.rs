@@ -7,9 +7,10 @@ use super::{LEVELS, RASTER, Sample, levels, raster};
 use crate::lattice::Grid;
 
 /// Frames of so many points are coded in both modes, ...
-const FEW: usize = 1 << 15;
-/// ... of larger ones a part of one in so many points.
+const FEW: usize = 1 << 14;
+/// ... of larger ones a part of one in so many points, but at least so many.
 const PART: usize = 32;
+const LEAST: usize = 3 << 13;
 /// So are frames of which so many points share a byte.
 const SMOOTH: usize = 16;
 /// And where so many do, more is tried in the levels mode.
@@ -45,7 +46,7 @@ pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Opt
 
 /// Whether a part of the values says that the levels mode gives fewer bytes.
 fn suits_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> bool {
-    let (part, ordinary, dims) = center(values, grid, (values.len() / PART).max(FEW));
+    let (part, ordinary, dims) = center(values, grid, (values.len() / PART).max(LEAST));
     let sample = Grid { dims: &dims, ordinary: ordinary.as_deref() };
     let Some(levels) = of_levels(&part, &sample, scale, options) else { return false };
     let Some(raster) = of_raster(&part, &sample, scale) else { return true };
@@ -74,8 +75,8 @@ fn of_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Opti
 fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Option<Coded> {
     let mut best = first;
     if best.bytes.len() * SMOOTHEST <= values.len() {
-        for (finer, learned) in [(false, false), (true, false), (true, true)] {
-            let options = Options { finer, learned, ..*options };
+        for finer in [false, true] {
+            let options = Options { finer, learned: false, ..*options };
             if let Some(tried) = of_levels(values, grid, scale, &options)
                 && tried.bytes.len() < best.bytes.len()
             {

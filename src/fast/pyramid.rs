@@ -89,13 +89,11 @@ impl Level {
         [self.dims[1] * self.dims[2], self.dims[2], 1]
     }
 
-    /// Whether the row at `position` has all rows around it that its pass may ask for.
+    /// Whether a row at position `p` along axis 2 has all the rows along that axis that its pass may ask for.
     #[inline(always)]
-    pub(super) fn is_inside(&self, pass: usize, position: [usize; ROW]) -> bool {
-        (0..ROW).all(|a| {
-            let (p, n) = (position[a], self.dims[a]);
-            if pass >> a & 1 == 1 { p >= 3 && p + 3 < n } else { n == 1 || p >= 2 }
-        })
+    pub(super) fn is_inside(&self, pass: usize, p: usize) -> bool {
+        let n = self.dims[2];
+        if pass >> 2 & 1 == 1 { p >= 3 && p + 3 < n } else { p >= 2 }
     }
 
     /// Number of part `part` of row `r`.
