@@ -7,10 +7,10 @@ use super::{LEVELS, RASTER, Sample, levels, raster};
 use crate::lattice::Grid;
 
 /// Frames of so many points are coded in both modes, ...
-const FEW: usize = 1 << 14;
+const FEW: usize = 3 << 14;
 /// ... of larger ones a part of one in so many points, but at least so many.
 const PART: usize = 32;
-const LEAST: usize = 3 << 13;
+const LEAST: usize = 1 << 15;
 /// So are frames of which so many points share a byte.
 const SMOOTH: usize = 16;
 /// And where so many do, more is tried in the levels mode.
@@ -44,17 +44,25 @@ pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Opt
     best.map(|c| c.bytes)
 }
 
-/// Whether a part of the values says that the levels mode gives fewer bytes.
+/// Whether parts of the values say that the levels mode gives fewer bytes.
 fn suits_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> bool {
-    let (part, ordinary, dims) = center(values, grid, (values.len() / PART).max(LEAST));
-    let sample = Grid { dims: &dims, ordinary: ordinary.as_deref() };
-    let Some(levels) = of_levels(&part, &sample, scale, options) else { return false };
-    let Some(raster) = of_raster(&part, &sample, scale) else { return true };
     // Points without an earlier neighbor along some axis take about twice the bits, and are more of a part.
     let border = |dims: &[usize]| 2.0 - dims.iter().map(|d| 1.0 - 1.0 / *d as f64).product::<f64>();
-    let factor = values.len() as f64 / part.len() as f64;
-    let whole = |c: &Coded| c.start as f64 + (c.bytes.len() - c.start) as f64 * factor;
-    whole(&levels) < whole(&raster) * border(grid.dims) / border(&dims)
+    let points = (values.len() / PART).max(LEAST) / 2;
+    let (mut less, mut more) = (0.0, 0.0);
+    // Two: what is in the middle of a grid may be nowhere else.
+    for quarters in [1, 3] {
+        let (part, ordinary, dims) = cut(values, grid, points, quarters);
+        let sample = Grid { dims: &dims, ordinary: ordinary.as_deref() };
+        let Some(levels) = of_levels(&part, &sample, scale, options) else { return false };
+        let Some(raster) = of_raster(&part, &sample, scale) else { return true };
+        let factor = values.len() as f64 / part.len() as f64 / 2.0;
+        let whole = |c: &Coded| c.start as f64 / 2.0 + (c.bytes.len() - c.start) as f64 * factor;
+        less += whole(&levels);
+        more += whole(&raster) * border(grid.dims) / border(&dims);
+    }
+    // Small parts flatter the levels mode a little.
+    less * 1.04 < more
 }
 
 fn of_raster<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Coded> {
@@ -87,15 +95,20 @@ fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, 
     Some(best)
 }
 
-/// The middle of a grid, about so many points.
-fn center<T: Sample>(values: &[T], grid: &Grid, points: usize) -> (Vec<T>, Option<Vec<bool>>, Vec<usize>) {
+/// A part of a grid, about so many points, so many quarters of the way along each axis.
+fn cut<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    points: usize,
+    quarters: usize,
+) -> (Vec<T>, Option<Vec<bool>>, Vec<usize>) {
     let mut dims = grid.dims.to_vec();
     // All axes are cut alike, but short ones stay.
     while dims.iter().product::<usize>() > points * 5 / 4 {
         let Some(longest) = dims.iter_mut().max_by_key(|d| **d) else { break };
         *longest = (*longest * 4).div_ceil(5);
     }
-    let firsts: Vec<usize> = grid.dims.iter().zip(&dims).map(|(all, d)| (all - d) / 2).collect();
+    let firsts: Vec<usize> = grid.dims.iter().zip(&dims).map(|(all, d)| (all - d) * quarters / 4).collect();
     let n = dims.last().copied().unwrap_or(1);
     let rows = dims.iter().product::<usize>() / n;
     let mut part = Vec::with_capacity(rows * n);
