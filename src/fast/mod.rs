@@ -14,11 +14,16 @@ mod classes;
 mod codes;
 mod history;
 mod learn;
+mod literals;
+mod neighbors;
 mod predictor;
 mod raster;
+mod repeats;
 mod scale;
 mod shape;
+mod snapped;
 mod stencil;
+mod survey;
 mod wavefront;
 
 use crate::codec::cursor::Cursor;
@@ -33,6 +38,7 @@ pub use crate::element::Element as Sample;
 /// How the points are coded (SPEC 9.4.1).
 const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
+const SNAPPED: u8 = 3;
 
 /// Values spread over more steps than this do not suit: single precision would place them too roughly.
 const LARGEST_SPREAD: f64 = 80_000.0;
@@ -138,9 +144,23 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64) -> Op
         out.extend(middle.to_le_bytes());
         return Some(out);
     }
+    let raster = raster(values, grid, (low, high), middle, tolerance);
+    let limit = raster.as_ref().map_or(usize::MAX, Vec::len);
+    let snapped = snapped::encode(values, grid, (low, high), tolerance, limit);
+    snapped.map(|codes| [&[SNAPPED], codes.as_slice()].concat()).or(raster)
+}
+
+/// Codes in raster mode.
+fn raster<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    (low, high): (f64, f64),
+    middle: f64,
+    tolerance: f64,
+) -> Option<Vec<u8>> {
     let base = background(values, grid.ordinary).unwrap_or(middle);
     let scale = Scale::fit::<T>(base, low, high, tolerance);
-    if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
+    if !((high - low) / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }
     let mut out = vec![RASTER];
@@ -170,7 +190,11 @@ pub(crate) fn decode<T: Sample>(bytes: &[u8], grid: &Grid, out: &mut [T]) -> Res
             raster::decode(&mut cursor, grid, &scale, out)?;
             cursor.finish("fast kernel")
         }
-        found => Err(FormatError::Value { field: "fast mode", found: found.into(), expected: RASTER.into() }),
+        SNAPPED => {
+            snapped::decode(&mut cursor, grid, out)?;
+            cursor.finish("fast kernel")
+        }
+        found => Err(FormatError::Value { field: "fast mode", found: found.into(), expected: SNAPPED.into() }),
     }
 }
 
@@ -309,7 +333,7 @@ mod tests {
         fn arbitrary_bytes_are_refused_or_decode(
             dims in shapes(),
             bytes in prop::collection::vec(any::<u8>(), 0..120),
-            mode in 0u8..3,
+            mode in 0u8..5,
         ) {
             let grid = Grid { dims: &dims, ordinary: None };
             let mut out = vec![0f32; grid.len()];
