@@ -11,8 +11,6 @@ pub(super) struct Sequence {
     pub(super) distance: u32,
 }
 
-/// Largest run and length of a sequence as stored.
-const MOST: u32 = u16::MAX as u32;
 /// Prices are in parts of a bit.
 pub(super) const BIT: u32 = 8;
 /// Integers of a hash.
@@ -22,9 +20,6 @@ const LONG: usize = 8;
 const TRIES: usize = 12;
 /// Repeats so long are taken without looking for better ones.
 const ENOUGH: usize = 192;
-/// What a sequence costs beside its distance.
-const SEQUENCE_COST: u32 = 9 * BIT;
-
 /// Copies integers of `q` within it; false if that is not possible.
 pub(super) fn copy(q: &mut [u16], to: Range<usize>, distance: usize) -> bool {
     let (start, end) = (to.start, to.end);
@@ -95,26 +90,35 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// The slot of a distance: how many bits it has, and the one after its highest (SPEC 9.4.6). 0 is for the distance before.
-pub(super) fn slot(distance: u32) -> u32 {
-    match distance {
-        0 | 1 => distance,
-        d => 2 * d.ilog2() + (d >> (d.ilog2() - 1) & 1),
+/// Slots so small hold themselves.
+const SMALL: u32 = 16;
+
+/// The slot of a number: how many bits it has, and the two after its highest (SPEC 9.4.6).
+pub(super) fn slot(number: u32) -> u32 {
+    match number {
+        0..SMALL => number,
+        n => 4 * n.ilog2() + (n >> (n.ilog2() - 2) & 3),
     }
 }
 
-/// Bits of the distances of a slot that follow it, and the least of them; `None` if there is no such slot.
+/// How many bits follow a slot, and its least number; `None` if there is no such slot.
 pub(super) fn of_slot(slot: u32) -> Option<(u32, u32)> {
     match slot {
-        0 | 1 => Some((0, slot)),
-        2..64 => Some((slot / 2 - 1, (2 | slot & 1) << (slot / 2 - 1))),
+        0..SMALL => Some((0, slot)),
+        SMALL..128 => Some((slot / 4 - 2, (4 | slot & 3) << (slot / 4 - 2))),
         _ => None,
     }
 }
 
-/// What a distance costs, about.
-fn distance_cost(d: usize, last: usize) -> u32 {
-    if d == last { 2 * BIT } else { (4 + (d as u32).ilog2()) * BIT }
+/// What a field of a sequence costs, about.
+fn field_cost(number: u32) -> u32 {
+    4 * BIT + BIT * number.max(1).ilog2() * if number < SMALL { 1 } else { 2 } / 2
+}
+
+/// What a sequence costs, about.
+fn cost(run: u32, len: u32, distance: u32, last: u32) -> u32 {
+    let far = if distance == last { 2 * BIT } else { (4 + distance.max(1).ilog2()) * BIT };
+    far + field_cost(run) + field_cost(len)
 }
 
 /// The best way to a place that was found.
@@ -124,19 +128,22 @@ struct Way {
     /// Integers of its last step, and how far back they are copied from; a literal has 0.
     len: u32,
     distance: u32,
-    /// The last distance on it.
+    /// The last distance on it, and where its last copy ended.
     last: u32,
+    end: u32,
 }
 
 /// The sequences by which all integers cost least, of those looked at. `prices` has the sums of what the integers cost as
 /// literals: those of the first `i` at place `i`; `near` are distances that are likely.
 pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence> {
     /// Integers that cost no more as literals are not looked up.
-    const CHEAP: u32 = SEQUENCE_COST + 2 * BIT;
+    const CHEAP: u32 = 12 * BIT;
     const AHEAD: usize = 64;
+    /// Integers that a repeat goes back.
+    const BEHIND: usize = 1024;
     let n = q.len();
     let mut finder = Finder::new(q);
-    let mut ways = vec![Way { cost: u32::MAX, len: 0, distance: 0, last: 1 }; n + 1];
+    let mut ways = vec![Way { cost: u32::MAX, len: 0, distance: 0, last: 1, end: 0 }; n + 1];
     ways[0].cost = 0;
     let mut i = 0;
     while i < n {
@@ -144,7 +151,7 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
         let here = ways[i];
         let literal = here.cost.saturating_add(prices[i + 1] - prices[i]);
         if literal < ways[i + 1].cost {
-            ways[i + 1] = Way { cost: literal, len: 1, distance: 0, last: here.last };
+            ways[i + 1] = Way { cost: literal, len: 1, distance: 0, ..here };
         }
         i += 1;
         if prices[n.min(i + AHEAD)] - prices[i - 1] <= CHEAP {
@@ -153,12 +160,29 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
         let mut longest = 0;
         let mut consider = |d: usize| {
             let len = finder.len(i - 1, d);
-            let cost = here.cost.saturating_add(SEQUENCE_COST + distance_cost(d.max(1), here.last as usize));
-            // A repeat cut short may lead to a better one.
-            for len in [len, len.saturating_sub(1), len.saturating_sub(2), len / 2] {
-                if len > 0 && cost < ways[i - 1 + len].cost {
-                    ways[i - 1 + len] = Way { cost, len: len as u32, distance: d as u32, last: d as u32 };
+            if len == 0 {
+                return 0;
+            }
+            let mut relax = |start: usize, end: usize| {
+                let from = ways[start];
+                let run = start as u32 - from.end;
+                let (len, distance) = ((end - start) as u32, d as u32);
+                let cost = from.cost.saturating_add(cost(run, len, distance, from.last));
+                if len > 0 && cost < ways[end].cost {
+                    ways[end] = Way { cost, len, distance, last: distance, end: end as u32 };
                 }
+            };
+            // A repeat cut short may lead to a better one.
+            for len in [len, len - 1, len.saturating_sub(2), len / 2] {
+                relax(i - 1, i - 1 + len);
+            }
+            // It may have begun before its integers were looked up.
+            let mut start = i - 1;
+            while start > d && i - start < BEHIND && q[start - 1] == q[start - 1 - d] {
+                start -= 1;
+            }
+            if start + 1 < i && len > 2 {
+                relax(start, i - 1 + len);
             }
             longest = longest.max(len);
             len
@@ -174,9 +198,9 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
             }
             at = finder.before[at - 1] as usize;
         }
-        if longest > ENOUGH {
+        let end = i - 1 + longest;
+        if longest > ENOUGH && prices[end] - prices[i - 1] > longest as u32 * BIT / 4 {
             // What stands inside of a long repeat is found where that stood first.
-            let end = i - 1 + longest;
             (i..end.min(i + AHEAD)).for_each(|k| _ = finder.enter(k));
             i = end;
         }
@@ -196,24 +220,11 @@ fn sequences(ways: &[Way]) -> Vec<Sequence> {
     }
     let (mut sequences, mut end, mut last) = (Vec::new(), 0, 1);
     for (start, len, d) in steps.into_iter().rev() {
-        push(&mut sequences, start - end, len, if d == last { 0 } else { d });
+        let distance = if d == last { 0 } else { d };
+        sequences.push(Sequence { run: (start - end) as u32, len: len as u32, distance });
         (end, last) = (start + len, d);
     }
     sequences
-}
-
-/// Appends a sequence, or several where it is too long for one.
-fn push(sequences: &mut Vec<Sequence>, run: usize, len: usize, mut distance: u32) {
-    let (mut run, mut len) = (run as u32, len as u32);
-    while run > MOST {
-        sequences.push(Sequence { run: MOST, len: 0, distance: 0 });
-        run -= MOST;
-    }
-    while len > MOST {
-        sequences.push(Sequence { run, len: MOST, distance });
-        (run, len, distance) = (0, len - MOST, 0);
-    }
-    sequences.push(Sequence { run, len, distance });
 }
 
 /// The part of the price of all integers that is left where what stood before costs nothing, by places picked by what they hold.
@@ -300,20 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn slots_have_all_distances() {
+    fn slots_have_all_numbers() {
         for d in (0..5000).chain([u32::MAX, u32::MAX / 3]) {
             let (bits, least) = of_slot(slot(d)).unwrap();
             assert!(d >= least && u64::from(d) < u64::from(least) + (1 << bits), "{d}");
         }
-        assert_eq!(of_slot(64), None);
-    }
-
-    #[test]
-    fn long_runs_and_repeats_are_split() {
-        let mut sequences = Vec::new();
-        push(&mut sequences, 70_000, 140_000, 5);
-        assert_eq!(sequences.len(), 4);
-        let q = vec![7; 300_000];
-        assert_eq!(follow(&q, &sequences).1, 140_000);
+        assert_eq!(of_slot(128), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use std::ops::Range;
 
-/// Streams of sequences: runs, lengths, slots of distances.
+/// Streams of sequences: slots of runs, lengths and distances.
 const OF_SEQUENCES: usize = 3;
 /// The largest integer.
 const MOST: f64 = 65_000.0;
@@ -175,20 +175,22 @@ fn write(q: &[u16], ordinary: Option<&[bool]>, form: &Form, sequences: &[Sequenc
     let [first, second, ..] = starts.to_le_bytes();
     out.extend([first, second]);
     let mut streams: Vec<_> = parts[..=starts.count_ones() as usize].iter().map(prefix::encode).collect();
-    let fields: [fn(&Sequence) -> u32; OF_SEQUENCES] = [|s| s.run, |s| s.len, |s| repeats::slot(s.distance)];
+    let fields: [fn(&Sequence) -> u32; OF_SEQUENCES] = [|s| s.run, |s| s.len, |s| s.distance];
     for field in fields {
         let mut images = Images::with_room(sequences.len());
-        sequences.iter().for_each(|s| images.push_one(unzigzag(field(s).into()) as i16));
+        sequences.iter().for_each(|s| images.push_one(unzigzag(repeats::slot(field(s)).into()) as i16));
         streams.push(prefix::encode(&images));
     }
     let mut bits = Bits::default();
-    let mut distances = Vec::new();
+    let mut lower = Vec::new();
     for s in sequences {
-        let (count, least) = repeats::of_slot(repeats::slot(s.distance)).unwrap_or_default();
-        bits.put(s.distance - least, count, &mut distances);
+        for number in fields.map(|field| field(s)) {
+            let (count, least) = repeats::of_slot(repeats::slot(number)).unwrap_or_default();
+            bits.put(number - least, count, &mut lower);
+        }
     }
-    bits.finish(&mut distances);
-    put_block(out, &distances);
+    bits.finish(&mut lower);
+    put_block(out, &lower);
     prefix::write(&streams, out);
 }
 
@@ -218,7 +220,7 @@ impl Bits {
 
     fn take(&mut self, bits: u32, cursor: &mut Cursor<'_>) -> Result<u32, FormatError> {
         while self.count < bits {
-            self.pending = self.pending << 8 | u64::from(cursor.u8("distances")?);
+            self.pending = self.pending << 8 | u64::from(cursor.u8("bits of sequences")?);
             self.count += 8;
         }
         self.count -= bits;
@@ -247,12 +249,12 @@ pub(super) fn decode<T: Sample>(cursor: &mut Cursor<'_>, grid: &Grid, out: &mut 
         return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
     }
     let classes = starts.count_ones() as usize + 1;
-    let distances = Cursor::new(cursor.block("distances")?);
+    let lower = Cursor::new(cursor.block("bits of sequences")?);
     let streams = prefix::read(cursor, classes + OF_SEQUENCES, most_numbers(n))?;
     let mut streams = streams.into_iter().map(Reading::new);
     let mut literals = Literals::new(starts, streams.by_ref().take(classes));
     let mut fields: Vec<Reading> = streams.collect();
-    let sequences = read_sequences(&mut fields, distances)?;
+    let sequences = read_sequences(&mut fields, lower)?;
     let q = restore(&form, grid.ordinary, &mut literals, &sequences, n)
         .filter(|_| literals.are_used_up())
         .ok_or(FormatError::Code { what: "integers of a lattice" })?;
@@ -262,25 +264,28 @@ pub(super) fn decode<T: Sample>(cursor: &mut Cursor<'_>, grid: &Grid, out: &mut 
     Ok(())
 }
 
-/// The sequences of these streams, with the lower bits of distances.
-fn read_sequences(fields: &mut [Reading], mut distances: Cursor<'_>) -> Result<Vec<Sequence>, FormatError> {
+/// The sequences of these streams, with the lower bits of their numbers.
+fn read_sequences(fields: &mut [Reading], mut lower: Cursor<'_>) -> Result<Vec<Sequence>, FormatError> {
     let wrong = || FormatError::Code { what: "sequences" };
-    let [runs, lens, slots] = fields else { return Err(wrong()) };
-    if runs.len() != lens.len() || runs.len() != slots.len() {
+    let count = fields.first().map_or(0, Reading::len);
+    if fields.iter().any(|f| f.len() != count) {
         return Err(wrong());
     }
     let mut bits = Bits::default();
-    let mut sequences = Vec::with_capacity(runs.len());
-    for _ in 0..runs.len() {
-        let next = |r: &mut Reading| r.image().ok_or_else(wrong);
-        let (run, len) = (next(runs)?, next(lens)?);
-        let (count, least) = repeats::of_slot(next(slots)?).ok_or_else(wrong)?;
-        sequences.push(Sequence { run, len, distance: least | bits.take(count, &mut distances)? });
+    let mut sequences = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut numbers = [0; OF_SEQUENCES];
+        for (number, field) in numbers.iter_mut().zip(fields.iter_mut()) {
+            let (count, least) = field.image().and_then(repeats::of_slot).ok_or_else(wrong)?;
+            *number = least | bits.take(count, &mut lower)?;
+        }
+        let [run, len, distance] = numbers;
+        sequences.push(Sequence { run, len, distance });
     }
     if !bits.is_done() || !fields.iter().all(Reading::is_used_up) {
         return Err(wrong());
     }
-    distances.finish("distances")?;
+    lower.finish("bits of sequences")?;
     Ok(sequences)
 }
 
@@ -367,6 +372,24 @@ mod tests {
         bytes.len()
     }
 
+    /// The example of SPEC 9.4.6.
+    #[test]
+    fn the_example_of_the_specification() {
+        let values: Vec<f32> = [0, 1, 3, 6, 0, 1, 3, 6].map(|v| v as f32 / 2.0).to_vec();
+        let grid = Grid { dims: &[8], ordinary: None };
+        let q = integers(&values, None, &Scale::new(0.0, 0.5));
+        let mut bytes = Vec::new();
+        Scale::new(0.0, 0.5).write(&mut bytes);
+        let form = Form::new(0, false, (0, 0));
+        form.write(&mut bytes);
+        write(&q, None, &form, &[Sequence { run: 4, len: 4, distance: 4 }], &mut bytes);
+        let mut out = vec![0f32; 8];
+        assert_eq!(decode(&mut Cursor::new(&bytes), &grid, &mut out), Ok(()));
+        assert_eq!(out, values);
+        let text: Vec<String> = bytes[16..].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(text.join(" "), "");
+    }
+
     #[test]
     fn rows_that_were_lost_and_repeats_are_found() {
         let noise = field(&[20_000], 60, false, 5);
@@ -380,7 +403,8 @@ mod tests {
 
     #[test]
     fn what_repeats_little_or_nothing_is_left_to_others() {
-        let smooth: Vec<f32> = (0..40_000).map(|i| ((i % 200) as f32 * 0.03).sin() * ((i / 200) as f32 * 0.02).cos()).collect();
+        let smooth: Vec<f32> =
+            (0..40_000).map(|i| ((i % 200) as f32 * 0.03).sin() * ((i / 200) as f32 * 0.02).cos()).collect();
         let grid = Grid { dims: &[200, 200], ordinary: None };
         assert_eq!(encode(&smooth, &grid, (-1.0, 1.0), 1e-4, 3000), None);
     }

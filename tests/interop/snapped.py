@@ -85,13 +85,14 @@ def image(number):
     return 2 * number if number >= 0 else -2 * number - 1
 
 
-def distance(slot, bits):
-    if slot < 2:
+def number(slot, bits):
+    """What a slot and the bits that follow it stand for."""
+    if slot < 16:
         return slot
-    if slot > 63:
-        raise CaeError("slot of a distance")
-    count = slot // 2 - 1
-    return (2 + slot % 2 << count) + bits.bits(count)
+    if slot > 127:
+        raise CaeError("slot")
+    count = slot // 4 - 2
+    return (4 + slot % 4 << count) + bits.bits(count)
 
 
 def decode(cursor, n, ordinary):
@@ -105,13 +106,14 @@ def decode(cursor, n, ordinary):
     bits = prefix.Bits(cursor.block())
     classes = starts.bit_count() + 1
     streams = prefix.decode_streams(cursor, classes + 3, 2 * n + 16)
-    runs, lengths, slots = ([image(v) for v in stream] for stream in streams[classes:])
-    if not len(runs) == len(lengths) == len(slots):
+    fields = [[image(v) for v in stream] for stream in streams[classes:]]
+    if len({len(field) for field in fields}) > 1:
         raise CaeError("sequences")
     literals = Literals(form, starts, streams[:classes], ordinary)
     q, last = [], 1
-    for run, length, slot in zip(runs, lengths, slots):
-        last = distance(slot, bits) or last
+    for slots in zip(*fields):
+        run, length, distance = (number(slot, bits) for slot in slots)
+        last = distance or last
         if len(q) + run + length > n:
             raise CaeError("sequence beyond the grid")
         literals.append(q, run)
