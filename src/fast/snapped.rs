@@ -387,7 +387,10 @@ mod tests {
         assert_eq!(decode(&mut Cursor::new(&bytes), &grid, &mut out), Ok(()));
         assert_eq!(out, values);
         let text: Vec<String> = bytes[16..].iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(text.join(" "), "");
+        assert_eq!(
+            text.join(" "),
+            "00 00 00 00 00 00 04 01 01 01 00 00 00 00 0a f9 df df 96 b3 1e 85 dd 31 b5 01 01 01 01 1b 80 80 80"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ class Form:
         i = len(q)
 
         def back(d):
-            return q[i - d] if d <= i else 0
+            return q[i - d] if 0 < d <= i else 0
 
         w = back(1)
         if self.row == 0 or i <= self.row:

@@ -294,7 +294,7 @@ pub mod update {
     fn terraces(shape: &[usize]) -> ArrayD<f32> {
         let mut random = crate::fields::Random(31);
         let field = ArrayD::from_shape_fn(IxDyn(shape), |at| {
-            let i = at.slice();
+            let i = ndarray::Dimension::slice(&at);
             let slope: usize = i.iter().map(|x| x / 6).sum();
             (100 + 3 * slope) as f32 + if random.bits() % 8 == 0 { (random.bits() % 5) as f32 } else { 0.0 }
         });
