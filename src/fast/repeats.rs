@@ -17,7 +17,7 @@ pub(super) const BIT: u32 = 8;
 const SHORT: usize = 3;
 const LONG: usize = 8;
 /// Earlier places with the same hash that are looked at.
-const TRIES: usize = 12;
+const TRIES: usize = 8;
 /// Repeats so long are taken without looking for better ones.
 const ENOUGH: usize = 192;
 /// Copies integers of `q` within it; false if that is not possible.
@@ -140,7 +140,7 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
     const CHEAP: u32 = 12 * BIT;
     const AHEAD: usize = 64;
     /// Integers that a repeat goes back.
-    const BEHIND: usize = 1024;
+    const BEHIND: usize = 128;
     let n = q.len();
     let mut finder = Finder::new(q);
     let mut ways = vec![Way { cost: u32::MAX, len: 0, distance: 0, last: 1, end: 0 }; n + 1];
@@ -178,10 +178,11 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
             }
             // It may have begun before its integers were looked up.
             let mut start = i - 1;
-            while start > d && i - start < BEHIND && q[start - 1] == q[start - 1 - d] {
+            let back = if len > longest { BEHIND } else { 0 };
+            while start > d && i - start < back && q[start - 1] == q[start - 1 - d] {
                 start -= 1;
             }
-            if start + 1 < i && len > 2 {
+            if start + 1 < i {
                 relax(start, i - 1 + len);
             }
             longest = longest.max(len);

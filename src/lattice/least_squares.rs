@@ -86,6 +86,7 @@ impl LeastSquares {
     }
 
     /// Solves for the weights by LDL'; where the matrix is not positive they stay.
+    #[inline(always)]
     fn solve(&mut self) {
         let n = self.side;
         self.factor.copy_from_slice(&self.gram);

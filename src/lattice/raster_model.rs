@@ -14,6 +14,7 @@ use super::least_squares::LeastSquares;
 use super::matches::{Lookup, Matches};
 use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
+use crate::vector::vectorize;
 
 /// Taps of the slow predictor for each number of axes, a multiple of four.
 const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
@@ -85,6 +86,17 @@ impl Track {
 
 /// Runs the loop over all points. `wanted`, in steps, is given when `coder` writes; `v` receives what was coded.
 pub(super) fn run<C: BitCoder>(
+    coder: &mut C,
+    plan: &Plan,
+    ordinary: Option<&[bool]>,
+    wanted: Option<&[f64]>,
+    v: &mut [f64],
+) -> Result<(), OutOfRange> {
+    vectorize!(_simd => run_points(coder, plan, ordinary, wanted, v))
+}
+
+#[inline(always)]
+fn run_points<C: BitCoder>(
     coder: &mut C,
     plan: &Plan,
     ordinary: Option<&[bool]>,
@@ -253,21 +265,16 @@ pub(super) fn run<C: BitCoder>(
         let d_north = if axes > 1 { tap_steps(1) } else { tap_steps(west2) };
         let d_plane = if axes > 2 { tap_steps(2) } else { tap_steps(3) };
         let d_volume = if axes > 3 { tap_steps(axes - 1) } else { tap_steps(4) };
-        let quarter = |d: f64| signed((d * 4.0).clamp(-4.0e15, 4.0e15) as i64);
         let fraction = ((lean.abs() * 16.0).min(15.0)) as u32;
         let coarse = scale >> 1;
         let contexts: [u32; CONTEXTS] = [
             hash(&[scale, fraction]),
-            hash(&[log_signed(d_west), log_signed(d_north), coarse]),
-            hash(&[log_signed(quarter(predictions[1] - center)), log_signed(quarter(predictions[0] - center)), coarse]),
-            hash(&[log_signed(signed(guesses[7])), fraction >> 1, coarse]),
             hash(&[log_signed(error_of(0)), log_signed(error_of(1)), coarse >> 1]),
+            hash(&[log_signed(signed(guesses[7])), fraction >> 1, coarse]),
+            hash(&[log_signed(error_of(2)), log_signed(error_of(axes - 1)), coarse]),
             hash(&[log_signed(d_west), log_signed(d_plane), fraction >> 2]),
             hash(&[d_west as u32, d_north as u32, tap_steps(northwest) as u32, tap_steps(3.min(tap_count - 1)) as u32]),
             hash(&[d_west as u32, d_plane as u32, d_north as u32, d_volume as u32]),
-            hash(&[log_signed(error_of(2)), log_signed(error_of(axes - 1)), coarse]),
-            hash(&[log_signed(d_plane), log_signed(d_volume), coarse]),
-            hash(&[if width <= 256 { at as u32 } else { 0 }, coarse >> 1]),
             hash(&[
                 error_of(0).clamp(-3, 3) as u32,
                 error_of(1).clamp(-3, 3) as u32,

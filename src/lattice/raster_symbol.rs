@@ -15,7 +15,7 @@ use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::Counter;
 
 /// Contexts of each number.
-pub(super) const CONTEXTS: usize = 12;
+pub(super) const CONTEXTS: usize = 8;
 /// Distributions of each number.
 pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
@@ -27,7 +27,7 @@ pub(super) const SELECTORS: [usize; 3] = [1, 24, 64];
 /// Magnitudes are below `1 << CLASSES`.
 pub(super) const CLASSES: u32 = 53;
 
-const INPUTS: usize = 40;
+const INPUTS: usize = 32;
 const BIAS: usize = 2 * CONTEXTS + EXPERTS + GUESSES;
 const FAST_LIMIT: u32 = 24;
 const GUESS_LIMIT: u32 = 255;
@@ -90,6 +90,7 @@ impl SymbolCoder {
     }
 
     /// Codes `k`, or decodes and returns it; `|k| < 2^53`.
+    #[inline(always)]
     pub(super) fn code<C: BitCoder>(&mut self, coder: &mut C, k: i64, given: &Given) -> i64 {
         self.alive = 0;
         for (i, r) in given.records.iter().enumerate() {

@@ -255,7 +255,7 @@ class Raster:
         guesses, slots = self.guesses(center, T, planar, copy)
         lean = p - center if self.snapped else fixed - p
         errors = (spread, means[0], means[1])
-        k = self.number(i, back, c[0], T, (p, slow, fast), errors, center, lean, guesses)
+        k = self.number(i, back, T, (p, slow, fast), errors, center, lean, guesses)
         self.k[i] = k
         v[i] = center + k
         self.error[i] = F(abs(v[i] - p))
@@ -305,7 +305,7 @@ class Raster:
             out[11] = steps(copy)
         return out, slots
 
-    def number(self, i, back, c0, T, predictions, errors, center, lean, guesses):
+    def number(self, i, back, T, predictions, errors, center, lean, guesses):
         """SPEC 9.3.6; `predictions` are p, slow and fast, `errors` the spread and two mean errors."""
         axes, count = self.axes, self.axes.count
         p, slow, fast = predictions
@@ -317,9 +317,6 @@ class Raster:
 
         def E(j):
             return mirror * self.k[i - back[j]] if back[j] else 0
-
-        def four(prediction):
-            return mirror * limited(int(4 * (prediction - center)), FAR)
 
         records = {}
         for g in guesses:
@@ -340,16 +337,12 @@ class Raster:
         volume = D(4) if count <= 3 else D(count - 1)
         contexts = [
             [scale, fraction],
-            [sl(west), sl(north), coarse],
-            [sl(four(fast)), sl(four(slow)), coarse],
-            [sl(mirror * guesses[7]), fraction // 2, coarse],
             [sl(E(0)), sl(E(1)), coarse // 2],
+            [sl(mirror * guesses[7]), fraction // 2, coarse],
+            [sl(E(2)), sl(E(count - 1)), coarse],
             [sl(west), sl(plane), fraction // 4],
             [west, north, D(self.corner), D(3)],
             [west, plane, north, volume],
-            [sl(E(2)), sl(E(count - 1)), coarse],
-            [sl(plane), sl(volume), coarse],
-            [c0 if axes.n[0] <= 256 else 0, coarse // 2],
             [limited(E(j), 3) for j in range(4)] + [limited(E(4), 1)],
         ]
         sixth = 11 if self.copies else 5

@@ -296,7 +296,7 @@ pub mod update {
         let field = ArrayD::from_shape_fn(IxDyn(shape), |at| {
             let i = ndarray::Dimension::slice(&at);
             let slope: usize = i.iter().map(|x| x / 6).sum();
-            (100 + 3 * slope) as f32 + if random.bits() % 8 == 0 { (random.bits() % 5) as f32 } else { 0.0 }
+            (100 + 3 * slope) as f32 + if random.bits().is_multiple_of(8) { (random.bits() % 5) as f32 } else { 0.0 }
         });
         let mut flat: Vec<f32> = field.iter().copied().collect();
         let n = flat.len();
