@@ -20,12 +20,17 @@ mod learn;
 mod level_codes;
 mod level_header;
 mod levels;
+mod literals;
+mod neighbors;
 mod predictor;
 mod pyramid;
 mod raster;
+mod repeats;
 mod scale;
 mod shape;
+mod snapped;
 mod stencil;
+mod survey;
 mod wavefront;
 
 use crate::codec::cursor::Cursor;
@@ -42,6 +47,8 @@ const CONSTANT: u8 = 0;
 const RASTER: u8 = 1;
 /// Values between those of a coarser grid.
 const LEVELS: u8 = 2;
+/// Whole numbers of a lattice.
+const SNAPPED: u8 = 3;
 
 /// Values spread over more steps than this do not suit: single precision would place them too roughly.
 const LARGEST_SPREAD: f64 = 80_000.0;
@@ -147,9 +154,23 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64) -> Op
         out.extend(middle.to_le_bytes());
         return Some(out);
     }
+    let predicted = predicted(values, grid, (low, high), middle, tolerance);
+    let limit = predicted.as_ref().map_or(usize::MAX, Vec::len);
+    let snapped = snapped::encode(values, grid, (low, high), tolerance, limit);
+    snapped.map(|codes| [&[SNAPPED], codes.as_slice()].concat()).or(predicted)
+}
+
+/// Codes in raster or levels mode, each value predicted from reconstructed ones.
+fn predicted<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    (low, high): (f64, f64),
+    middle: f64,
+    tolerance: f64,
+) -> Option<Vec<u8>> {
     let base = background(values, grid.ordinary).unwrap_or(middle);
     let scale = Scale::fit::<T>(base, low, high, tolerance);
-    if !(spread / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
+    if !((high - low) / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
         return None;
     }
     choice::encode(values, grid, &scale)
@@ -181,7 +202,11 @@ pub(crate) fn decode<T: Sample>(bytes: &[u8], grid: &Grid, out: &mut [T]) -> Res
             levels::decode(&mut cursor, grid, &scale, out)?;
             cursor.finish("fast kernel")
         }
-        found => Err(FormatError::Value { field: "fast mode", found: found.into(), expected: LEVELS.into() }),
+        SNAPPED => {
+            snapped::decode(&mut cursor, grid, out)?;
+            cursor.finish("fast kernel")
+        }
+        found => Err(FormatError::Value { field: "fast mode", found: found.into(), expected: SNAPPED.into() }),
     }
 }
 
@@ -330,7 +355,7 @@ mod tests {
         fn arbitrary_bytes_are_refused_or_decode(
             dims in shapes(),
             bytes in prop::collection::vec(any::<u8>(), 0..120),
-            mode in 0u8..4,
+            mode in 0u8..5,
         ) {
             let grid = Grid { dims: &dims, ordinary: None };
             let mut out = vec![0f32; grid.len()];

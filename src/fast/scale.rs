@@ -29,6 +29,14 @@ impl Scale {
         Scale::new(base, 2.0 * half * (1.0 - places.min(0.25)))
     }
 
+    /// A scale whose points are near enough to values between `low` and `high`, as they are rounded to whole steps in double
+    /// precision; `low` is a point.
+    pub(super) fn exact<T: Sample>(low: f64, high: f64, tolerance: f64) -> Self {
+        let slack = low.abs().max(high.abs()) * (T::HALF_ULP * 1.01 + f64::EPSILON);
+        let half = if slack < tolerance / 8.0 { tolerance - slack } else { tolerance };
+        Scale::new(low, 2.0 * half * (1.0 - 1e-10))
+    }
+
     /// Where `value` lies, in steps from the base.
     #[inline(always)]
     pub(super) fn place(&self, value: f64) -> f32 {

@@ -7,6 +7,7 @@ import numpy as np
 
 import levels
 import prefix
+import snapped
 from primitives import CaeError, Cursor, unzigzag
 
 THRESHOLDS = [1, 5, 11, 20, 30, 43, 60, 88, 130, 190, 290, 430, 700, 1200, 2400]
@@ -161,6 +162,8 @@ def decode(payload, dims, ordinary):
     n = math.prod(dims)
     cursor = Cursor(payload)
     mode = cursor.u8()
+    if mode == 3:
+        return snapped.decode(cursor, n, ordinary)
     base = cursor.number("d")
     if mode > 2 or not math.isfinite(base):
         raise CaeError("mode or base")

@@ -249,6 +249,17 @@ pub mod update {
                     add(w, "lossless", &curved, &with(Bound::Lossless, Preset::Balanced));
                 }),
             ),
+            (
+                "snapped",
+                file(|w| {
+                    for (name, shape) in [("line", &[2400][..]), ("plane", &[40, 70]), ("space", &[9, 14, 31])] {
+                        add(w, name, &terraces(shape), &with(Bound::Absolute(0.4), Preset::Fast));
+                    }
+                    let mut holes = terraces(&[30, 90]).mapv(f64::from);
+                    holes.iter_mut().step_by(7).for_each(|v| *v = 0.0);
+                    add(w, "holes", &holes, &with(pw, Preset::Fast));
+                }),
+            ),
             ("patches", one(smooth::<f32>(&[9, 40], 5), with(Bound::Absolute(4e-7), Preset::Balanced))),
             (
                 "frames",
@@ -277,6 +288,20 @@ pub mod update {
                 }),
             ),
         ]
+    }
+
+    /// Steps with noise, parts of which come again: for the snapped mode of the fast kernel.
+    fn terraces(shape: &[usize]) -> ArrayD<f32> {
+        let mut random = crate::fields::Random(31);
+        let field = ArrayD::from_shape_fn(IxDyn(shape), |at| {
+            let i = ndarray::Dimension::slice(&at);
+            let slope: usize = i.iter().map(|x| x / 6).sum();
+            (100 + 3 * slope) as f32 + if random.bits().is_multiple_of(8) { (random.bits() % 5) as f32 } else { 0.0 }
+        });
+        let mut flat: Vec<f32> = field.iter().copied().collect();
+        let n = flat.len();
+        flat.copy_within(n / 8..n / 8 + n / 3, n / 2);
+        ArrayD::from_shape_vec(IxDyn(shape), flat).unwrap()
     }
 
     /// Bounds that a writer resolves by trial, and one that changes from point to point.

@@ -51,6 +51,19 @@ impl Images {
         self.len += n;
     }
 
+    /// Appends a number.
+    #[inline(always)]
+    pub(crate) fn push_one(&mut self, number: i16) {
+        let image = image(number);
+        if let Some(to) = self.bytes.get_mut(self.len) {
+            *to = image.min(SATURATED) as u8;
+        }
+        if image >= SATURATED {
+            self.wide.push(image);
+        }
+        self.len += 1;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -1,0 +1,322 @@
+//! Integers that stood before: which ranges are copied, and from where (SPEC 9.4.8).
+
+use std::ops::Range;
+
+/// After so many literals come so many copied integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub(super) run: u32,
+    pub(super) len: u32,
+    /// How far back they stand; 0 for as far as in the sequence before.
+    pub(super) distance: u32,
+}
+
+/// Prices are in parts of a bit.
+pub(super) const BIT: u32 = 8;
+/// Integers of a hash.
+const SHORT: usize = 3;
+const LONG: usize = 8;
+/// Earlier places with the same hash that are looked at.
+const TRIES: usize = 8;
+/// Repeats so long are taken without looking for better ones.
+const ENOUGH: usize = 192;
+/// Copies integers of `q` within it; false if that is not possible.
+pub(super) fn copy(q: &mut [u16], to: Range<usize>, distance: usize) -> bool {
+    let (start, end) = (to.start, to.end);
+    if distance == 0 || distance > start || end > q.len() || start > end {
+        return false;
+    }
+    let mut at = start;
+    while at < end {
+        // What was copied can be copied in turn.
+        let n = (end - at).min(at - (start - distance));
+        q.copy_within(start - distance..start - distance + n, at);
+        at += n;
+    }
+    true
+}
+
+/// Where integers stood before.
+struct Finder<'a> {
+    q: &'a [u16],
+    /// Last place of each hash, plus one.
+    short: Vec<u32>,
+    long: Vec<u32>,
+    /// Place of the same short hash before each place, plus one.
+    before: Vec<u32>,
+    shift: u32,
+}
+
+fn hash(q: &[u16], shift: u32) -> usize {
+    let mut h = 0u64;
+    for pair in q.chunks(4) {
+        let word = pair.iter().fold(0u64, |w, v| w << 16 | u64::from(*v));
+        h = (h ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h ^= h >> 32;
+    }
+    (h.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
+}
+
+impl<'a> Finder<'a> {
+    fn new(q: &'a [u16]) -> Self {
+        let bits = (usize::BITS - q.len().leading_zeros()).clamp(8, 17);
+        Finder { q, short: vec![0; 1 << bits], long: vec![0; 1 << bits], before: vec![0; q.len()], shift: 64 - bits }
+    }
+
+    /// Remembers place `i`; gives the places of the same hashes before it.
+    fn enter(&mut self, i: usize) -> (u32, u32) {
+        let q = self.q;
+        let (mut s, mut l) = (0, 0);
+        if let Some(h) = q.get(i..i + SHORT) {
+            let slot = &mut self.short[hash(h, self.shift)];
+            s = std::mem::replace(slot, i as u32 + 1);
+            self.before[i] = s;
+        }
+        if let Some(h) = q.get(i..i + LONG) {
+            l = std::mem::replace(&mut self.long[hash(h, self.shift)], i as u32 + 1);
+        }
+        (s, l)
+    }
+
+    /// How many integers from `i` on stand `d` before, too.
+    fn len(&self, i: usize, d: usize) -> usize {
+        if d == 0 || d > i {
+            return 0;
+        }
+        let (a, b) = (&self.q[i..], &self.q[i - d..]);
+        let blocks = a.chunks_exact(16).zip(b.chunks_exact(16)).take_while(|(a, b)| a == b).count();
+        let (a, b) = (&a[16 * blocks..], &b[16 * blocks..]);
+        16 * blocks + a.iter().zip(b).take(16).take_while(|(a, b)| a == b).count()
+    }
+}
+
+/// Slots so small hold themselves.
+const SMALL: u32 = 16;
+
+/// The slot of a number: how many bits it has, and the two after its highest (SPEC 9.4.8).
+pub(super) fn slot(number: u32) -> u32 {
+    match number {
+        0..SMALL => number,
+        n => 4 * n.ilog2() + (n >> (n.ilog2() - 2) & 3),
+    }
+}
+
+/// How many bits follow a slot, and its least number; `None` if there is no such slot.
+pub(super) fn of_slot(slot: u32) -> Option<(u32, u32)> {
+    match slot {
+        0..SMALL => Some((0, slot)),
+        SMALL..128 => Some((slot / 4 - 2, (4 | slot & 3) << (slot / 4 - 2))),
+        _ => None,
+    }
+}
+
+/// What a field of a sequence costs, about.
+fn field_cost(number: u32) -> u32 {
+    4 * BIT + BIT * number.max(1).ilog2() * if number < SMALL { 1 } else { 2 } / 2
+}
+
+/// What a sequence costs, about.
+fn cost(run: u32, len: u32, distance: u32, last: u32) -> u32 {
+    let far = if distance == last { 2 * BIT } else { (4 + distance.max(1).ilog2()) * BIT };
+    far + field_cost(run) + field_cost(len)
+}
+
+/// The best way to a place that was found.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    cost: u32,
+    /// Integers of its last step, and how far back they are copied from; a literal has 0.
+    len: u32,
+    distance: u32,
+    /// The last distance on it, and where its last copy ended.
+    last: u32,
+    end: u32,
+}
+
+/// The sequences by which all integers cost least, of those looked at. `prices` has the sums of what the integers cost as
+/// literals: those of the first `i` at place `i`; `near` are distances that are likely.
+pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence> {
+    /// Integers that cost no more as literals are not looked up.
+    const CHEAP: u32 = 12 * BIT;
+    const AHEAD: usize = 64;
+    /// Integers that a repeat goes back.
+    const BEHIND: usize = 128;
+    let n = q.len();
+    let mut finder = Finder::new(q);
+    let mut ways = vec![Way { cost: u32::MAX, len: 0, distance: 0, last: 1, end: 0 }; n + 1];
+    ways[0].cost = 0;
+    let mut i = 0;
+    while i < n {
+        let (short, long) = finder.enter(i);
+        let here = ways[i];
+        let literal = here.cost.saturating_add(prices[i + 1] - prices[i]);
+        if literal < ways[i + 1].cost {
+            ways[i + 1] = Way { cost: literal, len: 1, distance: 0, ..here };
+        }
+        i += 1;
+        if prices[n.min(i + AHEAD)] - prices[i - 1] <= CHEAP {
+            continue;
+        }
+        let mut longest = 0;
+        let mut consider = |d: usize| {
+            let len = finder.len(i - 1, d);
+            if len == 0 {
+                return 0;
+            }
+            let mut relax = |start: usize, end: usize| {
+                let from = ways[start];
+                let run = start as u32 - from.end;
+                let (len, distance) = ((end - start) as u32, d as u32);
+                let cost = from.cost.saturating_add(cost(run, len, distance, from.last));
+                if len > 0 && cost < ways[end].cost {
+                    ways[end] = Way { cost, len, distance, last: distance, end: end as u32 };
+                }
+            };
+            // A repeat cut short may lead to a better one.
+            for len in [len, len - 1, len.saturating_sub(2), len / 2] {
+                relax(i - 1, i - 1 + len);
+            }
+            // It may have begun before its integers were looked up.
+            let mut start = i - 1;
+            let back = if len > longest { BEHIND } else { 0 };
+            while start > d && i - start < back && q[start - 1] == q[start - 1 - d] {
+                start -= 1;
+            }
+            if start + 1 < i {
+                relax(start, i - 1 + len);
+            }
+            longest = longest.max(len);
+            len
+        };
+        [here.last as usize, near[0], near[1]].into_iter().for_each(|d| _ = consider(d));
+        if long > 0 {
+            consider(i - long as usize);
+        }
+        let mut at = short as usize;
+        for _ in 0..TRIES {
+            if at == 0 || consider(i - at) > ENOUGH {
+                break;
+            }
+            at = finder.before[at - 1] as usize;
+        }
+        let end = i - 1 + longest;
+        if longest > ENOUGH && prices[end] - prices[i - 1] > longest as u32 * BIT / 4 {
+            // What stands inside of a long repeat is found where that stood first.
+            (i..end.min(i + AHEAD)).for_each(|k| _ = finder.enter(k));
+            i = end;
+        }
+    }
+    sequences(&ways)
+}
+
+/// The steps of the best way to the end.
+fn sequences(ways: &[Way]) -> Vec<Sequence> {
+    let mut steps = Vec::new();
+    let mut at = ways.len() - 1;
+    while let Some(w) = ways.get(at).filter(|w| at > 0 && w.len > 0) {
+        if w.distance > 0 {
+            steps.push((at - w.len as usize, w.len as usize, w.distance));
+        }
+        at -= w.len as usize;
+    }
+    let (mut sequences, mut end, mut last) = (Vec::new(), 0, 1);
+    for (start, len, d) in steps.into_iter().rev() {
+        let distance = if d == last { 0 } else { d };
+        sequences.push(Sequence { run: (start - end) as u32, len: len as u32, distance });
+        (end, last) = (start + len, d);
+    }
+    sequences
+}
+
+/// The part of the price of all integers that is left where what stood before costs nothing, by places picked by what they hold.
+pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
+    /// One place in so many is picked.
+    const PART: u32 = 16;
+    /// Places that are priced.
+    const PRICED: usize = 1024;
+    let mut seen = vec![0u32; 1 << 14];
+    let mut picked = Vec::with_capacity(q.len() / PART as usize + 16);
+    for (i, w) in q.windows(LONG).enumerate() {
+        // The same integers are picked wherever they stand.
+        let key = (u32::from(w[0]) << 16 | u32::from(w[1])).wrapping_mul(0x9e37_79b1)
+            ^ u32::from(w[2]).wrapping_mul(0x85eb_ca77);
+        if key.wrapping_mul(0xc2b2_ae3d) < u32::MAX / PART {
+            picked.push(i as u32);
+        }
+    }
+    let step = picked.len().div_ceil(PRICED).max(1);
+    let (mut all, mut left) = (0u64, 0u64);
+    for (k, i) in picked.iter().enumerate() {
+        let window = *i as usize..*i as usize + LONG;
+        let h = hash(&q[window.clone()], 16);
+        let slot = &mut seen[h >> 32 & 0x3fff];
+        let known = *slot == h as u32 | 1;
+        *slot = h as u32 | 1;
+        if k % step == 0 {
+            let p = u64::from(price(window));
+            all += p;
+            left += if known { p.min(u64::from(2 * BIT)) } else { p };
+        }
+    }
+    if all == 0 { 1.0 } else { left as f64 / all as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn copies_may_overlap_what_they_make() {
+        let mut q = [1, 2, 0, 0, 0, 0, 0];
+        assert!(copy(&mut q, 2..7, 2));
+        assert_eq!(q, [1, 2, 1, 2, 1, 2, 1]);
+        assert!(!copy(&mut q, 2..7, 3) && !copy(&mut q, 2..8, 1) && !copy(&mut q, 2..4, 0));
+    }
+
+    /// The integers that sequences give, with those of `q` as literals.
+    fn follow(q: &[u16], sequences: &[Sequence]) -> (Vec<u16>, usize) {
+        let (mut out, mut last, mut copied) = (Vec::new(), 1, 0);
+        for s in sequences {
+            out.extend_from_slice(&q[out.len()..out.len() + s.run as usize]);
+            last = if s.distance == 0 { last } else { s.distance as usize };
+            let end = out.len() + s.len as usize;
+            let start = out.len();
+            out.resize(end, 0);
+            assert!(s.len == 0 || copy(&mut out, start..end, last));
+            copied += s.len as usize;
+        }
+        out.extend_from_slice(&q[out.len()..]);
+        (out, copied)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn sequences_lead_back(
+            part in prop::collection::vec(0u16..500, 10..200),
+            order in prop::collection::vec((any::<prop::sample::Index>(), 1usize..60), 1..300),
+        ) {
+            let mut q = part.clone();
+            for (at, n) in order {
+                let start = at.index(part.len());
+                q.extend_from_slice(&part[start..part.len().min(start + n)]);
+            }
+            let prices: Vec<u32> = (0..=q.len() as u32).map(|i| i * 9 * BIT).collect();
+            let sequences = find(&q, &prices, [0, 0]);
+            let (out, copied) = follow(&q, &sequences);
+            prop_assert_eq!(&out, &q);
+            prop_assert!(copied * 2 > q.len() - part.len(), "{} of {}", copied, q.len());
+        }
+    }
+
+    #[test]
+    fn slots_have_all_numbers() {
+        for d in (0..5000).chain([u32::MAX, u32::MAX / 3]) {
+            let (bits, least) = of_slot(slot(d)).unwrap();
+            assert!(d >= least && u64::from(d) < u64::from(least) + (1 << bits), "{d}");
+        }
+        assert_eq!(of_slot(128), None);
+    }
+}

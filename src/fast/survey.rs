@@ -1,0 +1,192 @@
+//! Looks at a part of the integers: which neighbors tell most, and how many bits the rest takes. On the writer's side only.
+
+use super::classes::BUCKETS;
+use super::neighbors::{Distances, FIRST_OF_PLANES, Form, Look, PREDICTORS, Visit, bucket};
+use super::repeats::{self, BIT};
+use crate::codec::cursor::zigzag;
+use std::ops::Range;
+
+/// How often each difference stood in each bucket: images, all large ones as one.
+pub(super) type Counts = [[u32; 256]; BUCKETS];
+
+/// The image of a difference.
+#[inline(always)]
+pub(super) fn image(difference: u16) -> u32 {
+    zigzag(difference.cast_signed().into()) as u32
+}
+
+/// What a part of the integers says.
+pub(super) struct Survey {
+    pub(super) form: Form,
+    counts: Box<Counts>,
+    /// Integers that each of those looked at stands for.
+    scale: f64,
+}
+
+/// Finds how large differences are, roughly.
+struct Sizes<'a> {
+    q: &'a [u16],
+    bits: u64,
+}
+
+impl Visit for Sizes<'_> {
+    #[inline(always)]
+    fn part<const CODE: u8>(&mut self, look: Look<CODE>, range: Range<usize>) -> Option<()> {
+        for i in range {
+            let size = u32::BITS - image(self.q[i].wrapping_sub(look.at(self.q, i).0)).leading_zeros();
+            self.bits += u64::from(2 * size);
+        }
+        Some(())
+    }
+}
+
+/// Counts differences.
+struct Counting<'a> {
+    q: &'a [u16],
+    counts: &'a mut Counts,
+}
+
+impl Visit for Counting<'_> {
+    #[inline(always)]
+    fn part<const CODE: u8>(&mut self, look: Look<CODE>, range: Range<usize>) -> Option<()> {
+        for i in range {
+            let (expected, activity) = look.at(self.q, i);
+            let image = image(self.q[i].wrapping_sub(expected)).min(255);
+            self.counts[bucket(activity)][image as usize] += 1;
+        }
+        Some(())
+    }
+}
+
+/// Ranges that together are about one integer in thirty-two, but enough of a small array and of a large one.
+fn segments(n: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    const LENGTH: usize = 64;
+    let count = (n / 32).clamp(1 << 11, 1 << 13) / LENGTH;
+    let apart = (n / count).max(LENGTH);
+    // Not in step with the rows.
+    let start = move |k: usize| k * apart + (k * 37 % 64) * apart.saturating_sub(LENGTH) / 64;
+    (0..count).map(move |k| start(k)..n.min(start(k) + LENGTH)).filter(|r| r.start < r.end)
+}
+
+impl Survey {
+    /// Of the integers `q`, whose neighbors are at one of these distances.
+    pub(super) fn new(q: &[u16], distances: &[Distances]) -> Self {
+        let segments = segments(q.len());
+        let size = |form: &Form| {
+            let mut sizes = Sizes { q, bits: 0 };
+            segments.clone().for_each(|r| _ = form.visit(r, &mut sizes));
+            sizes.bits
+        };
+        let forms = distances.iter().enumerate().flat_map(|(k, d)| {
+            let predictors = match d {
+                (0, _) => 0..1,
+                (_, 0) => 0..FIRST_OF_PLANES,
+                // Those without planes were looked at.
+                _ if k > 0 => FIRST_OF_PLANES..PREDICTORS,
+                _ => 0..PREDICTORS,
+            };
+            predictors.map(move |p| (p, *d))
+        });
+        let (predictor, at) = forms.min_by_key(|(p, d)| size(&Form::new(*p, false, *d))).unwrap_or((0, (0, 0)));
+        let looked: usize = segments.clone().map(|r| r.len()).sum();
+        let scale = q.len() as f64 / looked.max(1) as f64;
+        let with = |wide: bool| {
+            let mut counts = Box::new([[0; 256]; BUCKETS]);
+            let form = Form::new(predictor, wide, at);
+            segments.clone().for_each(|r| _ = form.visit(r, &mut Counting { q, counts: &mut counts }));
+            Survey { form, counts, scale }
+        };
+        let flat = with(false);
+        if at.1 == 0 {
+            return flat;
+        }
+        let wide = with(true);
+        if wide.bits() < flat.bits() { wide } else { flat }
+    }
+
+    /// Bits that all differences take, about.
+    pub(super) fn bits(&self) -> f64 {
+        /// What a large difference takes beside its symbol.
+        const LARGE: f64 = 12.0;
+        let mut bits = 0.0;
+        for counts in self.counts.iter() {
+            let all: u32 = counts.iter().sum();
+            let used = counts.iter().filter(|n| **n > 0);
+            bits += used.map(|n| f64::from(*n) * (f64::from(all) / f64::from(*n)).log2()).sum::<f64>();
+            bits += LARGE * f64::from(counts[255]);
+        }
+        bits * self.scale
+    }
+
+    /// The price of each difference in each bucket, in parts of a bit.
+    pub(super) fn prices(&self) -> Box<[[u8; 256]; BUCKETS]> {
+        let mut prices = Box::new([[0; 256]; BUCKETS]);
+        for (prices, counts) in prices.iter_mut().zip(self.counts.iter()) {
+            let all = f64::from(counts.iter().sum::<u32>()) + 2.0;
+            for (z, (price, n)) in prices.iter_mut().zip(counts).enumerate() {
+                // Those that were not seen are as likely together as one that was seen once.
+                let n = if *n > 0 { f64::from(*n) + 0.5 } else { 1.0 / (2.0 + (z as f64).min(64.0)) };
+                let large = if z == 255 { 12.0 } else { 0.0 };
+                *price = (((all / n).log2() + large) * f64::from(BIT)).min(255.0) as u8;
+            }
+        }
+        prices
+    }
+
+    /// The part of the bits that is left where what stood before costs nothing.
+    pub(super) fn rest(&self, q: &[u16]) -> f64 {
+        let prices = self.prices();
+        repeats::rest(q, |range| {
+            let mut pricing = Pricing { q, prices: &prices, sum: 0 };
+            self.form.visit(range, &mut pricing);
+            pricing.sum
+        })
+    }
+}
+
+/// Sums up what integers cost.
+struct Pricing<'a> {
+    q: &'a [u16],
+    prices: &'a [[u8; 256]; BUCKETS],
+    sum: u32,
+}
+
+impl Visit for Pricing<'_> {
+    #[inline(always)]
+    fn part<const CODE: u8>(&mut self, look: Look<CODE>, range: Range<usize>) -> Option<()> {
+        for i in range {
+            let (expected, activity) = look.at(self.q, i);
+            let image = image(self.q[i].wrapping_sub(expected)).min(255);
+            self.sum += u32::from(self.prices[bucket(activity)][image as usize]);
+        }
+        Some(())
+    }
+}
+
+/// The distance at which the integers of one axis are most alike, if it is one that stands out: a row that was lost when an array
+/// was made one axis.
+pub(super) fn period(q: &[u16]) -> Option<usize> {
+    const WINDOWS: usize = 16;
+    const LENGTH: usize = 64;
+    const SHORTEST: usize = 4;
+    /// Differences beyond this say no more.
+    const MOST: u16 = 64;
+    let longest = (q.len() / 4).min(1 << 13);
+    if q.len() < 4 * LENGTH {
+        return None;
+    }
+    let mut scores = vec![0u32; longest + 1];
+    for k in 0..WINDOWS {
+        let last = q.len() - LENGTH;
+        let at = longest.min(last) + (last - longest.min(last)) * k / (WINDOWS - 1);
+        let Some(here) = q.get(at..).and_then(<[u16]>::first_chunk::<LENGTH>) else { continue };
+        for (d, score) in scores.iter_mut().enumerate() {
+            if let Some(there) = at.checked_sub(d).and_then(|s| q[s..].first_chunk::<LENGTH>()) {
+                let apart = |(a, b): (&u16, &u16)| a.abs_diff(*b).min(MOST);
+                *score += u32::from(here.iter().zip(there).map(apart).sum::<u16>());
+            }
+        }
+    }
+    let stands_out = |d: &usize| scores[*d] <= scores[*d - 1] && scores[*d] < scores[*d + 1];
+    (SHORTEST..longest).filter(stands_out).min_by_key(|d| scores[*d])
+}
