@@ -233,7 +233,7 @@ pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
     /// One place in so many is picked.
     const PART: u32 = 16;
     /// Integers of a place: shorter ones come again by chance.
-    const WINDOW: usize = 24;
+    const WINDOW: usize = 12;
     /// Places that are priced.
     const PRICED: usize = 1024;
     let mut seen = vec![0u32; 1 << 14];
@@ -257,7 +257,7 @@ pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
         if k % step == 0 {
             let p = u64::from(price(window));
             all += p;
-            left += if known { p.min(u64::from(4 * BIT)) } else { p };
+            left += if known { p.min(u64::from(BIT)) } else { p };
         }
     }
     if all == 0 { 1.0 } else { left as f64 / all as f64 }
