@@ -42,7 +42,7 @@ pub(super) fn encode<T: Sample>(
     if survey.bits() * rest / 8.0 + FRAME > limit as f64 {
         return None;
     }
-    let mut sequences = if rest < 0.9 { sequences(&q, &survey) } else { Vec::new() };
+    let mut sequences = if rest < 0.97 { sequences(&q, &survey) } else { Vec::new() };
     if q.len() + OF_SEQUENCES * sequences.len() > most_numbers(q.len()) {
         sequences.clear();
     }
