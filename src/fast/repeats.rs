@@ -232,11 +232,13 @@ fn sequences(ways: &[Way]) -> Vec<Sequence> {
 pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
     /// One place in so many is picked.
     const PART: u32 = 16;
+    /// Integers of a place: shorter ones come again by chance.
+    const WINDOW: usize = 12;
     /// Places that are priced.
     const PRICED: usize = 1024;
     let mut seen = vec![0u32; 1 << 14];
     let mut picked = Vec::with_capacity(q.len() / PART as usize + 16);
-    for (i, w) in q.windows(LONG).enumerate() {
+    for (i, w) in q.windows(WINDOW).enumerate() {
         // The same integers are picked wherever they stand.
         let key = (u32::from(w[0]) << 16 | u32::from(w[1])).wrapping_mul(0x9e37_79b1)
             ^ u32::from(w[2]).wrapping_mul(0x85eb_ca77);
@@ -247,7 +249,7 @@ pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
     let step = picked.len().div_ceil(PRICED).max(1);
     let (mut all, mut left) = (0u64, 0u64);
     for (k, i) in picked.iter().enumerate() {
-        let window = *i as usize..*i as usize + LONG;
+        let window = *i as usize..*i as usize + WINDOW;
         let h = hash(&q[window.clone()], 16);
         let slot = &mut seen[h >> 32 & 0x3fff];
         let known = *slot == h as u32 | 1;
@@ -255,7 +257,7 @@ pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
         if k % step == 0 {
             let p = u64::from(price(window));
             all += p;
-            left += if known { p.min(u64::from(2 * BIT)) } else { p };
+            left += if known { p.min(u64::from(BIT)) } else { p };
         }
     }
     if all == 0 { 1.0 } else { left as f64 / all as f64 }
