@@ -73,6 +73,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
     }
 
     /// Codes `k`, or decodes and returns it. `|k|` is at most 2^30.
+    #[inline(always)]
     pub(crate) fn code<C: BitCoder>(
         &mut self,
         coder: &mut C,

@@ -138,7 +138,7 @@ impl Stencil {
     }
 
     /// Cholesky decomposition of the sums with a ridge; weights stay as they were if it fails.
-    #[inline(never)]
+    #[inline(always)]
     fn solve(&mut self) {
         let n = self.len;
         let mut trace = 0.0;

@@ -106,7 +106,7 @@ class Balanced:
             p = (s[0] + s[2]) + (s[1] + s[3])
             if abs(p) < HUGE:
                 return p
-        p = interpolate(values, fallback)[1]
+        p = interpolate(values, fallback)
         if self.weights:
             cubic, total = p, 0.0
             for w, v in zip(self.weights, values):

@@ -117,25 +117,22 @@ class Grid:
 
 
 def interpolate(values, fallback):
-    """SPEC 9.2.3: flat and cubic."""
+    """SPEC 9.2.3: the cubic expectation."""
     l, r, L, R = values[:4]
     if l is not None and r is not None:
-        flat = (l + r) * 0.5
         if L is not None and R is not None:
-            return flat, (l + r) * 0.5625 - (L + R) * 0.0625
+            return (l + r) * 0.5625 - (L + R) * 0.0625
         if L is not None:
-            return flat, (l * 0.75 + r * 0.375) - L * 0.125
+            return (l * 0.75 + r * 0.375) - L * 0.125
         if R is not None:
-            return flat, (r * 0.75 + l * 0.375) - R * 0.125
-        return flat, flat
+            return (r * 0.75 + l * 0.375) - R * 0.125
+        return (l + r) * 0.5
     for near, far in ((l, L), (r, R)):
         if near is not None:
-            both = near if far is None else near * 1.5 - far * 0.5
-            return both, both
+            return near if far is None else near * 1.5 - far * 0.5
     total, count = 0.0, 0
     for v in values:
         if v is not None:
             total += v
             count += 1
-    mean = total / count if count else fallback
-    return mean, mean
+    return total / count if count else fallback

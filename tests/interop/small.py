@@ -113,13 +113,13 @@ class Small:
         self.asked = {}
         points = math.prod(grid.extents)
         row_bits = clamp(points.bit_length() - 5, 5, 14)
-        self.residuals = Residuals(arithmetic, 14, (32, 40, 27), 3, 32, 64, row_bits)
+        self.residuals = Residuals(arithmetic, 10, (32, 40, 27), 3, 24, 64, row_bits)
         self.misses = [(F(0), F(0))] * points
         self.cells = {}
         self.stencils = {}
         self.fallback = head.first
         if grid.ordinary[0]:
-            k = self.residuals.decode([M32] * 14, (0, 0, 0), [(F(0), F(1))] * 3, 0)
+            k = self.residuals.decode([M32] * 10, (0, 0, 0), [(F(0), F(1))] * 3, 0)
             origin = Quantizer(head.step, head.offset, head.snapped).point(head.first, k)
             grid.value[0] = self.fallback = origin
             grid.code[0] = clamp(k, -32767, 32767)
@@ -143,7 +143,7 @@ class Small:
         grid, inverse = self.grid, one.inverse
         places = [grid.neighbor(at, d, one.unit) for d in one.taps]
         values = grid.values(places)
-        flat, cubic = interpolate(values, self.fallback)
+        cubic = interpolate(values, self.fallback)
         x = np.zeros(32)
         for i, v in enumerate(values):
             if v is not None:
@@ -185,14 +185,9 @@ class Small:
             prediction = self.fallback
 
         near_codes, past_codes = grid.codes(near), grid.codes(causal)
-        near_sum, past_sum = sum(map(abs, near_codes[:6])), sum(map(abs, past_codes))
-        near_bin = bin_of(F(near_sum) / F(32), 1, 24)
-        past_bin = bin_of(F(past_sum) / F(32), 1, 24)
+        past_bin = bin_of(F(sum(map(abs, past_codes))) / F(32), 1, 24)
         miss_bin = bin_of(miss[0], 0, 40)
-        bend = F((flat - cubic) * inverse)
         ahead, back = F(best - shift), F(-shift)
-        l, r = values[:2]
-        slope = F((r - l) * inverse) if l is not None and r is not None else F(math.nan)
         cell = (one.kind, miss_bin, bin_of(spread, 2, 12))
         mean, count = self.cells.get(cell, (F(1), F(1)))
         mean_bin = bin_of(scale * F(1.386) if self.network else mean, 0, 40)
@@ -213,18 +208,14 @@ class Small:
         for code in n:
             digits = 3 * digits + cap(code, 1)
         contexts = [
-            hash4(11, mean_bin, cap(w, 2), cap(north, 2)),
             hash4(8, bin_of(spread, 0, 60), past_bin, 0),
             hash4(0, kl, kr, 0),
             hash4(3, cap(w, 4), cap(north, 4), cap(up, 2)),
             hash4(2, kw, kn, 0),
-            hash4(5, signed_bin(bend, 1, 20), near_bin, 0),
             hash4(6, signed_bin(ahead, 1, 20), signed_bin(back, 1, 20), 0),
-            hash4(7, bin_of(slope, 1, 24), near_bin, past_bin),
             hash4(12, kl, kw, 0),
             hash4(13, kr, kw, cap(n[0], 1)),
             hash4(14, value, 0, 0),
-            hash4(16, miss_bin, bin_of(miss[1], 1, 20), min(one.level, 3)),
             hash4(17, digits, 0, 0),
             hash4(18, kl * 64 + kr, kw, 0),
         ]

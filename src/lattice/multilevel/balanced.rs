@@ -277,7 +277,7 @@ impl State<'_> {
                 *v = self.recon[j];
             }
         }
-        let (_, cubic) = interpolate(&v, fallback);
+        let cubic = interpolate(&v, fallback);
         let mut shift = 0.0;
         if let Some(weights) = &frame.weights {
             for (w, v) in weights.iter().zip(&v) {

@@ -21,11 +21,12 @@ use crate::lattice::decision::Expert;
 use crate::lattice::quantizer::Quantizer;
 use crate::lattice::residual::{Given, ResidualCoder};
 use crate::lattice::stencil::{Stencil, TAPS};
+use crate::vector::vectorize;
 
-const CONTEXTS: usize = 14;
+const CONTEXTS: usize = 10;
 const SELECTORS: usize = 3;
 const EXPERTS: usize = 3;
-type Residuals = ResidualCoder<CONTEXTS, SELECTORS, EXPERTS, 32, 8>;
+type Residuals = ResidualCoder<CONTEXTS, SELECTORS, EXPERTS, 24, 8>;
 type Known = Given<CONTEXTS, SELECTORS, EXPERTS>;
 
 /// How many neighbors' corrections are summed.
@@ -102,6 +103,18 @@ pub(crate) struct Setup {
 
 /// Codes all ordinary points: from `values` if given, else decoding. `recon` receives what the decoder gets.
 pub(super) fn run<C: BitCoder, N: Network>(
+    coder: &mut C,
+    values: Option<&[f64]>,
+    grid: &Grid,
+    setup: &Setup,
+    network: &mut N,
+    recon: &mut [f64],
+) -> Result<(), FormatError> {
+    vectorize!(_simd => run_passes(coder, values, grid, setup, network, recon))
+}
+
+#[inline(always)]
+fn run_passes<C: BitCoder, N: Network>(
     coder: &mut C,
     values: Option<&[f64]>,
     grid: &Grid,
@@ -188,6 +201,7 @@ impl State<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one call")]
+    #[inline(always)]
     fn pass<C: BitCoder, N: Network>(
         &mut self,
         coder: &mut C,
@@ -243,7 +257,7 @@ impl State<'_> {
                         *v = self.field.recon[j];
                     }
                 }
-                let (flat, cubic) = interpolate(&v, self.fallback);
+                let cubic = interpolate(&v, self.fallback);
                 let mut features = [0f64; TAPS];
                 let (mut low, mut high) = (0f64, 0f64);
                 for (f, v) in features.iter_mut().zip(&v) {
@@ -326,15 +340,11 @@ impl State<'_> {
                     prediction = self.fallback;
                 }
 
-                let near_sum: u32 = codes[..NEAR].iter().map(|c| u32::from(c.unsigned_abs())).sum();
                 let past_sum: u32 = past.iter().map(|c| u32::from(c.unsigned_abs())).sum();
-                let near_bin = bin(near_sum as f32 / 32.0, 1, 24);
                 let past_bin = bin(past_sum as f32 / 32.0, 1, 24);
                 let miss_bin = bin(miss[0], 0, 40);
-                let bend = ((flat - cubic) * inverse) as f32;
                 let best_f = (best - shift) as f32;
                 let back = (-shift) as f32;
-                let slope = ((v[1] - v[0]) * inverse) as f32;
                 let [w, north, up] = past;
                 let l = codes[0];
                 let scale_at = (kind as usize * 40 + miss_bin as usize) * 12 + bin(spread, 2, 12) as usize;
@@ -351,18 +361,14 @@ impl State<'_> {
                 let kw = toward(causal_links.index(0, i, x));
                 let kn = if causal.len() > 1 { toward(causal_links.index(1, i, x)) } else { 41 };
                 let contexts = [
-                    hash(11, mean_bin, capped(w, 2), capped(north, 2)),
                     hash(8, bin(spread, 0, 60), past_bin, 0),
                     hash(0, kl, kr, 0),
                     hash(3, capped(w, 4), capped(north, 4), capped(up, 2)),
                     hash(2, kw, kn, 0),
-                    hash(5, signed_bin(bend, 1, 20), near_bin, 0),
                     hash(6, signed_bin(best_f, 1, 20), signed_bin(back, 1, 20), 0),
-                    hash(7, bin(slope.abs(), 1, 24), near_bin, past_bin),
                     hash(12, kl, kw, 0),
                     hash(13, kr, kw, capped(l, 1)),
                     hash(14, ((prediction * inverse * 0.125).clamp(-1e6, 1e6)) as i32 as u32, 0, 0),
-                    hash(16, miss_bin, bin(miss[1], 1, 20), level),
                     hash(17, codes[..NEAR].iter().fold(0, |h, c| h * 3 + capped(*c, 1)), 0, 0),
                     hash(18, kl.wrapping_mul(64).wrapping_add(kr), kw, 0),
                 ];
@@ -410,34 +416,27 @@ impl State<'_> {
     }
 }
 
-/// Linear and cubic interpolation between the first four neighbors, which are at -1, 1, -3 and 3 along the axis; what
+/// Cubic interpolation between the first four neighbors, which are at -1, 1, -3 and 3 along the axis; what
 /// is left if some are unknown (SPEC 9.2.3).
 #[inline(always)]
-pub(crate) fn interpolate(v: &[f64; TAPS], fallback: f64) -> (f64, f64) {
+pub(crate) fn interpolate(v: &[f64; TAPS], fallback: f64) -> f64 {
     let [l, r, ll, rr, ..] = *v;
-    let both = |x: f64| (x, x);
     match (!l.is_nan(), !r.is_nan(), !ll.is_nan(), !rr.is_nan()) {
-        (true, true, far_left, far_right) => {
-            let flat = (l + r) * 0.5;
-            let cubic = match (far_left, far_right) {
-                (true, true) => (l + r) * 0.5625 - (ll + rr) * 0.0625,
-                (true, false) => (l * 0.75 + r * 0.375) - ll * 0.125,
-                (false, true) => (r * 0.75 + l * 0.375) - rr * 0.125,
-                (false, false) => flat,
-            };
-            (flat, cubic)
-        }
-        (true, false, true, _) => both(l * 1.5 - ll * 0.5),
-        (true, false, false, _) => both(l),
-        (false, true, _, true) => both(r * 1.5 - rr * 0.5),
-        (false, true, _, false) => both(r),
+        (true, true, true, true) => (l + r) * 0.5625 - (ll + rr) * 0.0625,
+        (true, true, true, false) => (l * 0.75 + r * 0.375) - ll * 0.125,
+        (true, true, false, true) => (r * 0.75 + l * 0.375) - rr * 0.125,
+        (true, true, false, false) => (l + r) * 0.5,
+        (true, false, true, _) => l * 1.5 - ll * 0.5,
+        (true, false, false, _) => l,
+        (false, true, _, true) => r * 1.5 - rr * 0.5,
+        (false, true, _, false) => r,
         (false, false, ..) => {
             let (mut sum, mut count) = (0.0, 0.0);
             for v in v.iter().filter(|v| v.is_finite()) {
                 sum += v;
                 count += 1.0;
             }
-            both(if count > 0.0 { sum / count } else { fallback })
+            if count > 0.0 { sum / count } else { fallback }
         }
     }
 }

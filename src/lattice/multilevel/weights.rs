@@ -123,7 +123,7 @@ fn samples(values: &[f64], grid: &Grid, shape: &Shape, pass: &Pass, taps: &mut L
                 *v = values[j];
             }
         }
-        let (_, cubic) = interpolate(&v, values[i]);
+        let cubic = interpolate(&v, values[i]);
         let mut x = [0f64; TAPS];
         for (x, v) in x.iter_mut().zip(&v) {
             let d = (v - cubic) * inverse;
