@@ -14,7 +14,7 @@
 use crate::vector::vectorize;
 
 /// Numbers that it is told, each within 8 of 0.
-pub(crate) const INPUTS: usize = 55;
+pub(crate) const INPUTS: usize = 48;
 /// With one that is always 1.
 const COLUMNS: usize = INPUTS + 1;
 /// Values of the first and of the second hidden layer.
@@ -23,19 +23,20 @@ const NARROW: usize = 16;
 /// Shift and octaves.
 const ANSWERS: usize = 2;
 
-/// Points between two changes of the weights.
-const BATCH: u32 = 2;
-/// Rate of learning: `RATE + EXTRA * FADE / (FADE + changes so far)`.
+/// Rate of learning: `RATE + EXTRA * FADE / (FADE + points learned from)`.
 const RATE: f32 = 2e-4;
 const EXTRA: f32 = 1.2e-3;
 const FADE: f32 = 16_384.0;
-/// What is left of the means of slopes and of their squares from one change to the next.
-const KEPT: [f32; 2] = [0.9, 0.999];
-/// Added to the root of the mean square.
-const CALM: f32 = 1e-5;
-/// Smaller magnitudes are none: subnormal numbers are slow.
+/// Least share of a point in the mean squares, and how many points those count as that they start from.
+const SHARE: f32 = 3e-4;
+const FIRST: f32 = 10.0;
+/// What the mean squares of values and of slopes start from, and what is added to their roots.
+const VALUES: (f32, f32) = (1.0, 1e-2);
+const SLOPES: (f32, f32) = (1e-2, 1e-3);
+/// Least mean square: subnormal numbers are slow.
 const TINY: f32 = 1e-20;
-const WEIGHT_MAX: f32 = 16.0;
+/// Bound on hidden values, so that all numbers stay finite.
+const VALUE_MAX: f32 = 256.0;
 /// Least and greatest logarithm of a scale.
 const OCTAVES: (f32, f32) = (-8.0, 6.0);
 /// Bound on what one point may say.
@@ -47,58 +48,62 @@ const SCALE_MAX: f32 = 256.0;
 /// Below this many scales no difference is left between the two ends of an interval.
 const FAR: f32 = -40.0;
 
-/// Weights, or what belongs to each of them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Weights {
     first: [[f32; WIDE]; COLUMNS],
     second: [[f32; NARROW]; WIDE + 1],
     last: [[f32; NARROW + 1]; ANSWERS],
+    /// The second layer's, by its inputs in the inner direction.
+    turned: [[f32; WIDE]; NARROW],
 }
 
 impl Weights {
-    const ZERO: Weights = Weights {
-        first: [[0.0; WIDE]; COLUMNS],
-        second: [[0.0; NARROW]; WIDE + 1],
-        last: [[0.0; NARROW + 1]; ANSWERS],
-    };
-
     /// Evenly distributed, the first answers near "nothing to add".
     fn start() -> Self {
-        let mut w = Self::ZERO;
+        let mut w = Weights {
+            first: [[0.0; WIDE]; COLUMNS],
+            second: [[0.0; NARROW]; WIDE + 1],
+            last: [[0.0; NARROW + 1]; ANSWERS],
+            turned: [[0.0; WIDE]; NARROW],
+        };
         let mut state = 1u32;
         let mut draw = |width: f32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             ((state >> 8) as f32 * (1.0 / 8_388_608.0) - 1.0) * width
         };
-        w.first.as_flattened_mut().iter_mut().for_each(|w| *w = draw(0.1625));
+        w.first.as_flattened_mut().iter_mut().for_each(|w| *w = draw(0.175));
         w.second[..WIDE].as_flattened_mut().iter_mut().for_each(|w| *w = draw(0.4375));
         for row in &mut w.last {
             row[..NARROW].iter_mut().for_each(|w| *w = draw(0.0875));
         }
         w.last[1][NARROW] = -0.5;
+        for (i, row) in w.second[..WIDE].iter().enumerate() {
+            for (turned, w) in w.turned.iter_mut().zip(row) {
+                turned[i] = *w;
+            }
+        }
         w
-    }
-
-    fn parts(&mut self) -> [&mut [f32]; 3] {
-        [self.first.as_flattened_mut(), self.second.as_flattened_mut(), self.last.as_flattened_mut()]
     }
 }
 
-/// The network, what it was asked last, and what it learned since its weights changed.
+/// Running means of the squares of what weights are multiplied with, and of the slopes behind them.
+#[derive(Debug)]
+struct Squares {
+    inputs: [f32; COLUMNS],
+    wide: [f32; WIDE + 1],
+    narrow: [f32; NARROW + 1],
+    wide_slopes: [f32; WIDE],
+    narrow_slopes: [f32; NARROW],
+    slopes: [f32; ANSWERS],
+}
+
+/// The network, and what it was asked last.
 #[derive(Debug)]
 pub(crate) struct Learner {
     weights: Box<Weights>,
-    /// The second layer's, by its inputs in the inner direction.
-    turned: [[f32; WIDE]; NARROW],
-    slopes: Box<Weights>,
-    /// Running means of slopes and of their squares.
-    means: Box<Weights>,
-    squares: Box<Weights>,
-    /// Powers of `KEPT`: what is left of the zeros that the means started from.
-    left: [f32; 2],
-    /// Points since the weights changed, and how often they did.
-    points: u32,
-    changes: f32,
+    squares: Box<Squares>,
+    /// Points learned from.
+    points: f32,
     inputs: [f32; COLUMNS],
     wide: [f32; WIDE + 1],
     narrow: [f32; NARROW + 1],
@@ -107,29 +112,21 @@ pub(crate) struct Learner {
 
 impl Learner {
     pub(crate) fn new() -> Self {
-        let mut learner = Learner {
+        Learner {
             weights: Box::new(Weights::start()),
-            turned: [[0.0; WIDE]; NARROW],
-            slopes: Box::new(Weights::ZERO),
-            means: Box::new(Weights::ZERO),
-            squares: Box::new(Weights::ZERO),
-            left: [1.0; 2],
-            points: 0,
-            changes: 0.0,
+            squares: Box::new(Squares {
+                inputs: [VALUES.0; COLUMNS],
+                wide: [VALUES.0; WIDE + 1],
+                narrow: [VALUES.0; NARROW + 1],
+                wide_slopes: [SLOPES.0; WIDE],
+                narrow_slopes: [SLOPES.0; NARROW],
+                slopes: [SLOPES.0; ANSWERS],
+            }),
+            points: 0.0,
             inputs: [1.0; COLUMNS],
             wide: [1.0; WIDE + 1],
             narrow: [1.0; NARROW + 1],
             answer: [0.0; ANSWERS],
-        };
-        learner.turn();
-        learner
-    }
-
-    fn turn(&mut self) {
-        for (i, row) in self.weights.second[..WIDE].iter().enumerate() {
-            for (turned, w) in self.turned.iter_mut().zip(row) {
-                turned[i] = *w;
-            }
         }
     }
 
@@ -144,11 +141,11 @@ impl Learner {
         self.inputs[..INPUTS].copy_from_slice(inputs);
         let sums = product(&self.inputs, &self.weights.first);
         for j in 0..WIDE {
-            self.wide[j] = if sums[j] > 0.0 { sums[j] } else { 0.0 };
+            self.wide[j] = if sums[j] > 0.0 { sums[j].min(VALUE_MAX) } else { 0.0 };
         }
         let sums = product(&self.wide, &self.weights.second);
         for j in 0..NARROW {
-            self.narrow[j] = if sums[j] > 0.0 { sums[j] } else { 0.0 };
+            self.narrow[j] = if sums[j] > 0.0 { sums[j].min(VALUE_MAX) } else { 0.0 };
         }
         for (y, row) in self.answer.iter_mut().zip(&self.weights.last) {
             *y = self.narrow.iter().zip(row).fold(0.0, |sum, (x, w)| sum + x * w);
@@ -162,56 +159,59 @@ impl Learner {
         if !(miss.abs() < MISS_MAX) {
             return;
         }
-        let slopes = slopes(self.answer, miss, unit);
-        vectorize!(_simd => {
-            self.backward(slopes);
-            self.points += 1;
-            if self.points == BATCH {
-                self.points = 0;
-                self.change();
-                self.turn();
-            }
-        });
+        vectorize!(_simd => self.backward(slopes(self.answer, miss, unit)));
     }
 
+    /// Moves each weight against its slope, a product of a value and of a slope behind it, over the usual size of both.
     #[inline(always)]
     fn backward(&mut self, slopes: [f32; ANSWERS]) {
+        let w = &mut *self.weights;
         let mut narrow = [0f32; NARROW];
         for j in 0..NARROW {
-            let sum = slopes[0] * self.weights.last[0][j] + slopes[1] * self.weights.last[1][j];
+            let sum = slopes[0] * w.last[0][j] + slopes[1] * w.last[1][j];
             narrow[j] = if self.narrow[j] > 0.0 { sum } else { 0.0 };
         }
-        let mut wide = product(&narrow, &self.turned);
+        let mut wide = product(&narrow, &w.turned);
         for i in 0..WIDE {
             wide[i] = if self.wide[i] > 0.0 { wide[i] } else { 0.0 };
         }
-        add(&mut self.slopes.first, &self.inputs, wide);
-        add(&mut self.slopes.second, &self.wide, narrow);
-        add(&mut self.slopes.last, &slopes, self.narrow);
+        self.points += 1.0;
+        let share = (1.0 / (self.points + FIRST)).max(SHARE);
+        let rate = RATE + EXTRA * (FADE / (FADE + self.points));
+        let squares = &mut *self.squares;
+        let inputs = usual(&self.inputs, &mut squares.inputs, share, 1.0, VALUES.1);
+        let layer = usual(&self.wide, &mut squares.wide, share, 1.0, VALUES.1);
+        let top = usual(&self.narrow, &mut squares.narrow, share, 1.0, VALUES.1);
+        let wide = usual(&wide, &mut squares.wide_slopes, share, rate, SLOPES.1);
+        let narrow = usual(&narrow, &mut squares.narrow_slopes, share, rate, SLOPES.1);
+        let slopes = usual(&slopes, &mut squares.slopes, share, rate, SLOPES.1);
+        move_against(&mut w.first, &inputs, &wide);
+        move_against(&mut w.second, &layer, &narrow);
+        move_against(&mut w.turned, &narrow, layer.first_chunk().unwrap_or(&[0.0; WIDE]));
+        move_against(&mut w.last, &slopes, &top);
     }
+}
 
-    /// Moves the weights against their slopes (the method is Adam, Kingma and Ba 2015).
-    #[inline(always)]
-    fn change(&mut self) {
-        for (left, kept) in self.left.iter_mut().zip(KEPT) {
-            *left *= kept;
+/// Each of `x` takes its `share` in the mean squares, and is returned times `by` over the root of its mean square.
+#[inline(always)]
+fn usual<const N: usize>(x: &[f32; N], squares: &mut [f32; N], share: f32, by: f32, calm: f32) -> [f32; N] {
+    let mut out = [0f32; N];
+    for i in 0..N {
+        squares[i] = (squares[i] + (x[i] * x[i] - squares[i]) * share).max(TINY);
+        out[i] = (x[i] * by) / (squares[i].sqrt() + calm);
+    }
+    out
+}
+
+/// Takes from each row its `x` times `y`. Rows are copied, which is what makes vectors of it.
+#[inline(always)]
+fn move_against<const N: usize>(rows: &mut [[f32; N]], x: &[f32], y: &[f32; N]) {
+    for (row, x) in rows.iter_mut().zip(x) {
+        let mut moved = *row;
+        for j in 0..N {
+            moved[j] -= x * y[j];
         }
-        self.changes += 1.0;
-        let rate = (RATE + EXTRA * (FADE / (FADE + self.changes))) / (1.0 - self.left[0]);
-        let whole = 1.0 / (1.0 - self.left[1]);
-        let parts = self.weights.parts().into_iter().zip(self.slopes.parts());
-        for ((w, g), (m, v)) in parts.zip(self.means.parts().into_iter().zip(self.squares.parts())) {
-            for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                let slope = *g * (1.0 / BATCH as f32);
-                *g = 0.0;
-                let mean = *m + (slope - *m) * (1.0 - KEPT[0]);
-                *m = if mean.abs() < TINY { 0.0 } else { mean };
-                let square = *v + (slope * slope - *v) * (1.0 - KEPT[1]);
-                *v = if square < TINY { TINY } else { square };
-                let moved = *w - (rate * *m) / ((*v * whole).sqrt() + CALM);
-                *w = moved.clamp(-WEIGHT_MAX, WEIGHT_MAX);
-            }
-        }
+        *row = moved;
     }
 }
 
@@ -227,19 +227,8 @@ fn product<const N: usize>(x: &[f32], rows: &[[f32; N]]) -> [f32; N] {
     sums
 }
 
-/// Adds to each row its `x` times `y`. Rows are copied, which is what makes vectors of it.
-#[inline(always)]
-fn add<const N: usize>(rows: &mut [[f32; N]], x: &[f32], y: [f32; N]) {
-    for (row, x) in rows.iter_mut().zip(x) {
-        let mut sums = *row;
-        for j in 0..N {
-            sums[j] += x * y[j];
-        }
-        *row = sums;
-    }
-}
-
 /// About e^z, z being cut to -60..=60: whole octaves are exponents, between them lies a parabola.
+#[inline(always)]
 fn exponential(z: f32) -> f32 {
     let octaves = z.clamp(-60.0, 60.0) * std::f32::consts::LOG2_E;
     let whole = octaves.floor();
@@ -250,6 +239,7 @@ fn exponential(z: f32) -> f32 {
 
 /// Slopes, by the two answers, of what the logistic distribution that they describe makes a value cost that misses by
 /// `miss` steps: minus the logarithm of what it gives to the interval of one step around the value.
+#[inline(always)]
 fn slopes([shift, octaves]: [f32; ANSWERS], miss: f32, unit: f32) -> [f32; ANSWERS] {
     let bounded = octaves.clamp(OCTAVES.0, OCTAVES.1);
     let whole = bounded.floor();

@@ -14,7 +14,7 @@ def total(terms):
 
 
 def relu(a):
-    return np.where(a > 0, a, F(0)).astype(F)
+    return np.where(a > 0, np.minimum(a, F(256)), F(0)).astype(F)
 
 
 def limit(a, low, high):
@@ -32,19 +32,25 @@ def below(z):
     return e / (F(1) + e)
 
 
+def usual(values, squares, share, by, calm):
+    """Values times `by` over the roots of their mean squares, which are changed first."""
+    squares[:] = np.maximum(squares + (values * values - squares) * share, F(1e-20))
+    return (values * by) / (np.sqrt(squares) + calm)
+
+
 class Learner:
     def __init__(self):
         self.seed = 1
-        u = self.draw(56 * 32, 0.1625).reshape(56, 32)
+        u = self.draw(49 * 32, 0.175).reshape(49, 32)
         v = np.zeros((33, 16), F)
         v[:32] = self.draw(32 * 16, 0.4375).reshape(32, 16)
         w = np.zeros((2, 17), F)
         w[0, :16], w[1, :16] = self.draw(16, 0.0875), self.draw(16, 0.0875)
         w[1, 16] = -0.5
         self.weights = [u, v, w]
-        self.slopes, self.means, self.squares = ([np.zeros_like(a) for a in self.weights] for _ in range(3))
-        self.left = [F(1), F(1)]
-        self.changes, self.points = F(0), 0
+        self.values = [np.ones(n, F) for n in (49, 33, 17)]
+        self.slopes = [np.full(n, F(0.01)) for n in (32, 16, 2)]
+        self.points = F(0)
 
     def draw(self, count, width):
         numbers = []
@@ -83,23 +89,11 @@ class Learner:
         u, v, w = self.weights
         dk = np.where(self.k[:16] > 0, e[0] * w[0, :16] + e[1] * w[1, :16], F(0)).astype(F)
         dh = np.where(self.h[:32] > 0, total((dk * v[:32]).T), F(0)).astype(F)
-        grown = [self.x[:, None] * dh, self.h[:, None] * dk, np.array(e, F)[:, None] * self.k]
-        self.slopes = [g + more for g, more in zip(self.slopes, grown)]
-        self.points += 1
-        if self.points % 2 == 0:
-            self.change()
-
-    def change(self):
-        self.left = [self.left[0] * F(0.9), self.left[1] * F(0.999)]
-        self.changes = self.changes + F(1)
-        rate = (F(0.0002) + F(0.0012) * (F(16384) / (F(16384) + self.changes))) / (F(1) - self.left[0])
-        whole = F(1) / (F(1) - self.left[1])
-        for i, w in enumerate(self.weights):
-            n = self.slopes[i] * F(0.5)
-            self.slopes[i] = np.zeros_like(n)
-            m = self.means[i] + (n - self.means[i]) * (F(1) - F(0.9))
-            m = self.means[i] = np.where(abs(m) < F(1e-20), F(0), m).astype(F)
-            s = self.squares[i] + (n * n - self.squares[i]) * (F(1) - F(0.999))
-            s = self.squares[i] = np.maximum(s, F(1e-20))
-            moved = w - (rate * m) / (np.sqrt(s * whole) + F(0.00001))
-            self.weights[i] = np.clip(moved, F(-16), F(16))
+        self.points = self.points + F(1)
+        share = max(F(1) / (self.points + F(10)), F(0.0003))
+        rate = F(0.0002) + F(0.0012) * (F(16384) / (F(16384) + self.points))
+        ux, uh, uk = (
+            usual(v, s, share, F(1), F(0.01)) for v, s in zip((self.x, self.h, self.k), self.values, strict=True)
+        )
+        vh, vk, ve = (usual(v, s, share, rate, F(0.001)) for v, s in zip((dh, dk, np.array(e, F)), self.slopes, strict=True))
+        self.weights = [u - ux[:, None] * vh, v - uh[:, None] * vk, w - ve[:, None] * uk]

@@ -82,8 +82,8 @@ class Trained:
     def __init__(self, model):
         self.model = model
 
-    def ask(self, inputs):
-        return self.model.run(inputs[None])[0]
+    def ask(self, around):
+        return self.model.run(around.trained()[None])[0]
 
     def tell(self, miss, unit):
         pass
@@ -95,8 +95,8 @@ class Learning:
     def __init__(self):
         self.learner = Learner()
 
-    def ask(self, inputs):
-        return self.learner.ask(inputs * F(1 / 128)) * np.array([64, 16], F)
+    def ask(self, around):
+        return self.learner.ask(around.learning()) * np.array([64, 16], F)
 
     def tell(self, miss, unit):
         self.learner.tell(miss, unit)

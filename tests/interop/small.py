@@ -173,9 +173,9 @@ class Small:
         spread = F(high - low) * F(0.25)
         best = learned
         if self.network:
-            told = [self.asked.get(i, (F(0), F(0)))[1] for i in (near + [None] * 6)[:6] + causal]
-            shown = opinion.inputs(x, learned, spread, miss, told, min(one.level, 3), one.kind // 4)
-            moved, scale = opinion.answer(self.network.ask(shown), miss)
+            told = [self.asked.get(i, (F(0), F(0))) for i in (near + [None] * 6)[:6] + causal]
+            around = opinion.Around(x, learned, spread, miss, told, min(one.level, 3), one.kind // 4)
+            moved, scale = opinion.answer(self.network.ask(around), miss)
             best = clamp(learned + moved, low - margin, high + margin)
             own = own / weight
             third = float(F(1) / (own * own + F(0.0001)))

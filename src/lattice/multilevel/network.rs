@@ -19,6 +19,9 @@ use crate::model::{PREDICTOR_INPUT_MAX, PREDICTOR_INPUTS, Predictor};
 /// Neighbors whose misses are told: six of the nearest, three before the point.
 pub(super) const TOLD: usize = 9;
 
+/// Features that a learner is told.
+const SEEN: usize = 16;
+
 /// Inputs are in units of 1/128.
 const UNIT: f32 = 128.0;
 /// The scale in an answer is in sixteenths of an octave, straight lines between whole ones, within this.
@@ -38,6 +41,8 @@ pub(super) struct Around<'a> {
     pub(super) usual: [f32; 2],
     /// How far the stencil was off at neighbors, with the sign.
     pub(super) misses: [f32; TOLD],
+    /// How far the network was off there.
+    pub(super) own: [f32; TOLD],
     pub(super) level: u32,
     pub(super) axis: usize,
 }
@@ -56,10 +61,10 @@ pub(super) trait Network {
     /// Whether there is anyone to ask.
     const ASKED: bool;
 
-    fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2];
+    fn answer(&mut self, around: &Around) -> [f32; 2];
 
-    /// Told by the writer: how far off the stencil was from the value to be coded, and its usual miss.
-    fn told(&mut self, _inputs: &[f32; PREDICTOR_INPUTS], _miss: f32, _usual: f32) {}
+    /// Told by the writer: how far off the stencil was from the value to be coded.
+    fn told(&mut self, _around: &Around, _miss: f32) {}
 
     /// Told by writer and reader: how far off the stencil was from what was decoded, and its usual miss.
     fn learn(&mut self, _miss: f32, _usual: f32) {}
@@ -71,7 +76,7 @@ pub(super) struct Nobody;
 impl Network for Nobody {
     const ASKED: bool = false;
 
-    fn answer(&mut self, _: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
+    fn answer(&mut self, _: &Around) -> [f32; 2] {
         [0.0; 2]
     }
 }
@@ -80,8 +85,8 @@ impl Network for &Predictor {
     const ASKED: bool = true;
 
     #[inline(always)]
-    fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
-        self.run(inputs)
+    fn answer(&mut self, around: &Around) -> [f32; 2] {
+        self.run(&around.inputs())
     }
 }
 
@@ -89,9 +94,8 @@ impl Network for Learner {
     const ASKED: bool = true;
 
     #[inline(always)]
-    fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
-        const { assert!(learner::INPUTS == PREDICTOR_INPUTS, "told the same") };
-        let [shift, octaves] = self.ask(&inputs.map(|x| x * (1.0 / UNIT)));
+    fn answer(&mut self, around: &Around) -> [f32; 2] {
+        let [shift, octaves] = self.ask(&around.learner_inputs());
         [shift * 64.0, octaves * 16.0]
     }
 
@@ -122,15 +126,21 @@ pub(super) struct Recorder<'a> {
 impl Network for Recorder<'_> {
     const ASKED: bool = true;
 
-    fn answer(&mut self, inputs: &[f32; PREDICTOR_INPUTS]) -> [f32; 2] {
-        self.network.map_or([0.0, -8.0], |n| n.run(inputs))
+    fn answer(&mut self, around: &Around) -> [f32; 2] {
+        self.network.map_or([0.0, -8.0], |n| n.run(&around.inputs()))
     }
 
-    fn told(&mut self, inputs: &[f32; PREDICTOR_INPUTS], miss: f32, usual: f32) {
-        self.samples.inputs.extend(inputs.iter().map(|x| *x as i16));
-        self.samples.usual.push(usual);
+    fn told(&mut self, around: &Around, miss: f32) {
+        self.samples.inputs.extend(around.inputs().iter().map(|x| *x as i16));
+        self.samples.usual.push(around.unit());
         self.samples.misses.push(miss);
     }
+}
+
+/// Quarters of an octave, of 8 units each.
+#[inline(always)]
+fn log(x: f32) -> f32 {
+    (((x.to_bits() >> 21) as i32 - (127 << 2)) * 8).clamp(-1023, 1023) as f32
 }
 
 impl Around<'_> {
@@ -145,8 +155,6 @@ impl Around<'_> {
     pub(super) fn inputs(&self) -> [f32; PREDICTOR_INPUTS] {
         const MAX: f32 = PREDICTOR_INPUT_MAX as f32;
         let whole = |x: f32| round(f64::from(x.clamp(-MAX, MAX))) as f32;
-        // Quarters of an octave, of 8 units each.
-        let log = |x: f32| (((x.to_bits() >> 21) as i32 - (127 << 2)) * 8).clamp(-1023, 1023) as f32;
         let (spread, unit) = (self.spread + 0.1, self.unit());
         let (by_spread, by_unit) = (UNIT / spread, UNIT / unit);
         let mut x = [0f32; PREDICTOR_INPUTS];
@@ -163,6 +171,31 @@ impl Around<'_> {
         x[45] = whole(self.learned as f32 * by_unit);
         x[46 + (self.level as usize).min(3)] = UNIT;
         x[50 + self.axis.min(AXES - 1)] = UNIT;
+        x
+    }
+
+    /// What a learner is told.
+    #[inline(always)]
+    fn learner_inputs(&self) -> [f32; learner::INPUTS] {
+        let part = |x: f32| x.clamp(-8.0, 8.0);
+        let (spread, unit) = (self.spread + 0.1, self.unit());
+        let (by_spread, by_unit) = (1.0 / spread, 1.0 / unit);
+        let mut x = [0f32; learner::INPUTS];
+        for (x, f) in x[..SEEN].iter_mut().zip(self.features) {
+            *x = part(*f as f32 * by_spread);
+        }
+        for t in 0..TOLD {
+            x[SEEN + t] = part(self.misses[t] * by_unit);
+            x[SEEN + TOLD + t] = part(self.own[t] * by_unit);
+        }
+        let rest = &mut x[SEEN + 2 * TOLD..];
+        rest[0] = part(self.learned as f32 * by_spread);
+        rest[1] = part(self.learned as f32 * by_unit);
+        rest[2] = log(unit) * (1.0 / UNIT);
+        rest[3] = log(spread) * (1.0 / UNIT);
+        rest[4] = log((self.usual[1] + 0.05) / unit) * (1.0 / UNIT);
+        rest[5 + (self.level as usize).min(3)] = 1.0;
+        rest[9 + self.axis.min(AXES - 1)] = 1.0;
         x
     }
 

@@ -21,7 +21,6 @@ use crate::lattice::decision::Expert;
 use crate::lattice::quantizer::Quantizer;
 use crate::lattice::residual::{Given, ResidualCoder};
 use crate::lattice::stencil::{Stencil, TAPS};
-use crate::model::PREDICTOR_INPUTS;
 use crate::vector::vectorize;
 
 const CONTEXTS: usize = 10;
@@ -273,7 +272,7 @@ impl State<'_> {
 
                 // Neighbors' corrections and misses.
                 let mut codes = [0i16; FAR];
-                let mut told = [0f32; TOLD];
+                let (mut told, mut own) = ([0f32; TOLD], [0f32; TOLD]);
                 let mut network_miss = 1e-3f32;
                 let (mut miss, mut weight) = ([1e-3f32; 2], 1e-2f32);
                 for (n, c) in codes.iter_mut().enumerate().take(near.len()) {
@@ -289,6 +288,7 @@ impl State<'_> {
                             network_miss += w * off;
                             if n < NEAR {
                                 told[n] = signed;
+                                own[n] = off;
                             }
                         }
                     }
@@ -305,6 +305,7 @@ impl State<'_> {
                             let [off, signed] = self.field.asked[j];
                             network_miss += 3.0 * off;
                             told[NEAR + n] = signed;
+                            own[NEAR + n] = off;
                         }
                     }
                 }
@@ -317,16 +318,22 @@ impl State<'_> {
                 // What the network says stands in for the stencil in contexts and expectations.
                 let mut best = learned;
                 let mut opinion = Opinion { shift: 0.0, scale: 0.0 };
-                let mut inputs = [0f32; PREDICTOR_INPUTS];
-                let around =
-                    Around { features: &features, learned, spread, usual: miss, misses: told, level, axis: pass.axis };
+                let around = Around {
+                    features: &features,
+                    learned,
+                    spread,
+                    usual: miss,
+                    misses: told,
+                    own,
+                    level,
+                    axis: pass.axis,
+                };
                 if N::ASKED {
-                    inputs = around.inputs();
-                    opinion = around.opinion(network.answer(&inputs));
+                    opinion = around.opinion(network.answer(&around));
                     best = (learned + opinion.shift).clamp(low - margin, high + margin);
                     let m = network_miss / weight;
-                    let own = f64::from(1.0 / (m * m + 1e-4));
-                    shift = (learned * trust[0] + best * own) / (trust[0] + trust[1] + own);
+                    let ours = f64::from(1.0 / (m * m + 1e-4));
+                    shift = (learned * trust[0] + best * ours) / (trust[0] + trust[1] + ours);
                 }
                 let mut prediction = cubic + shift * step;
                 if prediction.is_nan() || prediction.abs() > 1e300 {
@@ -384,7 +391,7 @@ impl State<'_> {
                     refinement: mean_bin as usize,
                 };
                 if let (true, Some(v)) = (N::ASKED, values) {
-                    network.told(&inputs, ((v[i] - cubic) * inverse - learned) as f32, around.unit());
+                    network.told(&around, ((v[i] - cubic) * inverse - learned) as f32);
                 }
                 let (k, recon) = self.settle(coder, values, i, prediction, &quantizer, tolerance, &known)?;
 
