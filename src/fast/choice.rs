@@ -7,10 +7,10 @@ use super::{LEVELS, RASTER, Sample, levels, raster};
 use crate::lattice::Grid;
 
 /// Frames of so many points are coded in both modes, ...
-const FEW: usize = 3 << 14;
+const FEW: usize = 1 << 14;
 /// ... of larger ones a part of one in so many points, but at least so many.
 const PART: usize = 32;
-const LEAST: usize = 1 << 15;
+const LEAST: usize = 1 << 13;
 /// So are frames of which so many points share a byte.
 const SMOOTH: usize = 16;
 /// And where so many do, more is tried in the levels mode.

@@ -1,5 +1,6 @@
 //! Integers that stood before: which ranges are copied, and from where (SPEC 9.4.8).
 
+use crate::vector::vectorize;
 use std::ops::Range;
 
 /// After so many literals come so many copied integers.
@@ -228,24 +229,49 @@ fn sequences(ways: &[Way]) -> Vec<Sequence> {
     sequences
 }
 
+/// Integers of a place where repeats are looked for in a sample: shorter ones come again by chance.
+const WINDOW: usize = 12;
+
+/// About a sixteenth of the places at which a window of integers begins: the same integers are picked wherever they stand.
+fn picked(q: &[u16]) -> Vec<u32> {
+    vectorize!(_simd => picked_lanes(q))
+}
+
+#[inline(always)]
+fn picked_lanes(q: &[u16]) -> Vec<u32> {
+    const LANES: usize = 64;
+    let places = q.len().saturating_sub(WINDOW - 1);
+    let mut picked = Vec::with_capacity(places / 16 + LANES);
+    for start in (0..places).step_by(LANES) {
+        let mut near = [0u16; LANES + 2];
+        let rest = &q[start..q.len().min(start + LANES + 2)];
+        near[..rest.len()].copy_from_slice(rest);
+        let mut hits = [0u8; LANES];
+        for j in 0..LANES {
+            let key = (u32::from(near[j]) << 16 | u32::from(near[j + 1])).wrapping_mul(0x9e37_79b1)
+                ^ u32::from(near[j + 2]).wrapping_mul(0x85eb_ca77);
+            hits[j] = u8::from(key.wrapping_mul(0xc2b2_ae3d) >> 28 == 0);
+        }
+        for (k, eight) in hits.as_chunks::<8>().0.iter().enumerate() {
+            let mut left = u64::from_le_bytes(*eight);
+            while left != 0 {
+                let place = start + 8 * k + left.trailing_zeros() as usize / 8;
+                if place < places {
+                    picked.push(place as u32);
+                }
+                left &= left - 1;
+            }
+        }
+    }
+    picked
+}
+
 /// The part of the price of all integers that is left where what stood before costs nothing, by places picked by what they hold.
 pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
-    /// One place in so many is picked.
-    const PART: u32 = 16;
-    /// Integers of a place: shorter ones come again by chance.
-    const WINDOW: usize = 12;
     /// Places that are priced.
     const PRICED: usize = 1024;
     let mut seen = vec![0u32; 1 << 14];
-    let mut picked = Vec::with_capacity(q.len() / PART as usize + 16);
-    for (i, w) in q.windows(WINDOW).enumerate() {
-        // The same integers are picked wherever they stand.
-        let key = (u32::from(w[0]) << 16 | u32::from(w[1])).wrapping_mul(0x9e37_79b1)
-            ^ u32::from(w[2]).wrapping_mul(0x85eb_ca77);
-        if key.wrapping_mul(0xc2b2_ae3d) < u32::MAX / PART {
-            picked.push(i as u32);
-        }
-    }
+    let picked = picked(q);
     let step = picked.len().div_ceil(PRICED).max(1);
     let (mut all, mut left) = (0u64, 0u64);
     for (k, i) in picked.iter().enumerate() {

@@ -11,6 +11,7 @@ use crate::codec::cursor::{Cursor, put_block, unzigzag};
 use crate::codec::prefix::{self, Images};
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::vector::vectorize;
 use std::ops::Range;
 
 /// Streams of sequences: slots of runs, lengths and distances.
@@ -65,10 +66,21 @@ pub(super) fn encode<T: Sample>(
 
 /// The lattice points of values; where they are not ordinary, that of the point before.
 fn integers<T: Sample>(values: &[T], ordinary: Option<&[bool]>, scale: &Scale) -> Vec<u16> {
+    vectorize!(_simd => integer_lanes(values, ordinary, scale))
+}
+
+#[inline(always)]
+fn integer_lanes<T: Sample>(values: &[T], ordinary: Option<&[bool]>, scale: &Scale) -> Vec<u16> {
     let inverse = 1.0 / scale.step;
-    let place = |v: &T| ((v.to_f64() - scale.base) * inverse).round_ties_even() as u16;
+    let place = |v: &T| ((v.to_f64() - scale.base) * inverse).round_ties_even() as i32 as u16;
     match ordinary {
-        None => values.iter().map(place).collect(),
+        None => {
+            let mut q = vec![0; values.len()];
+            for (q, v) in q.iter_mut().zip(values) {
+                *q = place(v);
+            }
+            q
+        }
         Some(o) => {
             let mut last = 0;
             let mut next = |(v, o): (&T, &bool)| {

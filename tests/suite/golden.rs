@@ -360,7 +360,11 @@ pub mod update {
         let kernels = kernels
             .iter()
             .map(plain)
-            .chain([("kernel_multilevel_stencils", stencils()), ("kernel_fast_levels", levels())])
+            .chain([
+                ("kernel_multilevel_stencils", stencils()),
+                ("kernel_fast_levels", levels()),
+                ("kernel_fast_raster", rough()),
+            ])
             .map(file);
         kernels.chain([("kernel_network", in_loop())]).collect()
     }
@@ -401,6 +405,42 @@ pub mod update {
                 arrays.extend(array_of(&values, "fast", None, Bound::Absolute(bound / 16.0), shape));
             }
         }
+        numbered(arrays)
+    }
+
+    /// Fields that the fast kernel predicts from the points before, of every rank: each value follows from its neighbors
+    /// before it, and something new.
+    #[cfg(feature = "internals")]
+    fn rough() -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for shape in [&[1500][..], &[61, 74], &[13, 20, 37], &[3, 5, 14, 40], &[2, 3, 3, 12, 33]] {
+            let mut random = crate::fields::Random(19);
+            let mut field = ArrayD::<f64>::zeros(IxDyn(shape));
+            for at in ndarray::indices(IxDyn(shape)) {
+                let mut value = random.unit();
+                // Twice the value before less the one before that, a little damped, along each axis.
+                for d in 0..shape.len() {
+                    for (back, weight) in [(1, 1.4), (2, -0.5)] {
+                        let mut near = at.clone();
+                        if at[d] >= back {
+                            near[d] -= back;
+                            value += weight / shape.len() as f64 * field[&near];
+                        }
+                    }
+                }
+                field[&at] = value;
+            }
+            let values: Vec<f64> = field.into_iter().collect();
+            let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            arrays.extend(array_of(&single, "fast", None, Bound::Absolute(0.1), shape));
+            arrays.extend(array_of(&values, "fast", None, Bound::Absolute(0.01), shape));
+        }
+        numbered(arrays)
+    }
+
+    /// Gives each array a name of its own.
+    #[cfg(feature = "internals")]
+    fn numbered(mut arrays: Vec<forge::Array>) -> Vec<forge::Array> {
         for (i, a) in arrays.iter_mut().enumerate() {
             a.name.extend(format!(" {i}").bytes());
         }
