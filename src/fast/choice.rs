@@ -1,7 +1,7 @@
 //! The writer's choice of mode.
 
 use super::levels::Options;
-use super::pyramid::{self, AXES, axes};
+use super::levels::pyramid::{self, AXES, axes};
 use super::scale::Scale;
 use super::{LEVELS, RASTER, Sample, levels, raster};
 use crate::lattice::Grid;

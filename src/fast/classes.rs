@@ -3,9 +3,55 @@
 /// Runs of activities that a class is made of.
 pub(super) const BUCKETS: usize = 16;
 /// Lowest activity of buckets 1, 2, ..
-pub(super) const THRESHOLDS: [u16; BUCKETS - 1] = [1, 5, 11, 20, 30, 43, 60, 88, 130, 190, 290, 430, 700, 1200, 2400];
+const THRESHOLDS: [u16; BUCKETS - 1] = [1, 5, 11, 20, 30, 43, 60, 88, 130, 190, 290, 430, 700, 1200, 2400];
 /// Most classes.
 pub(super) const MOST_CLASSES: usize = 8;
+
+/// How many of the chosen thresholds each activity reaches: bit `b` of `starts` says that a class starts at threshold `b`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Classifier {
+    thresholds: [u16; BUCKETS - 1],
+    used: usize,
+}
+
+impl Classifier {
+    pub(super) fn new(starts: u32) -> Self {
+        let mut c = Classifier { thresholds: [u16::MAX; BUCKETS - 1], used: 0 };
+        for (b, t) in THRESHOLDS.iter().enumerate() {
+            if starts >> b & 1 == 1 {
+                c.thresholds[c.used] = *t;
+                c.used += 1;
+            }
+        }
+        c
+    }
+
+    #[inline(always)]
+    pub(super) fn class(&self, activity: u16) -> u8 {
+        self.thresholds[..self.used].iter().map(|t| u8::from(activity >= *t)).sum()
+    }
+
+    #[inline(always)]
+    pub(super) fn classes(&self, activities: &[u16], out: &mut [u8]) {
+        match self.used {
+            0 => out.fill(0),
+            used if used < MOST_CLASSES => self.reached::<{ MOST_CLASSES - 1 }>(activities, out),
+            _ => self.reached::<{ BUCKETS - 1 }>(activities, out),
+        }
+    }
+
+    #[inline(always)]
+    fn reached<const N: usize>(&self, activities: &[u16], out: &mut [u8]) {
+        let Some(thresholds) = self.thresholds.first_chunk::<N>() else { return };
+        for (o, a) in out.iter_mut().zip(activities) {
+            let mut reached = 0;
+            for t in thresholds {
+                reached += u16::from(a >= t);
+            }
+            *o = reached as u8;
+        }
+    }
+}
 
 /// Joins buckets to at most [`MOST_CLASSES`] classes so that the estimated size is least: bit `b` of the result says that a class
 /// starts at bucket `b + 1`. Each count stands for so many.

@@ -9,29 +9,13 @@
     reason = "numeric inner loops over slices whose lengths are fixed by the grid; a NaN fails the negated comparisons"
 )]
 
-mod activity;
 mod choice;
 mod classes;
-mod codes;
-mod fit;
-mod history;
-mod interpolate;
-mod learn;
-mod level_codes;
-mod level_header;
 mod levels;
-mod literals;
-mod neighbors;
-mod predictor;
-mod pyramid;
 mod raster;
-mod repeats;
 mod scale;
-mod shape;
 mod snapped;
-mod stencil;
-mod survey;
-mod wavefront;
+mod streams;
 
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;

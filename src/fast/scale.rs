@@ -4,6 +4,9 @@ use super::Sample;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 
+/// Adding this leaves a whole number of small magnitude in the lower half of the bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+
 /// Lattice point `k` stands for `base + step * k`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scale {

@@ -11,23 +11,11 @@ use super::causal::{MAX_AXES, Shape};
 use super::copies::{self, MAX_MAPS, Map};
 use super::native;
 use super::raster_model::{MEMORIES, Plan, run};
+pub(crate) use super::raster_plan::Options;
 use super::raster_plan::{self, Choice};
 use crate::codec::arithmetic::{Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
-
-/// What the writer is asked to do.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    /// Values are rounded to a lattice first, and the whole numbers are then coded without loss.
-    pub(crate) snapped: bool,
-    /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
-    pub(crate) inner: Vec<usize>,
-    /// Values that do not repeat elsewhere, turned or mirrored, do not suit.
-    pub(crate) copies_only: bool,
-    /// How to learn is assumed, not tried out: for samples.
-    pub(crate) hasty: bool,
-}
 
 /// Flag: values are whole numbers of steps.
 const SNAPPED: u8 = 1;

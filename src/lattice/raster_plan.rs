@@ -9,10 +9,22 @@
 
 use super::Grid;
 use super::causal::Shape;
-use super::raster::Options;
 use super::raster_model::{FLAT_SKIPPED, FORGETFUL, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
+
+/// What the writer is asked to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// Values are rounded to a lattice first, and the whole numbers are then coded without loss.
+    pub(crate) snapped: bool,
+    /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
+    pub(crate) inner: Vec<usize>,
+    /// Values that do not repeat elsewhere, turned or mirrored, do not suit.
+    pub(crate) copies_only: bool,
+    /// How to learn is assumed, not tried out: for samples.
+    pub(crate) hasty: bool,
+}
 
 /// Points that each shape is tried on, at least.
 const TRIAL: usize = 1 << 16;

@@ -187,9 +187,6 @@ pub(super) const CHUNK: usize = 4 * STEP;
 /// Points of a row that follow from each other in one step.
 pub(super) const STEP: usize = 8;
 
-/// Adding this leaves a whole number of small magnitude in the lower half of the bits.
-pub(super) const ROUND: f32 = 12_582_912.0;
-
 /// How the points of a step follow from what the taps and codes give and from the two points before the step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recurrence {

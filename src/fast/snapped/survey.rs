@@ -1,9 +1,9 @@
 //! Looks at a part of the integers: which neighbors tell most, and how many bits the rest takes. On the writer's side only.
 
-use super::classes::BUCKETS;
 use super::neighbors::{Distances, FIRST_OF_PLANES, Form, Look, PREDICTORS, Visit, bucket};
 use super::repeats::{self, BIT};
 use crate::codec::cursor::zigzag;
+use crate::fast::classes::BUCKETS;
 use std::ops::Range;
 
 /// How often each difference stood in each bucket: images, all large ones as one.

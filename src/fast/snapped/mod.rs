@@ -1,18 +1,23 @@
 //! Snapped mode: integers of a lattice, coded without loss from their neighbors and from where they stood before (SPEC 9.4.8).
 
-use super::Sample;
-use super::classes::{BUCKETS, MOST_CLASSES, choose_classes};
-use super::literals::{Literals, Reading, class_of};
-use super::neighbors::{Distances, Form, Look, Visit, bucket};
-use super::repeats::{self, Sequence};
-use super::scale::Scale;
-use super::survey::{Counts, Survey, image, period};
+mod literals;
+mod neighbors;
+mod repeats;
+mod survey;
+
 use crate::codec::cursor::{Cursor, put_block, unzigzag};
 use crate::codec::prefix::{self, Images};
 use crate::error::FormatError;
+use crate::fast::Sample;
+use crate::fast::classes::{BUCKETS, MOST_CLASSES, choose_classes};
+use crate::fast::scale::Scale;
 use crate::lattice::Grid;
 use crate::vector::vectorize;
+use literals::{Literals, Reading, class_of};
+use neighbors::{Distances, Form, Look, Visit, bucket};
+use repeats::Sequence;
 use std::ops::Range;
+use survey::{Counts, Survey, image, period};
 
 /// Streams of sequences: slots of runs, lengths and distances.
 const OF_SEQUENCES: usize = 3;

@@ -1,20 +1,30 @@
 //! Raster mode: each value is predicted by a stencil from reconstructed values before it (SPEC 9.4.3).
 
-use super::Sample;
-use super::codes::{self, CodeReader, Coded, Codes};
-use super::history::History;
-use super::learn::learn;
-use super::predictor::{Predictor, is_whole, kinds, mask};
-use super::scale::Scale;
-use super::shape::{OUTER, Shape};
-use super::stencil::{self, CHUNK, Layout, MOST_TAPS, ROUND, STEP, Weights};
-use super::wavefront::{self, LANES, Lanes, Step, Task, transposed};
+mod activity;
+mod codes;
+mod history;
+mod learn;
+mod predictor;
+mod shape;
+mod stencil;
+mod wavefront;
+
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
+use crate::fast::Sample;
+use crate::fast::scale::{ROUND, Scale};
+use crate::fast::streams::MOST_MAGNITUDE;
 use crate::lattice::Grid;
 use crate::vector::vectorize;
+use codes::{CodeReader, Coded, Codes};
 use fearless_simd::{Simd, f32x8};
+use history::History;
+use learn::learn;
+use predictor::{Predictor, is_whole, kinds, mask};
+use shape::{OUTER, Shape};
 use std::ops::Range;
+use stencil::{CHUNK, Layout, MOST_TAPS, STEP, Weights};
+use wavefront::{LANES, Lanes, Step, Task, transposed};
 
 /// Codes beyond this do not suit.
 const WIDEST: f32 = 32_767.0;
@@ -89,7 +99,7 @@ impl<T: Sample> Task for Encoder<'_, T> {
             let m = simd.abs_f32x8(code);
             // A code that is no number is as bad as a wide one.
             widest = simd.select_f32x8(simd.simd_le_f32x8(m, widest), widest, m);
-            magnitude = simd.add_f32x8(magnitude, simd.min_f32x8(m, simd.splat_f32x8(codes::MOST_MAGNITUDE)));
+            magnitude = simd.add_f32x8(magnitude, simd.min_f32x8(m, simd.splat_f32x8(MOST_MAGNITUDE)));
         }
         self.widest = simd.as_array_f32x8(widest);
         self.keep(simd, at.lanes, codes, simd.as_array_f32x8(magnitude));

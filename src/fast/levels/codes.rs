@@ -1,12 +1,11 @@
 //! Codes of the levels mode to and from streams, one for each class (SPEC 9.4.7).
 
-use super::activity::Classifier;
-use super::classes::{BUCKETS, MOST_CLASSES, choose_classes};
-use super::codes::{Reading, magnitudes, sum};
 use super::pyramid::{Level, ROW, STEP};
 use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, Images, PADDING, WIDE};
 use crate::error::FormatError;
+use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes};
+use crate::fast::streams::{self, Reading, magnitudes, sum};
 
 /// The codes of a block.
 pub(super) type Block = [i16; STEP];
@@ -152,7 +151,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Takes all that is left of `cursor`.
     pub(super) fn new(cursor: &mut Cursor<'_>, most: usize) -> Result<Self, FormatError> {
-        let (streams, classifier) = super::codes::read_streams(cursor, most)?;
+        let (streams, classifier) = streams::read(cursor, most)?;
         Ok(Reader { streams, classifier, classes: Vec::new() })
     }
 
@@ -196,7 +195,7 @@ impl Reader {
 
     /// Checks that everything was read.
     pub(super) fn finish(self) -> Result<(), FormatError> {
-        super::codes::finish(&self.streams)
+        streams::finish(&self.streams)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Codes of a frame to and from streams, one for each class (SPEC 9.4.4).
 
-use super::activity::{Activity, BLOCK, Classifier, first_row};
-use super::classes::{BUCKETS, MOST_CLASSES, choose_classes};
+use super::activity::{Activity, first_row};
 use super::shape::Shape;
 use super::stencil::CHUNK;
 use crate::codec::cursor::Cursor;
-use crate::codec::prefix::{self, Images, PADDING, Stream, WIDE};
+use crate::codec::prefix::{self, Images, WIDE};
 use crate::error::FormatError;
+use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes};
+use crate::fast::streams::{self, BLOCK, MOST_MAGNITUDE, ONES, Reading};
 
 /// Room for the codes of a row and of a chunk past its end.
 pub(super) fn row_capacity(shape: &Shape) -> usize {
@@ -17,9 +18,6 @@ pub(super) fn row_capacity(shape: &Shape) -> usize {
 fn is_coded(ordinary: Option<&[bool]>, x: usize) -> bool {
     ordinary.is_none_or(|o| o.iter().skip(x).take(BLOCK).any(|o| *o))
 }
-
-/// Codes whose magnitude is larger count as this in that of their block.
-pub(super) const MOST_MAGNITUDE: f32 = 128.0;
 
 /// The codes of all rows, in blocks. Those of points that are not ordinary are 0.
 #[derive(Debug)]
@@ -169,72 +167,10 @@ pub(super) struct CodeReader {
     any: Vec<i32>,
 }
 
-/// A stream and how much of it was read.
-#[derive(Debug)]
-pub(super) struct Reading {
-    stream: Stream,
-    numbers: usize,
-    wide: usize,
-}
-
-impl Reading {
-    /// The next `n` numbers, at most [`BLOCK`], followed by others.
-    #[inline(always)]
-    pub(super) fn block(&mut self, n: usize) -> Option<[u8; BLOCK]> {
-        let block = *self.stream.numbers.get(self.numbers..)?.first_chunk()?;
-        self.numbers += n;
-        Some(block)
-    }
-
-    /// The next number that is wide.
-    pub(super) fn wide(&mut self) -> Option<i32> {
-        self.wide += 1;
-        self.stream.wide.get(self.wide - 1).copied()
-    }
-}
-
-/// The streams and the classes that they belong to; they end where `cursor` does.
-pub(super) fn read_streams(cursor: &mut Cursor<'_>, most: usize) -> Result<(Vec<Reading>, Classifier), FormatError> {
-    let starts = u32::from(cursor.u8("class starts")?) | u32::from(cursor.u8("class starts")?) << 8;
-    if starts.count_ones() as usize >= MOST_CLASSES || starts >> (BUCKETS - 1) != 0 {
-        let expected = (1 << (BUCKETS - 1)) - 1;
-        return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
-    }
-    let streams = prefix::read(cursor, starts.count_ones() as usize + 1, most)?;
-    let streams = streams.into_iter().map(|stream| Reading { stream, numbers: 0, wide: 0 }).collect();
-    Ok((streams, Classifier::new(starts)))
-}
-
-/// Checks that all streams were read.
-pub(super) fn finish(streams: &[Reading]) -> Result<(), FormatError> {
-    let is_read = |r: &Reading| r.numbers + PADDING == r.stream.numbers.len() && r.wide == r.stream.wide.len();
-    if streams.iter().all(is_read) { Ok(()) } else { Err(FormatError::Code { what: "codes of a class" }) }
-}
-
-/// The lowest bit of each byte.
-const ONES: u64 = u64::MAX / 255;
-/// The lower byte of each pair.
-const LOWER: u64 = u64::MAX / 257;
-
-/// Magnitudes of eight numbers.
-#[inline(always)]
-pub(super) fn magnitudes(numbers: u64) -> u64 {
-    let sign = numbers >> 7 & ONES;
-    (numbers ^ (sign * 255)) + sign
-}
-
-/// Sum of eight magnitudes.
-#[inline(always)]
-pub(super) fn sum(magnitudes: u64) -> u16 {
-    let pairs = (magnitudes & LOWER) + (magnitudes >> 8 & LOWER);
-    let fours = pairs + (pairs >> 16);
-    (fours + (fours >> 32)) as u16
-}
-
 impl CodeReader {
     /// Takes all that is left of `cursor`.
     pub(super) fn new(cursor: &mut Cursor<'_>, shape: &Shape) -> Result<Self, FormatError> {
-        let (streams, classifier) = read_streams(cursor, shape.row * shape.rows())?;
+        let (streams, classifier) = streams::read(cursor, shape.row * shape.rows())?;
         Ok(CodeReader {
             streams,
             classifier,
@@ -252,7 +188,7 @@ impl CodeReader {
         let mut first = false;
         match self.activity.look(shape) {
             None => first = true,
-            Some((_, true)) if ordinary.is_none() && take_zeros(self.streams.first_mut(), n) => {
+            Some((_, true)) if ordinary.is_none() && self.streams.first_mut().is_some_and(|r| r.zeros(n)) => {
                 self.activity.advance(shape, true);
                 return Ok(Codes::Zero);
             }
@@ -266,8 +202,8 @@ impl CodeReader {
         let blocks = &self.narrow;
         let mut total = 0u64;
         for (b, m) in blocks.iter().zip(self.activity.magnitudes()) {
-            let magnitudes = magnitudes(u64::from_le_bytes(*b));
-            *m = sum(magnitudes);
+            let magnitudes = streams::magnitudes(u64::from_le_bytes(*b));
+            *m = streams::sum(magnitudes);
             total |= magnitudes;
         }
         self.activity.advance(shape, total == 0);
@@ -321,7 +257,7 @@ impl CodeReader {
             if here < BLOCK {
                 self.cut(n);
             }
-            (two, one) = (one, sum(magnitudes(u64::from_le_bytes(self.narrow[j]))));
+            (two, one) = (one, streams::sum(streams::magnitudes(u64::from_le_bytes(self.narrow[j]))));
         }
         Ok(())
     }
@@ -345,20 +281,6 @@ impl CodeReader {
 
     /// Checks that everything was read.
     pub(super) fn finish(self) -> Result<(), FormatError> {
-        finish(&self.streams)
+        streams::finish(&self.streams)
     }
-}
-
-/// Takes the next `n` numbers of a stream if they are 0.
-#[inline(always)]
-fn take_zeros(reading: Option<&mut Reading>, n: usize) -> bool {
-    let Some(reading) = reading else { return false };
-    let end = reading.numbers + n;
-    let zero =
-        reading.stream.numbers.get(reading.numbers..end).is_some_and(|s| s.iter().fold(0, |all, c| all | c) == 0);
-    if zero && end + PADDING <= reading.stream.numbers.len() {
-        reading.numbers = end;
-        return true;
-    }
-    false
 }

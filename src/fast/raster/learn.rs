@@ -1,9 +1,9 @@
 //! Learns the weights of stencils by least squares, reweighted until the few large errors hardly count.
 
-use super::Sample;
-use super::scale::Scale;
 use super::shape::{OUTER, Shape};
 use super::stencil::{Layout, MOST_TAPS, ONE, PAD, Weights};
+use crate::fast::Sample;
+use crate::fast::scale::Scale;
 use fearless_simd::Simd;
 
 /// Most weights to learn at once.

@@ -1,19 +1,24 @@
 //! Levels mode: values between those of a coarser grid are interpolated, axis by axis or along several at once (SPEC 9.4.6).
 
-use super::Sample;
-use super::codes::MOST_MAGNITUDE;
-use super::fit::fit;
-use super::interpolate::{self, Tap, Weights};
-use super::level_codes::{self, Codes, Reader, activities, is_coded};
-use super::level_header::{Header, Passes};
-use super::pyramid::{AXES, LEFT, Level, ROW, STEP, axes, levels};
-use super::scale::Scale;
-use super::stencil::ROUND;
+mod codes;
+mod fit;
+mod header;
+mod interpolate;
+pub(super) mod pyramid;
+
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
+use crate::fast::Sample;
+use crate::fast::scale::{ROUND, Scale};
+use crate::fast::streams::MOST_MAGNITUDE;
 use crate::lattice::Grid;
 use crate::vector::vectorize;
+use codes::{Codes, Reader, activities, is_coded};
 use fearless_simd::Simd;
+use fit::fit;
+use header::{Header, Passes};
+use interpolate::{Tap, Weights};
+use pyramid::{AXES, LEFT, Level, ROW, STEP, axes, levels};
 use std::cell::Cell;
 
 /// Codes beyond this do not suit.
@@ -190,7 +195,7 @@ fn run<S: Simd>(simd: S, all: &[Level], header: &Header, task: &mut impl Task) -
                     }
                     _ => {
                         interpolate::taps(level, pass, &weights, position, &mut taps);
-                        level_codes::sources(level, pass, position, &mut sources);
+                        codes::sources(level, pass, position, &mut sources);
                     }
                 }
                 inside = here;

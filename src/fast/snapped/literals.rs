@@ -1,9 +1,9 @@
 //! Integers by their differences from what is expected, one stream for each class of activity (SPEC 9.4.8).
 
-use super::classes::{BUCKETS, MOST_CLASSES};
 use super::neighbors::{Form, Look, THRESHOLDS, Visit};
 use crate::codec::cursor::zigzag;
 use crate::codec::prefix::{PADDING, Stream, WIDE};
+use crate::fast::classes::{BUCKETS, MOST_CLASSES};
 use std::ops::Range;
 
 /// Activities from here on have one class.

@@ -1,8 +1,8 @@
 //! What the integers before a point say about it (SPEC 9.4.8).
 
-use super::classes::BUCKETS;
 use crate::codec::cursor::{Cursor, put_varint};
 use crate::error::FormatError;
+use crate::fast::classes::BUCKETS;
 use std::ops::Range;
 
 /// Ways to predict.

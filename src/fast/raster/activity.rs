@@ -1,10 +1,7 @@
 //! How active the known neighbors of a block are (SPEC 9.4.4).
 
-use super::classes::{BUCKETS, MOST_CLASSES, THRESHOLDS};
 use super::shape::{OUTER, Ring, Shape};
-
-/// Codes of a row that share a class.
-pub(super) const BLOCK: usize = 8;
+use crate::fast::streams::BLOCK;
 
 /// Magnitudes around the blocks of the latest rows.
 #[derive(Debug)]
@@ -109,50 +106,4 @@ fn sum<const K: usize>(out: &mut [u16], around: &[u16], starts: [usize; K], weig
 /// Activity of a block of the first row, given the magnitudes of the one and the two before.
 pub(super) fn first_row(one: u16, two: u16) -> u16 {
     6 * (3 * one + two)
-}
-
-/// How many of the chosen thresholds each activity reaches: bit `b` of `starts` says that a class starts at threshold `b`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Classifier {
-    thresholds: [u16; BUCKETS - 1],
-    used: usize,
-}
-
-impl Classifier {
-    pub(super) fn new(starts: u32) -> Self {
-        let mut c = Classifier { thresholds: [u16::MAX; BUCKETS - 1], used: 0 };
-        for (b, t) in THRESHOLDS.iter().enumerate() {
-            if starts >> b & 1 == 1 {
-                c.thresholds[c.used] = *t;
-                c.used += 1;
-            }
-        }
-        c
-    }
-
-    #[inline(always)]
-    pub(super) fn class(&self, activity: u16) -> u8 {
-        self.thresholds[..self.used].iter().map(|t| u8::from(activity >= *t)).sum()
-    }
-
-    #[inline(always)]
-    pub(super) fn classes(&self, activities: &[u16], out: &mut [u8]) {
-        match self.used {
-            0 => out.fill(0),
-            used if used < MOST_CLASSES => self.reached::<{ MOST_CLASSES - 1 }>(activities, out),
-            _ => self.reached::<{ BUCKETS - 1 }>(activities, out),
-        }
-    }
-
-    #[inline(always)]
-    fn reached<const N: usize>(&self, activities: &[u16], out: &mut [u8]) {
-        let Some(thresholds) = self.thresholds.first_chunk::<N>() else { return };
-        for (o, a) in out.iter_mut().zip(activities) {
-            let mut reached = 0;
-            for t in thresholds {
-                reached += u16::from(a >= t);
-            }
-            *o = reached as u8;
-        }
-    }
 }
