@@ -219,6 +219,10 @@ impl Plan {
         if kept.iter().all(|(_, c)| c.view == View::Table) {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
         }
+        // Beside balanced ways the fast one takes next to no time, and what repeats rarely shows on a sample.
+        if self.preset == Preset::Balanced && !kept.iter().any(|(_, c)| is_fast(c)) {
+            self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| is_fast(c)).cloned());
+        }
         let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
             if let Kernel::Raster(options) = &mut c.kernel {
                 set(options);
@@ -239,6 +243,10 @@ impl Plan {
 /// Whether a network that learns on the way could stand beside its stencils.
 fn is_small(c: &Candidate) -> bool {
     matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
+}
+
+fn is_fast(c: &Candidate) -> bool {
+    matches!(c.kernel, Kernel::Fast) && c.view == View::Plain
 }
 
 fn is_raster(c: &Candidate) -> bool {

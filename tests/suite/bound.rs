@@ -265,3 +265,25 @@ fn more_than_eight_dimensions_are_refused() {
     let options = ArrayOptions::default();
     assert!(Writer::new(Vec::new()).unwrap().add_array("a", &values.view(), &options).is_err());
 }
+
+#[test]
+fn more_effort_makes_no_larger_files() {
+    // The second half repeats the first, which no sample shows.
+    let mut random = Random(3);
+    let mut values = ArrayD::<f32>::zeros(IxDyn(&[20, 64, 100]));
+    let n = values.len() / 2;
+    let flat = values.as_slice_mut().unwrap();
+    for i in 0..n {
+        let last = if i % 100 == 0 { 0.0 } else { flat[i - 1] };
+        flat[i] = last + random.unit() as f32 - 0.5;
+    }
+    flat.copy_within(..n, n);
+    let bytes = |preset| {
+        let mut w = Writer::new(Vec::new()).unwrap();
+        let options = ArrayOptions { bound: Bound::Range(1e-3), preset, ..ArrayOptions::default() };
+        w.add_array("a", &values.view(), &options).unwrap();
+        w.finish().unwrap().len()
+    };
+    let [fast, balanced, small] = PRESETS.map(bytes);
+    assert!(small <= balanced && balanced <= fast, "{small} {balanced} {fast}");
+}
