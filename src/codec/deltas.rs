@@ -120,9 +120,10 @@ fn put_lattice(out: &mut Vec<u8>, lattice: Lattice, axes: u8, q: &[i64], marks: 
     put_lattice_head(out, LATTICE, lattice, axes);
     let mut io = Encoder::new();
     let predictor = Predictor::new(axes, lattice.decade()?, marks);
-    code(&mut io, predictor, marks, |ordinal| q.get(ordinal).copied().unwrap_or(0))?;
+    let coded = code(&mut io, predictor, marks, |ordinal| q.get(ordinal).copied().unwrap_or(0))?;
     put_block(out, &io.finish());
-    Some(())
+    // The model cuts differences of more than 2^53.
+    (coded == q).then_some(())
 }
 
 /// Appends the integers to `out` as varints in bzip2.
