@@ -220,7 +220,7 @@ impl Plan {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
         }
         // Beside balanced ways the fast one takes next to no time, and what repeats rarely shows on a sample.
-        if self.preset == Preset::Balanced && !kept.iter().any(|(_, c)| is_fast(c)) {
+        if self.preset == Preset::Balanced && !self.candidates.iter().any(is_fast) {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| is_fast(c)).cloned());
         }
         let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
