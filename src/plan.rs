@@ -100,15 +100,25 @@ impl Preset {
 }
 
 /// Values of a frame, about, of an array of so many. Larger frames cost less at their borders; smaller ones give threads
-/// and regions more, and take less memory.
-pub(crate) fn frame_values(preset: Preset, bound: Bound, values: u64) -> u64 {
-    match preset {
+/// and regions more, and take less memory. `recurs` says whether values recur in the array.
+pub(crate) fn frame_values(
+    preset: Preset,
+    bound: Bound,
+    values: u64,
+    recurs: impl FnOnce() -> Result<bool>,
+) -> Result<u64> {
+    // As one frame or two they would leave threads without work.
+    let few = (1 << 18..1 << 21).contains(&values);
+    Ok(match preset {
         // A frame keeps the tightest of its bounds: small ones follow the regions of a bound.
         _ if bound == Bound::ByPoint => 1 << 15,
         Preset::Small if values < 1 << 23 => 1 << 21,
         Preset::Small => 1 << 20,
+        Preset::Fast if few => 1 << 18,
+        // What repeats is found within a frame.
+        Preset::Balanced if few && !recurs()? => 1 << 18,
         Preset::Fast | Preset::Balanced => 1 << 19,
-    }
+    })
 }
 
 /// The ways to code the frames of one array.
@@ -206,6 +216,9 @@ impl Plan {
         // A network in the loop is tried beside what would be tried without it.
         let (networks, others): (Vec<_>, Vec<_>) =
             self.candidates.drain(..).partition(|c| matches!(c.kernel, Kernel::Network));
+        // What repeats rarely shows on a sample, and the fast way takes next to no time: it is tried beside them, too.
+        let (besides, others): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|c| self.preset == Preset::Balanced && is_fast(c));
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
         let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
@@ -218,10 +231,6 @@ impl Plan {
         // What suits a table on samples may have too many values for one on a whole frame.
         if kept.iter().all(|(_, c)| c.view == View::Table) {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
-        }
-        // Beside balanced ways the fast one takes next to no time, and what repeats rarely shows on a sample.
-        if self.preset == Preset::Balanced && !self.candidates.iter().any(is_fast) {
-            self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| is_fast(c)).cloned());
         }
         let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
             if let Kernel::Raster(options) = &mut c.kernel {
@@ -236,6 +245,7 @@ impl Plan {
             self.candidates.extend(copying);
         }
         self.candidates.extend(learner.filter(|_| promising));
+        self.candidates.extend(besides);
         self.candidates.splice(..0, networks);
     }
 }
@@ -253,19 +263,29 @@ fn is_raster(c: &Candidate) -> bool {
     matches!(c.kernel, Kernel::Raster(_))
 }
 
-/// Whether values recur, runs of one value apart: one in twenty of those within their region was there before.
-pub(crate) fn recur<T: Element>(regions: &[Vec<T>], fill: Option<T>) -> bool {
-    let (mut all, mut distinct) = (0usize, 0usize);
-    for values in regions {
-        let ordinary = |v: &u64| T::from_bits64(*v).to_f64().is_finite() && Some(*v) != fill.map(T::to_bits64);
-        let mut bits: Vec<u64> = values.iter().map(|v| v.to_bits64()).filter(ordinary).collect();
-        bits.dedup();
-        all = all.saturating_add(bits.len());
-        bits.sort_unstable();
-        bits.dedup();
-        distinct = distinct.saturating_add(bits.len());
+/// The ordinary values that stand for all, a run of one value once: of several values one in `part`, chosen by what they
+/// are, so that equal ones are chosen together.
+pub(crate) fn representatives<T: Element>(values: &[T], fill: Option<T>, part: u64) -> Vec<u64> {
+    let ordinary = |v: &u64| T::from_bits64(*v).to_f64().is_finite() && Some(*v) != fill.map(T::to_bits64);
+    // Fibonacci hashing: the upper bits of a product by 2^64 over the golden ratio.
+    let chosen = |v: &u64| (v.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(part);
+    let mut bits: Vec<u64> = Vec::new();
+    let mut before = None;
+    for v in values.iter().map(|v| v.to_bits64()) {
+        if before != Some(v) && chosen(&v) && ordinary(&v) {
+            bits.push(v);
+        }
+        before = Some(v);
     }
-    all.saturating_sub(distinct).saturating_mul(20) > all
+    bits
+}
+
+/// How many of them there are, and how many of those were there before.
+pub(crate) fn recurring(mut representatives: Vec<u64>) -> (usize, usize) {
+    let all = representatives.len();
+    representatives.sort_unstable();
+    representatives.dedup();
+    (all, all.saturating_sub(representatives.len()))
 }
 
 /// Adds figures by label; a label that was not tried every time drops out.
@@ -304,5 +324,35 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             tabled("multilevel with table", multilevel(Profile::Small)),
             tabled("raster with table", raster(true)),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_are_chosen_together() {
+        let distinct: Vec<f32> = (0..20_000u16).map(|i| f32::from(i).sqrt()).collect();
+        let (all, again) = recurring(representatives(&distinct, None, 16));
+        assert!((1000..1600).contains(&all) && again == 0, "{all} {again}");
+        // Far apart, in another order, and in runs.
+        let mirrored: Vec<f32> = distinct.iter().chain(distinct.iter().rev()).flat_map(|v| [*v; 3]).collect();
+        let (n, again) = recurring(representatives(&mirrored, None, 16));
+        // The two in the middle are one run.
+        assert!((n == 2 * all && again == all) || (n == 2 * all - 1 && again == all - 1), "{n} {again}");
+        let few = [f32::NAN, 1.0, 7.0, 1.0];
+        assert_eq!(recurring(representatives(&few, Some(7.0), 1)), (2, 1));
+    }
+
+    #[test]
+    fn only_where_values_recur_an_array_of_a_few_frames_keeps_large_ones() {
+        let bound = Bound::Absolute(1.0);
+        let values = |n, recurs| frame_values(Preset::Balanced, bound, n, || Ok(recurs)).unwrap();
+        assert_eq!((values(1_000_000, false), values(1_000_000, true)), (1 << 18, 1 << 19));
+        assert_eq!((values(1 << 24, false), values(1 << 24, true)), (1 << 19, 1 << 19));
+        let unasked = || panic!("values are not looked at where nothing depends on it");
+        assert_eq!(frame_values(Preset::Fast, bound, 1_000_000, unasked).unwrap(), 1 << 18);
+        assert_eq!(frame_values(Preset::Small, bound, 1_000_000, unasked).unwrap(), 1 << 21);
     }
 }

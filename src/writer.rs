@@ -217,15 +217,21 @@ impl<W: Write> Writer<W> {
         let shape = source.shape();
         self.check_arguments(name, &shape, options)?;
         let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
-        let target = plan::frame_values(options.preset, options.bound, values);
-        let frames = options.frame_shape.clone().unwrap_or_else(|| frame_shape(&shape, target));
+        let (threads, fill) = (Threads::new(options.threads), options.fill.map(T::from_f64));
+        let frames = match &options.frame_shape {
+            Some(frames) => frames.clone(),
+            None => {
+                let recurs = || recurs(source, fill, threads);
+                frame_shape(&shape, plan::frame_values(options.preset, options.bound, values, recurs)?)
+            }
+        };
         let grid = FrameGrid::new(shape, &frames)?;
         crate::limits::within(crate::Resource::FrameValues, grid.frame_values(), self.limits.frame_values)?;
         let job = Job {
             source,
             grid: &grid,
-            threads: Threads::new(options.threads),
-            fill: options.fill.map(T::from_f64),
+            threads,
+            fill,
             bounds: options.bounds.filter(|_| options.bound == Bound::ByPoint),
             models: models_of(&self.models, options.model)?,
         };
@@ -371,6 +377,29 @@ impl ArrayReport {
     }
 }
 
+/// Whether most values of an array are where others stand, too: three in four, runs of one value apart.
+fn recurs<T: Element>(source: &dyn Source<T>, fill: Option<T>, threads: Threads) -> Result<bool> {
+    let shape = source.shape();
+    let parts = FrameGrid::new(shape.clone(), &frame_shape(&shape, 1 << 16))?;
+    let parts: Vec<Region> = (0..parts.frame_count()).map(|f| parts.frame(f)).collect();
+    let mut seen = Vec::new();
+    parallel::for_each_in_order(
+        threads,
+        &parts,
+        |part| {
+            let mut values = vec![T::default(); part.len()];
+            source.read(part, &mut values)?;
+            Ok::<_, Error>(plan::representatives(&values, fill, 64))
+        },
+        |_, found| {
+            seen.extend(found?);
+            Ok(())
+        },
+    )?;
+    let (all, again) = plan::recurring(seen);
+    Ok(again.saturating_mul(4) > all.saturating_mul(3))
+}
+
 /// One array on its way into frames.
 pub(crate) struct Job<'a, T: Element> {
     pub(crate) source: &'a dyn Source<T>,
@@ -470,8 +499,12 @@ impl<T: Element> Job<'_, T> {
         let mut tried = Vec::new();
         let samples = plan.samples(self.grid);
         let samples = plan.cut(samples, |regions| {
-            let values: Result<Vec<Vec<T>>> = regions.iter().map(|r| self.values(r)).collect();
-            Ok(plan::recur(&values?, self.fill))
+            let (mut all, mut again) = (0usize, 0usize);
+            for region in regions {
+                let (n, m) = plan::recurring(plan::representatives(&self.values(region)?, self.fill, 1));
+                (all, again) = (all.saturating_add(n), again.saturating_add(m));
+            }
+            Ok(again.saturating_mul(20) > all)
         })?;
         parallel::for_each_in_order(
             self.threads,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where learned parts pay: bytes with and without them, models counted.
 
-    benches/learned/learned.py DATA -o learned.jsonl [--minutes 60] [--seconds 30] [--bounds 1e-3,1e-2,1e-4] [--sets NAME..]
+    benches/learned/learned.py DATA -o learned.jsonl [--minutes 60] [--seconds S] [--bounds 1e-3,1e-2,1e-4] [--sets NAME..]
 
 DATA holds a folder for each run: raw arrays named NAME_41x128x128.f32 or .f64, of several steps or several variables,
 which are put into one archive with one model for them all. Bounds are fractions of each array's range. Ways:
@@ -88,7 +88,8 @@ def measure(args, files, bound, way, scratch):
     """Bytes and processor seconds of one case."""
     fill = ["--fill", args.fill] if args.fill else []
     model, trained, training = "none", {}, 0.0
-    train = [args.train, *files, "--rel", bound, "--seconds", args.seconds, "--seed", 0, "--force", "--json", *fill]
+    train = [args.train, *files, "--rel", bound, "--seed", 0, "--force", "--json", *fill]
+    train += ["--seconds", args.seconds] if args.seconds else []
     if way == "network":
         model = scratch / "network.onnx"
         text, training = call([*train, "-o", model, "--kind", "predictor", "--hidden", args.hidden])
@@ -158,7 +159,7 @@ def main():
     parser.add_argument("--bounds", default="1e-3,1e-2,1e-4", help="in the order of measuring (default: %(default)s)")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--hidden", default="32,16")
-    parser.add_argument("--seconds", type=float, default=30, help="of training, for each case (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, help="of training, for each case (default: the trainer's number of steps, the same on every machine)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="after which no new case is begun")
     parser.add_argument("--fill", help="value that stands for missing")
     parser.add_argument("--cae", type=Path, default=ROOT / "target/release/cae")
