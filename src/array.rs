@@ -9,8 +9,8 @@ use crate::frame::{self, Section};
 use crate::grid::{Region, for_each_shared_run};
 use crate::limits::{frame_memory, within};
 use crate::model::Decoder;
+use crate::open_file::OpenFile;
 use crate::parallel::{self, Threads};
-use crate::reader::Reader;
 use crate::source::Source;
 use crate::stats::ErrorStats;
 use ndarray::{ArrayD, IxDyn};
@@ -31,14 +31,14 @@ pub struct Breakdown {
 /// One array of an open file.
 #[derive(Clone, Copy)]
 pub struct Array<'r> {
-    reader: &'r Reader<'r>,
+    file: &'r OpenFile<'r>,
     entry: &'r ArrayEntry,
     index: usize,
 }
 
 impl<'r> Array<'r> {
-    pub(crate) fn new(reader: &'r Reader<'r>, entry: &'r ArrayEntry, index: usize) -> Self {
-        Array { reader, entry, index }
+    pub(crate) fn new(file: &'r OpenFile<'r>, entry: &'r ArrayEntry, index: usize) -> Self {
+        Array { file, entry, index }
     }
 
     /// The name, unique in the file.
@@ -297,7 +297,7 @@ impl<'r> Array<'r> {
     fn frame_bytes(&self, frame: u64) -> &'r [u8] {
         let at = |i: usize| self.entry.frame_offsets.get(i).copied().unwrap_or(0);
         let i = usize::try_from(frame).unwrap_or(usize::MAX);
-        self.reader.slice(at(i), at(i.saturating_add(1)))
+        self.file.slice(at(i), at(i.saturating_add(1)))
     }
 
     /// Adds where a frame is to what is wrong with it.
@@ -308,7 +308,7 @@ impl<'r> Array<'r> {
     }
 
     fn decoder(&self) -> Result<Option<Arc<dyn Decoder>>> {
-        self.entry.model.map(|m| self.reader.decoder(m)).transpose()
+        self.entry.model.map(|m| self.file.decoder(m)).transpose()
     }
 
     fn decode_frame<T: Element>(&self, frame: u64, decoder: Option<&dyn Decoder>) -> Result<Vec<T>> {
@@ -342,10 +342,10 @@ impl<'r> Array<'r> {
             let (array, asked) = (self.entry.data_type.name(), T::DATA_TYPE.name());
             return Err(ArgumentError::DataType { array, asked }.into());
         }
-        let limits = &self.reader.options().limits;
+        let limits = &self.file.options.limits;
         let each = frame_memory(self.entry.grid.frame_values(), limits)?;
         let fit = limits.memory.checked_div(each).unwrap_or(u64::MAX);
-        Ok(Threads::new(self.reader.options().threads).at_most(fit))
+        Ok(Threads::new(self.file.options.threads).at_most(fit))
     }
 
     /// Room for the values of `region`, if the limits allow them and what decoding them takes.
@@ -353,7 +353,7 @@ impl<'r> Array<'r> {
         self.threads::<T>()?;
         self.entry.grid.check(region)?;
         let wanted = (region.len() as u64).saturating_mul(size_of::<T>() as u64);
-        let allowed = self.reader.options().limits.array_bytes;
+        let allowed = self.file.options.limits.array_bytes;
         within(Resource::ArrayBytes, wanted, allowed)?;
         let mut out = Vec::new();
         let failed = |_| Error::Limit { resource: Resource::ArrayBytes, wanted, allowed: 0 };

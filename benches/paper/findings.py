@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 
 from experiments import BOUNDS, RATIOS
-from results import LATTICE, PIPELINE, SZ3, mean, ratio
+from results import LATTICE, PIPELINE, SZ3, mean, ratio, speeds
 
 HOLDS, PART, NOT = "holds", "in part", "does not hold"
 
@@ -225,8 +225,6 @@ def lengths(r):
 
 
 def speed(r):
-    from tables import speeds
-
     found = {line[0]: line for line in speeds(r)}
     ours, sz2 = found.get("paper's pipeline"), found.get("sz2")
     if ours and sz2:

@@ -3,7 +3,7 @@
 import math
 
 from bench import read
-from experiments import BOUNDS
+from experiments import BOUNDS, PRESETS
 from rows import PEER_SLACK
 
 SZ3 = ("sz3", "sz3-lorenzo")
@@ -71,3 +71,24 @@ def ratio(row, model=True):
     if row is None or "refused" in row:
         return None
     return row["input_bytes"] / (row["output_bytes"] - (0 if model else row["sections"].get("model", 0)))
+
+
+def speeds(r):
+    """Lines of name, MB/s to compress, MB/s to decompress: all sets and bounds together."""
+    begin = r.rows.get(("start",), {"seconds": 0.0})["seconds"]
+    ways = {"paper's pipeline": [r.archive(n, b) for n, b in r.cases()]}
+    ways |= {f"cae {p}": [r.rows.get(("plan", n, p, b)) for n, b in r.cases()] for p in PRESETS}
+    lines = []
+    for way, rows in ways.items():
+        rows = [row for row in rows if row]
+        if rows:
+            size = sum(row["input_bytes"] for row in rows) / 1e6
+            took = [sum(max(row[key] - begin, 1e-4) for row in rows) for key in ("seconds", "decode_seconds")]
+            lines.append([way, size / took[0], size / took[1]])
+    for peer in ("sz3", "sz2", "zfp"):
+        rows = [row for (n, count, _, p), row in r.peers.items() if p == peer and r.count.get(n) == count and row["enc"] and row["dec"]]
+        if rows:
+            # MB/s of each file, weighted as the others are: by bytes.
+            size = [row["bytes"] * row["ratio"] / 1e6 for row in rows]
+            lines.append([peer, *(sum(size) / sum(s / row[key] for s, row in zip(size, rows)) for key in ("enc", "dec"))])
+    return lines

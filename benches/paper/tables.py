@@ -6,7 +6,7 @@ from experiments import BOUNDS, LARGE, LAYERS, LOSSES, PRESETS, RATIOS, SERIES, 
 from findings import findings, percent
 from pictures import FIELDS
 from pictures import RATIOS as SHOWN
-from results import LATTICE, PIPELINE, SZ3, mean, ratio
+from results import LATTICE, PIPELINE, SZ3, mean, ratio, speeds
 
 HEAD = """# The paper's experiments, again
 
@@ -140,27 +140,6 @@ def reuse(r):
         "Across parts of the first half, judged on the second:\n\n" + table(["set", "share", *head], lines("share")) if lines("share") else "",
     ]
     return section("Reuse (figures 14, 15)", "Half of the steps is learned from in a full training, 10 % and 1 % in a tenth of it.", *tables)
-
-
-def speeds(r):
-    """Lines of name, MB/s to compress, MB/s to decompress: all sets and bounds together."""
-    begin = r.rows.get(("start",), {"seconds": 0.0})["seconds"]
-    ways = {"paper's pipeline": [r.archive(n, b) for n, b in r.cases()]}
-    ways |= {f"cae {p}": [r.rows.get(("plan", n, p, b)) for n, b in r.cases()] for p in PRESETS}
-    lines = []
-    for way, rows in ways.items():
-        rows = [row for row in rows if row]
-        if rows:
-            size = sum(row["input_bytes"] for row in rows) / 1e6
-            took = [sum(max(row[key] - begin, 1e-4) for row in rows) for key in ("seconds", "decode_seconds")]
-            lines.append([way, size / took[0], size / took[1]])
-    for peer in ("sz3", "sz2", "zfp"):
-        rows = [row for (n, count, _, p), row in r.peers.items() if p == peer and r.count.get(n) == count and row["enc"] and row["dec"]]
-        if rows:
-            # MB/s of each file, weighted as the others are: by bytes.
-            size = [row["bytes"] * row["ratio"] / 1e6 for row in rows]
-            lines.append([peer, *(sum(size) / sum(s / row[key] for s, row in zip(size, rows)) for key in ("enc", "dec"))])
-    return lines
 
 
 def throughput(r):

@@ -1,8 +1,9 @@
 //! What a dataset being created says about its chunks, and whether the filter can serve it.
 
 use crate::FILTER_ID;
-use crate::host::{Hdf5, Hid};
+use crate::host::Hdf5;
 use crate::models;
+use crate::symbols::Hid;
 use crate::words::{Local, MAX_DIMS, Parameters};
 use cae::{Bound, DataType};
 

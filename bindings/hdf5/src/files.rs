@@ -1,7 +1,7 @@
 //! Models kept in HDF5 files: HDF5 does not tell a filter which file it serves, so all files that the calling library has open are asked.
 //! A model's bytes have the digest that names them, whichever file they came from.
 
-use crate::host::{Hid, Symbols, symbol};
+use crate::symbols::{Hid, Symbols, symbol};
 use cae::Limits;
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};

@@ -12,12 +12,14 @@ mod dataset;
 mod files;
 mod host;
 mod models;
+mod symbols;
 mod words;
 
-use host::{Hdf5, Hid};
+use host::Hdf5;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use symbols::Hid;
 
 /// Number of the filter, from the range that HDF5 leaves to tests, until one is registered.
 const FILTER_ID: c_int = 458;
