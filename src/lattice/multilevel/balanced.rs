@@ -12,14 +12,14 @@
 
 use super::links::Links;
 use super::pass::{AXES, Pass, Shape, passes};
+use super::quantizer::{CODE_MAX, Quantizer};
 use super::small::{Setup, interpolate};
+use super::stencil::TAPS;
 use super::weights::{self, REACH};
 use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::{Counter, Logistic, Mixer};
 use crate::error::FormatError;
 use crate::lattice::Grid;
-use crate::lattice::quantizer::{CODE_MAX, Quantizer};
-use crate::lattice::stencil::TAPS;
 
 /// Passes of fewer points have no stencil.
 const STENCIL_MIN: usize = 2048;

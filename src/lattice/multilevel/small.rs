@@ -14,13 +14,13 @@
 use super::links::Links;
 use super::network::{Around, Network, Opinion, TOLD};
 use super::pass::{AXES, Order, Pass, Shape, passes};
+use super::quantizer::Quantizer;
+use super::stencil::{Stencil, TAPS};
 use crate::codec::arithmetic::BitCoder;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::decision::Expert;
-use crate::lattice::quantizer::Quantizer;
 use crate::lattice::residual::{Given, ResidualCoder};
-use crate::lattice::stencil::{Stencil, TAPS};
 use crate::vector::vectorize;
 
 const CONTEXTS: usize = 10;
@@ -353,7 +353,7 @@ impl State<'_> {
                 let toward = |j: Option<usize>| {
                     j.map_or(40, |j| {
                         let d = (self.field.recon[j] - prediction) * inverse;
-                        crate::lattice::quantizer::round(d.clamp(-20.0, 20.0)) as i32 as u32
+                        super::quantizer::round(d.clamp(-20.0, 20.0)) as i32 as u32
                     })
                 };
                 let kl = toward(tap_links.index(0, i, x));

@@ -11,9 +11,9 @@
 use super::links::Links;
 use super::pass::{AXES, Pass, Shape};
 use super::small::interpolate;
+use super::stencil::{Stencil, TAPS};
 use crate::codec::arithmetic::BitCoder;
 use crate::lattice::Grid;
-use crate::lattice::stencil::{Stencil, TAPS};
 
 /// Neighbors of a stored stencil.
 pub(super) const REACH: usize = 16;

@@ -1,6 +1,6 @@
 //! Codes a signed number of steps from contexts, expected distributions and outright guesses (SPEC 9.3.6).
 //!
-//! The decisions are much those of [`super::residual`]; what is added are the guesses: numbers that the writer and the
+//! The decisions are much those of [`crate::lattice::residual`]; what is added are the guesses: numbers that the writer and the
 //! reader can point at, each with a record of how far it could be trusted lately.
 
 #![allow(
@@ -10,9 +10,10 @@
     reason = "inner loop of every value: table indexes are hashes cut to the size of the table"
 )]
 
-use super::decision::{Decisions, Expert, Node, Start};
 use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::Counter;
+use crate::lattice::decision::{Decisions, Expert, Node, Start};
+use crate::lattice::matches::RECORDS;
 
 /// Contexts of each number.
 pub(super) const CONTEXTS: usize = 8;
@@ -20,8 +21,6 @@ pub(super) const CONTEXTS: usize = 8;
 pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
 pub(super) const GUESSES: usize = 12;
-/// Records that tell how far a guess can be trusted.
-pub(super) const RECORDS: usize = 16;
 /// Weight sets of each selector.
 pub(super) const SELECTORS: [usize; 3] = [1, 24, 64];
 /// Magnitudes are below `1 << CLASSES`.

@@ -7,13 +7,13 @@
     reason = "per-point loop: distances back are checked against the point by `Walk`, the rest is floating point"
 )]
 
-use super::causal::{Shape, Walk, taps};
-use super::copies::Map;
-use super::decision::Expert;
 use super::least_squares::LeastSquares;
-use super::matches::{Lookup, Matches};
-use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
+use super::symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
+use crate::lattice::causal::{Shape, Walk, taps};
+use crate::lattice::copies::Map;
+use crate::lattice::decision::Expert;
+use crate::lattice::matches::{Lookup, Matches, RECORDS};
 use crate::vector::vectorize;
 
 /// Taps of the slow predictor for each number of axes, a multiple of four.
