@@ -1,6 +1,7 @@
 //! Lattice correction (SPEC 9): what a closed loop predicts from points already decoded is corrected by a whole
 //! number of steps, and that number is coded in context.
 
+mod blocks;
 mod causal;
 mod copies;
 mod decision;
