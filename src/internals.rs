@@ -164,7 +164,8 @@ pub fn fast_encode<T: Sample>(
     ordinary: Option<&[bool]>,
     tolerance: f64,
 ) -> Option<Vec<u8>> {
-    crate::fast::encode(values, &Grid { dims, ordinary }, tolerance)
+    let range = crate::fast::range(values, ordinary).unwrap_or_default();
+    crate::fast::encode(values, &Grid { dims, ordinary }, range, tolerance)
 }
 
 /// [`crate::fast::decode`].

@@ -121,6 +121,11 @@ pub(crate) fn frame_values(
     })
 }
 
+/// Rows up to so long are cut less readily than other dimensions: the fast way works on whole rows.
+pub(crate) fn long_rows(preset: Preset) -> u64 {
+    if preset == Preset::Fast { 256 } else { 0 }
+}
+
 /// The ways to code the frames of one array.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {

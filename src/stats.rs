@@ -44,6 +44,7 @@ impl ErrorStats {
     #[allow(
         clippy::arithmetic_side_effects,
         clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
         clippy::indexing_slicing,
         reason = "lanes of fixed number; a frame has fewer points than 2^64; single precision is meant"
     )]
@@ -54,7 +55,7 @@ impl ErrorStats {
         let first = originals.first().copied().unwrap_or_default();
         let (mut low, mut high) = ([first; LANES], [first; LANES]);
         let (mut largest, mut squares, mut relative) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
-        let (mut within, mut zeros) = (true, 0u64);
+        let mut nonzero = [0f64; LANES];
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
         let mut add = |lane: usize, x: T, y: T| {
@@ -62,11 +63,10 @@ impl ErrorStats {
             high[lane] = if x > high[lane] { x } else { high[lane] };
             let x = x.to_f64();
             let e = (x - y.to_f64()).abs();
-            within &= e <= bound;
             largest[lane] = if e > largest[lane] { e } else { largest[lane] };
             squares[lane] += e * e;
             let zero = x == 0.0;
-            zeros += u64::from(zero);
+            nonzero[lane] += if zero { 0.0 } else { 1.0 };
             let ratio = match T::DATA_TYPE {
                 // A mean needs no more, and single precision divides in a fraction of the time.
                 DataType::F32 => f64::from(e as f32 / x.abs() as f32),
@@ -82,6 +82,8 @@ impl ErrorStats {
         for (x, y) in last_xs.iter().zip(last_ys) {
             add(0, *x, *y);
         }
+        // An error that is no number is in the sum of squares alone.
+        let within = largest.iter().all(|e| *e <= bound) && !squares.iter().any(|s| s.is_nan());
         if !within || originals.len() != values.len() {
             return false;
         }
@@ -93,7 +95,7 @@ impl ErrorStats {
         }
         self.max_error_over_bound = self.max_error_over_bound.max(self.max_error / bound);
         self.count = self.count.saturating_add(originals.len() as u64);
-        self.nonzero = self.nonzero.saturating_add(originals.len() as u64 - zeros);
+        self.nonzero = self.nonzero.saturating_add(nonzero.iter().sum::<f64>() as u64);
         true
     }
 

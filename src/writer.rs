@@ -222,7 +222,8 @@ impl<W: Write> Writer<W> {
             Some(frames) => frames.clone(),
             None => {
                 let recurs = || recurs(source, fill, threads);
-                frame_shape(&shape, plan::frame_values(options.preset, options.bound, values, recurs)?)
+                let target = plan::frame_values(options.preset, options.bound, values, recurs)?;
+                frame_shape(&shape, target, plan::long_rows(options.preset))
             }
         };
         let grid = FrameGrid::new(shape, &frames)?;
@@ -380,7 +381,7 @@ impl ArrayReport {
 /// Whether most values of an array are where others stand, too: three in four, runs of one value apart.
 fn recurs<T: Element>(source: &dyn Source<T>, fill: Option<T>, threads: Threads) -> Result<bool> {
     let shape = source.shape();
-    let parts = FrameGrid::new(shape.clone(), &frame_shape(&shape, 1 << 16))?;
+    let parts = FrameGrid::new(shape.clone(), &frame_shape(&shape, 1 << 16, 0))?;
     let parts: Vec<Region> = (0..parts.frame_count()).map(|f| parts.frame(f)).collect();
     let mut seen = Vec::new();
     parallel::for_each_in_order(

@@ -2,18 +2,24 @@
 
 use super::levels::Options;
 use super::levels::pyramid::{self, AXES, axes};
+use super::parts::cut;
 use super::scale::Scale;
 use super::{LEVELS, RASTER, Sample, levels, raster};
 use crate::lattice::Grid;
 
-/// Frames of so many points are coded in both modes, ...
-const FEW: usize = 1 << 14;
-/// ... of larger ones a part of one in so many points, but at least so many.
+/// Where raster mode takes more bits a point, it is taken: values between those of a coarser grid are seldom known better.
+const MOST_BITS: f32 = 1.3;
+/// Where levels are estimated to take less than these parts of raster mode's bits, they are tried: at once, or if parts of the
+/// frame say so.
+const FAR_LESS: f32 = 0.3;
+const LESS: f32 = 0.45;
+/// Frames with fewer points are too small for their parts to tell anything, ...
+const FEW: usize = 1 << 18;
+/// ... of larger ones parts of one in so many points are looked at.
 const PART: usize = 32;
-const LEAST: usize = 1 << 13;
-/// So are frames of which so many points share a byte.
-const SMOOTH: usize = 16;
-/// And where so many do, more is tried in the levels mode.
+/// Raster mode decodes faster: levels must take less than so many hundredths of its bytes.
+const WORTH: usize = 95;
+/// Of frames of which so many points share a byte more is tried in the levels mode.
 const SMOOTHEST: usize = 32;
 
 /// What codes a frame, and where in it the codes begin.
@@ -22,37 +28,37 @@ struct Coded {
     start: usize,
 }
 
-/// Codes `values` in the mode that gives fewer bytes, by a part of them.
+/// Codes `values` in raster mode, or in levels where they are that smooth.
 pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Vec<u8>> {
-    let options = Options { starts: starts(values, grid, scale), finer: false, learned: true };
-    let raster = || of_raster(values, grid, scale);
-    let levels = || smoothest(of_levels(values, grid, scale, &options)?, values, grid, scale, &options);
-    let both = |one: Option<Coded>, other: Option<Coded>| match (one, other) {
-        (Some(a), Some(b)) if a.bytes.len() <= b.bytes.len() => Some(a),
-        (a, b) => b.or(a),
+    let Some(raster) = of_raster(values, grid, scale) else {
+        let options = Options { starts: starts(values, grid, scale).0, finer: false, learned: true };
+        return of_levels(values, grid, scale, &options).map(|c| c.bytes);
     };
-    let best = if values.len() <= FEW {
-        both(raster(), levels())
-    } else if suits_levels(values, grid, scale, &options) {
-        levels().or_else(raster)
-    } else {
-        match raster() {
-            Some(r) if r.bytes.len() * SMOOTH > values.len() => Some(r),
-            r => both(r, levels()),
+    let bits = 8.0 * raster.bytes.len() as f32 / values.len() as f32;
+    if bits < MOST_BITS {
+        let (starts, estimate) = starts(values, grid, scale);
+        let options = Options { starts, finer: false, learned: true };
+        let tried = estimate < bits * FAR_LESS
+            || estimate < bits * LESS && values.len() >= FEW && parts_suit_levels(values, grid, scale, &options);
+        if tried
+            && let Some(levels) = of_levels(values, grid, scale, &options)
+            && let levels = smoothest(levels, values, grid, scale, &options)
+            && levels.bytes.len() * 100 < raster.bytes.len() * WORTH
+        {
+            return Some(levels.bytes);
         }
-    };
-    best.map(|c| c.bytes)
+    }
+    Some(raster.bytes)
 }
 
 /// Whether parts of the values say that the levels mode gives fewer bytes.
-fn suits_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> bool {
+fn parts_suit_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> bool {
     // Points without an earlier neighbor along some axis take about twice the bits, and are more of a part.
     let border = |dims: &[usize]| 2.0 - dims.iter().map(|d| 1.0 - 1.0 / *d as f64).product::<f64>();
-    let points = (values.len() / PART).max(LEAST) / 2;
     let (mut less, mut more) = (0.0, 0.0);
     // Two: what is in the middle of a grid may be nowhere else.
     for quarters in [1, 3] {
-        let (part, ordinary, dims) = cut(values, grid, points, quarters);
+        let (part, ordinary, dims) = cut(values, grid, values.len() / PART / 2, quarters);
         let sample = Grid { dims: &dims, ordinary: ordinary.as_deref() };
         let Some(levels) = of_levels(&part, &sample, scale, options) else { return false };
         let Some(raster) = of_raster(&part, &sample, scale) else { return true };
@@ -61,8 +67,8 @@ fn suits_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &O
         less += whole(&levels);
         more += whole(&raster) * border(grid.dims) / border(&dims);
     }
-    // Small parts flatter the levels mode a little.
-    less * 1.04 < more
+    // Small parts flatter the levels mode.
+    less * 1.1 < more
 }
 
 fn of_raster<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Coded> {
@@ -80,7 +86,7 @@ fn of_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Opti
 }
 
 /// What compresses well is worth more tries, which take little time.
-fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Option<Coded> {
+fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Coded {
     let mut best = first;
     if best.bytes.len() * SMOOTHEST <= values.len() {
         for finer in [false, true] {
@@ -92,40 +98,7 @@ fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, 
             }
         }
     }
-    Some(best)
-}
-
-/// A part of a grid, about so many points, so many quarters of the way along each axis.
-fn cut<T: Sample>(
-    values: &[T],
-    grid: &Grid,
-    points: usize,
-    quarters: usize,
-) -> (Vec<T>, Option<Vec<bool>>, Vec<usize>) {
-    let mut dims = grid.dims.to_vec();
-    // All axes are cut alike, but short ones stay.
-    while dims.iter().product::<usize>() > points * 5 / 4 {
-        let Some(longest) = dims.iter_mut().max_by_key(|d| **d) else { break };
-        *longest = (*longest * 4).div_ceil(5);
-    }
-    let firsts: Vec<usize> = grid.dims.iter().zip(&dims).map(|(all, d)| (all - d) * quarters / 4).collect();
-    let n = dims.last().copied().unwrap_or(1);
-    let rows = dims.iter().product::<usize>() / n;
-    let mut part = Vec::with_capacity(rows * n);
-    let mut ordinary = grid.ordinary.map(|_| Vec::with_capacity(rows * n));
-    for r in 0..rows {
-        let (mut rest, mut stride, mut start) = (r * n, 1, 0);
-        for ((d, all), first) in dims.iter().zip(grid.dims).zip(&firsts).rev() {
-            start += (rest % d + first) * stride;
-            rest /= d;
-            stride *= all;
-        }
-        part.extend_from_slice(&values[start..start + n]);
-        if let (Some(to), Some(o)) = (&mut ordinary, grid.ordinary) {
-            to.extend_from_slice(&o[start..start + n]);
-        }
-    }
-    (part, ordinary, dims)
+    best
 }
 
 /// Halvings of an axis whose effect is measured.
@@ -133,8 +106,8 @@ const HALVINGS: usize = 4;
 /// An axis that is halved last.
 const LAST: u8 = 15;
 
-/// At which level to halve each axis first, by how well values lie on cubics along each.
-fn starts<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> [u8; AXES] {
+/// At which level to halve each axis first, by how well values lie on cubics along each, and how many bits a point takes then, about.
+fn starts<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> ([u8; AXES], f32) {
     let dims = axes(grid.dims);
     let roughness: [[f32; HALVINGS]; AXES] =
         std::array::from_fn(|a| std::array::from_fn(|h| roughness(values, grid, scale, &dims, a, h)));
@@ -155,7 +128,7 @@ fn starts<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> [u8; AXES] {
             best = (cost, starts);
         }
     }
-    best.1
+    (best.1, best.0)
 }
 
 /// Squared errors in steps that take half a bit.

@@ -12,6 +12,7 @@
 mod choice;
 mod classes;
 mod levels;
+mod parts;
 mod raster;
 mod scale;
 mod snapped;
@@ -46,7 +47,8 @@ pub(crate) fn finite_range<T: Sample>(values: &[T]) -> Option<(f64, f64)> {
 fn finite_lanes<S: Simd, T: Sample>(_: S, values: &[T]) -> Option<(f64, f64)> {
     const LANES: usize = 32;
     let first = *values.first()?;
-    let (mut low, mut high, mut finite) = ([first; LANES], [first; LANES], [true; LANES]);
+    let (mut low, mut high, mut odd) = ([first; LANES], [first; LANES], [first; LANES]);
+    let least = T::from_f64(f64::NEG_INFINITY);
     let (chunks, last) = values.as_chunks::<LANES>();
     let mut padded = [first; LANES];
     padded[..last.len()].copy_from_slice(last);
@@ -55,16 +57,14 @@ fn finite_lanes<S: Simd, T: Sample>(_: S, values: &[T]) -> Option<(f64, f64)> {
             let v = chunk[i];
             low[i] = if v < low[i] { v } else { low[i] };
             high[i] = if v > high[i] { v } else { high[i] };
-            // Neither infinity nor what is no number differs from itself by zero.
-            finite[i] &= v.to_f64() - v.to_f64() == 0.0;
+            // What is no number is kept: it is not above the least one.
+            odd[i] = if v >= least { odd[i] } else { v };
         }
-    }
-    if !finite.iter().all(|f| *f) {
-        return None;
     }
     let low = low.iter().fold(first, |a, b| if *b < a { *b } else { a });
     let high = high.iter().fold(first, |a, b| if *b > a { *b } else { a });
-    Some((low.to_f64(), high.to_f64()))
+    let (low, high) = (low.to_f64(), high.to_f64());
+    (odd.iter().all(|v| v.to_f64().is_finite()) && low.is_finite() && high.is_finite()).then_some((low, high))
 }
 
 /// Least and largest of the ordinary values; `None` if there is none.
@@ -123,10 +123,9 @@ fn background<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<f64>
     (equal.len() * 4 > SAMPLES as usize).then(|| equal[0])
 }
 
-/// Codes `values` so that they decode within `tolerance` at every ordinary point, where the type of the values allows that.
+/// Codes `values`, the ordinary ones between `low` and `high`, so that they decode within `tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
-pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64) -> Option<Vec<u8>> {
-    let (low, high) = range(values, grid.ordinary).unwrap_or((0.0, 0.0));
+pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, (low, high): (f64, f64), tolerance: f64) -> Option<Vec<u8>> {
     let spread = high - low;
     if !spread.is_finite() || !(tolerance > 0.0) && spread > 0.0 {
         return None;
@@ -198,6 +197,11 @@ pub(crate) fn decode<T: Sample>(bytes: &[u8], grid: &Grid, out: &mut [T]) -> Res
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Codes values between the least and the largest of them.
+    fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64) -> Option<Vec<u8>> {
+        super::encode(values, grid, range(values, grid.ordinary).unwrap_or_default(), tolerance)
+    }
 
     /// A wave with noise of the given amplitude.
     fn field(n: usize, noise: f64, seed: u64) -> Vec<f64> {

@@ -354,6 +354,17 @@ impl<'a, T: Element> Prepared<'a, T> {
 
     /// The values that ordinary points have, if they are few.
     fn table(&self) -> Option<Table<T>> {
+        /// Points at which most frames show that they take far too many values.
+        const LOOKED_AT: usize = 512;
+        let step = self.values.len().checked_div(LOOKED_AT).unwrap_or(0).max(1);
+        let at = self.values.iter().enumerate().step_by(step).filter(|(i, _)| self.is_ordinary(*i));
+        let mut seen: Vec<u64> = at.map(|(_, v)| v.to_bits64()).collect();
+        seen.sort_unstable();
+        let looked = seen.len();
+        seen.dedup();
+        if looked >= LOOKED_AT && seen.len() > looked.saturating_mul(15) / 16 {
+            return None;
+        }
         let count = self.ordinary.as_ref().map_or(self.values.len(), |o| o.iter().filter(|o| **o).count());
         Table::new(self.ordinary_values(), count, self.tolerance)
     }
@@ -438,12 +449,14 @@ impl<'a, T: Element> Prepared<'a, T> {
     fn fast(&self, table: Option<&Table<T>>) -> Option<Trial<T>> {
         let (None, Tolerance::Absolute(e)) = (table, self.tolerance) else {
             return self.lattice(Method::Fast, table, |v, t, r| {
-                let codes = fast::encode(v, &self.grid(), t)?;
+                let range = fast::range(v, self.ordinary.as_deref()).unwrap_or_default();
+                let codes = fast::encode(v, &self.grid(), range, t)?;
                 fast::decode(&codes, &self.grid(), r).ok()?;
                 Some(codes)
             });
         };
-        let codes = fast::encode(self.values, &self.grid(), self.linear_tolerance(e))?;
+        let range = self.range.unwrap_or_default();
+        let codes = fast::encode(self.values, &self.grid(), range, self.linear_tolerance(e))?;
         let mut values = vec![T::default(); self.values.len()];
         fast::decode(&codes, &self.grid(), &mut values).ok()?;
         let mut stats = ErrorStats::new(self.tolerance);

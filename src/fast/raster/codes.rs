@@ -96,7 +96,7 @@ impl Coded {
     /// Which classes suit, by the codes of a part of the blocks.
     fn starts(&self, buckets: &[u8]) -> u32 {
         /// Blocks that are counted, about.
-        const COUNTED: usize = 1 << 13;
+        const COUNTED: usize = 1 << 12;
         let most = (2 * buckets.len() / COUNTED).max(1) as u64;
         let mut counts = [[0u32; 256]; BUCKETS];
         let (mut i, mut counted) = (0, 0u32);

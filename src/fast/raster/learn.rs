@@ -14,14 +14,14 @@ const FEWEST_POINTS: usize = 512;
 /// Points per sample; of few points more are looked at.
 const SPACING: usize = 64;
 const CLOSEST: usize = 16;
-const ENOUGH: usize = 1024;
+const ENOUGH: usize = 256;
 /// Bounds on the samples of one kind.
-const SAMPLES: (usize, usize) = (128, 2560);
+const SAMPLES: (usize, usize) = (64, 768);
 /// Samples from one row.
-const PER_ROW: usize = 4;
+const PER_ROW: usize = 8;
 /// Rounds of reweighting, and how many of them look at a quarter of the samples only.
-const ROUNDS: usize = 5;
-const ROUGH_ROUNDS: usize = 3;
+const ROUNDS: usize = 3;
+const ROUGH_ROUNDS: usize = 2;
 /// Variance of what quantization does to a neighbor, in steps squared: in a closed loop much less than the 1/12 of open rounding.
 const NOISE: f32 = 0.25 / 12.0;
 

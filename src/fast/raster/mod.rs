@@ -67,10 +67,6 @@ impl<T: Sample> Encoder<'_, T> {
 }
 
 impl<T: Sample> Task for Encoder<'_, T> {
-    fn begin(&mut self, _: usize, _: usize) -> Result<(), FormatError> {
-        Ok(())
-    }
-
     #[inline(always)]
     fn inputs<S: Simd>(&mut self, simd: S, at: &Step<'_, S>) -> [f32x8<S>; STEP] {
         let zero = simd.splat_f32x8(0.0);
@@ -111,7 +107,7 @@ impl<T: Sample> Task for Encoder<'_, T> {
     }
 
     #[inline(always)]
-    fn complete(&mut self, r: usize, _: &[f32]) {
+    fn complete(&mut self, r: usize) {
         self.coded.complete(r);
     }
 }
@@ -187,7 +183,7 @@ fn encode_rows<S: Simd, T: Sample>(
         weights.write(&layout, out);
         predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
-    let mut history = History::new(&shape, LANES);
+    let mut history = History::new(&shape, 1);
     let mut e = Encoder { values, shape: &shape, scale, coded: Coded::new(&shape), widest: [0.0; LANES] };
     let mut rows = Vec::new();
     let mut r = 0;
@@ -198,13 +194,13 @@ fn encode_rows<S: Simd, T: Sample>(
             run = r..r + 1;
             history.unlevel(r);
             if !e.is_level(level, r, mask(grid.ordinary, shape.row, r)) {
-                wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e).ok()?;
+                wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e)?;
             }
             if e.coded.is_zero(r) {
                 history.fill(r, level);
             }
         } else {
-            wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e).ok()?;
+            wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e)?;
         }
         if !e.widest.iter().all(|w| *w <= WIDEST) {
             return None;
@@ -222,51 +218,9 @@ struct Decoder<'a, T> {
     shape: &'a Shape,
     scale: &'a Scale,
     ordinary: Option<&'a [bool]>,
-    /// The codes of the row of each lane.
-    codes: Vec<f32>,
+    /// The codes of a row that has none but 0.
+    zeros: Vec<u8>,
     out: &'a mut [T],
-}
-
-impl<T: Sample> Decoder<'_, T> {
-    /// Converts row `r`.
-    #[inline(always)]
-    fn emit(&mut self, r: usize, values: &[f32]) {
-        let n = self.shape.row;
-        for (to, v) in self.out[r * n..(r + 1) * n].iter_mut().zip(values) {
-            *to = T::from_f64(self.scale.value(f64::from(*v)));
-        }
-    }
-}
-
-impl<T: Sample> Task for Decoder<'_, T> {
-    #[inline(always)]
-    fn begin(&mut self, lane: usize, r: usize) -> Result<(), FormatError> {
-        let room = codes::row_capacity(self.shape);
-        let to = &mut self.codes[lane * room..(lane + 1) * room];
-        match self.reader.row(self.shape, mask(self.ordinary, self.shape.row, r))? {
-            Codes::Zero => to.fill(0.0),
-            Codes::Narrow(codes) => to.iter_mut().zip(codes).for_each(|(to, c)| *to = c.number() as f32),
-            Codes::Any(codes) => to.iter_mut().zip(codes).for_each(|(to, c)| *to = c.number() as f32),
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn inputs<S: Simd>(&mut self, simd: S, at: &Step<'_, S>) -> [f32x8<S>; STEP] {
-        let room = codes::row_capacity(self.shape);
-        let mut u = at.sums;
-        for k in at.lanes.active() {
-            if let Some(codes) = self.codes.get(k * room + at.lanes.x[k]..).and_then(<[f32]>::first_chunk) {
-                u[k] = simd.add_f32x8(u[k], simd.load_array_ref_f32x8(codes));
-            }
-        }
-        transposed(simd, u)
-    }
-
-    #[inline(always)]
-    fn complete(&mut self, r: usize, values: &[f32]) {
-        self.emit(r, values);
-    }
 }
 
 pub(super) fn decode<T: Sample>(
@@ -286,10 +240,7 @@ fn decode_rows<S: Simd, T: Sample>(
     scale: &Scale,
     out: &mut [T],
 ) -> Result<(), FormatError> {
-    /// Fewer rows are not worth the start.
-    const FEWEST: usize = 3;
     let shape = Shape::new(grid.dims);
-    let n = shape.row;
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
     for k in kinds(&shape) {
         let layout = Layout::new(k);
@@ -297,61 +248,83 @@ fn decode_rows<S: Simd, T: Sample>(
         predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
     let reader = CodeReader::new(cursor, &shape)?;
-    let room = codes::row_capacity(&shape);
-    let codes = vec![0.0; LANES * room];
-    let mut d = Decoder { reader, shape: &shape, scale, ordinary: grid.ordinary, codes, out };
-    let mut history = History::new(&shape, LANES);
+    let zeros = vec![0; codes::row_capacity(&shape)];
+    let mut history = History::new(&shape, 1);
+    let mut d = Decoder { reader, shape: &shape, scale, ordinary: grid.ordinary, zeros, out };
     let mut rows = Vec::new();
-    let mut places = [0; MOST_TAPS];
-    let zeros = vec![0u8; room];
     let mut r = 0;
     while r < shape.rows() {
         let run = unlevel_rows(&shape, &predictors, &mut history, r, &mut rows);
-        if run.len() >= FEWEST {
-            r = run.end;
-            wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run, &mut d)?;
-            continue;
-        }
         let level = if run.is_empty() { history.level(&rows) } else { None };
-        let mask = mask(grid.ordinary, n, r);
-        let codes = d.reader.row(&shape, mask)?;
-        if let (Codes::Zero, Some(v)) = (&codes, level) {
-            history.fill(r, v);
-            d.out[r * n..(r + 1) * n].fill(T::from_f64(scale.value(f64::from(v))));
-            r += 1;
-            continue;
+        for r in r..run.end.max(r + 1) {
+            d.row(simd, &predictors, &mut history, r, level, &mut rows)?;
         }
-        let position = shape.position(r);
-        let Some(Some(p)) = predictors.get(stencil::kind(position)) else { break };
-        let start = p.places(&shape, &history, r, position, &mut rows, &mut places);
-        let row = Row { number: r, places: &places, start, mask };
-        match codes {
-            Codes::Zero => reconstruct(simd, &mut history, p, &row, &zeros),
-            Codes::Narrow(codes) => reconstruct(simd, &mut history, p, &row, codes),
-            Codes::Any(codes) => reconstruct(simd, &mut history, p, &row, codes),
-        }
-        d.emit(r, history.values(history.start(r)));
-        r += 1;
+        r = run.end.max(r + 1);
     }
     d.reader.finish()
 }
 
+impl<T: Sample> Decoder<'_, T> {
+    /// Decodes row `r`, which has the value `level` if there is one and all its codes are 0.
+    #[inline(always)]
+    fn row<S: Simd>(
+        &mut self,
+        simd: S,
+        predictors: &[Option<Predictor>],
+        history: &mut History,
+        r: usize,
+        level: Option<f32>,
+        rows: &mut Vec<usize>,
+    ) -> Result<(), FormatError> {
+        let (shape, n) = (self.shape, self.shape.row);
+        let mask = mask(self.ordinary, n, r);
+        let out = &mut self.out[r * n..(r + 1) * n];
+        let codes = self.reader.row(shape, mask)?;
+        if let (Codes::Zero, Some(v)) = (&codes, level) {
+            history.fill(r, v);
+            out.fill(T::from_f64(self.scale.value(f64::from(v))));
+            return Ok(());
+        }
+        let position = shape.position(r);
+        let Some(Some(p)) = predictors.get(stencil::kind(position)) else { return Ok(()) };
+        let mut places = [0; MOST_TAPS];
+        let start = p.places(shape, history, r, position, rows, &mut places);
+        let row = Row { number: r, places: &places, start, mask };
+        match codes {
+            Codes::Zero => reconstruct(simd, history, p, &row, &self.zeros),
+            Codes::Narrow(codes) => reconstruct(simd, history, p, &row, codes),
+            Codes::Any(codes) => reconstruct(simd, history, p, &row, codes),
+        }
+        emit(self.scale, history.values(history.start(r)), out);
+        Ok(())
+    }
+}
+
+/// Converts values. On its own: nothing that it writes can be the scale.
+#[inline(always)]
+fn emit<T: Sample>(scale: &Scale, values: &[f32], out: &mut [T]) {
+    let scale = scale.clone();
+    for (to, v) in out.iter_mut().zip(values) {
+        *to = T::from_f64(scale.value(f64::from(*v)));
+    }
+}
+
 /// A number as it is read.
 trait Code: Copy {
-    fn number(self) -> i32;
+    fn number(self) -> f32;
 }
 
 impl Code for u8 {
     #[inline(always)]
-    fn number(self) -> i32 {
-        self.cast_signed().into()
+    fn number(self) -> f32 {
+        f32::from(self.cast_signed())
     }
 }
 
 impl Code for i32 {
     #[inline(always)]
-    fn number(self) -> i32 {
-        self
+    fn number(self) -> f32 {
+        self as f32
     }
 }
 
@@ -376,7 +349,7 @@ fn reconstruct<S: Simd, C: Code>(simd: S, history: &mut History, p: &Predictor, 
         let mut u = history.sum_chunk(simd, &p.taps, row.places, x);
         let mut whole = [0f32; CHUNK];
         for (w, c) in whole.iter_mut().zip(codes) {
-            *w = c.number() as f32;
+            *w = c.number();
         }
         for (u, c) in u.iter_mut().zip(whole.as_chunks::<STEP>().0) {
             *u = simd.add_f32x8(*u, simd.load_array_ref_f32x8(c));

@@ -1,11 +1,10 @@
 //! Rows side by side (SPEC 9.4.3): each lane of a vector has a row of its own and is two steps behind the lane before it, so that
-//! what its stencil needs is there. A row and its points follow from the same operations as alone.
+//! what its stencil needs is there. A row and its points follow from the same operations as alone, which is how the reader works.
 
 use super::history::History;
 use super::predictor::{Predictor, is_whole, mask};
 use super::shape::Shape;
 use super::stencil::{self, MOST_TAPS, STEP};
-use crate::error::FormatError;
 use fearless_simd::{Simd, f32x8, mask32x8};
 use std::ops::Range;
 
@@ -16,14 +15,11 @@ const LAG: usize = 2;
 
 /// What is done with rows.
 pub(super) trait Task {
-    /// Row `r` starts in `lane`.
-    fn begin(&mut self, lane: usize, r: usize) -> Result<(), FormatError>;
-
     /// What the taps and codes of the step at hand give, point by point across the lanes.
     fn inputs<S: Simd>(&mut self, simd: S, at: &Step<'_, S>) -> [f32x8<S>; STEP];
 
-    /// Row `r` has these values.
-    fn complete(&mut self, r: usize, values: &[f32]);
+    /// Row `r` has all its values.
+    fn complete(&mut self, r: usize);
 }
 
 /// A step of each lane.
@@ -96,7 +92,7 @@ impl Lanes<'_> {
     }
 }
 
-/// Works on `rows`, none of which may be level.
+/// Works on `rows`, none of which may be level; `None` if there is no predictor for one.
 #[inline(always)]
 pub(super) fn run<S: Simd, T: Task>(
     simd: S,
@@ -106,7 +102,7 @@ pub(super) fn run<S: Simd, T: Task>(
     history: &mut History,
     rows: Range<usize>,
     task: &mut T,
-) -> Result<(), FormatError> {
+) -> Option<()> {
     let n = shape.row;
     let steps = n.div_ceil(STEP);
     let zero = simd.splat_f32x8(0.0);
@@ -130,9 +126,8 @@ pub(super) fn run<S: Simd, T: Task>(
     while lanes.active != 0 || next < rows.end {
         if wait == 0 && next < rows.end {
             let kind = stencil::kind(position);
-            let Some(Some(p)) = predictors.get(kind) else { break };
+            let p = predictors.get(kind)?.as_ref()?;
             let start = p.places(shape, history, next, position, &mut scratch, &mut places);
-            task.begin(free, next)?;
             lanes.count[free] = p.taps.len();
             lanes.mask[free] = mask(ordinary, n, next);
             for (to, (place, (_, w))) in lanes.taps[free].iter_mut().zip(places.iter().zip(&p.taps)) {
@@ -181,7 +176,7 @@ pub(super) fn run<S: Simd, T: Task>(
             if x + STEP >= n {
                 done |= 1 << k;
                 history.complete(start);
-                task.complete(lanes.row[k], history.values(start));
+                task.complete(lanes.row[k]);
             }
         }
         if done != 0 {
@@ -190,7 +185,7 @@ pub(super) fn run<S: Simd, T: Task>(
             (near, far) = (simd.select_f32x8(here, zero, near), simd.select_f32x8(here, zero, far));
         }
     }
-    Ok(())
+    Some(())
 }
 
 /// The points of a step across the lanes, from what taps and codes give.
