@@ -15,6 +15,7 @@ use super::cursor::{Cursor, put_varint};
 use super::mix::{Counter, Logistic, Mixer};
 use super::period::periods;
 use crate::error::FormatError;
+use fearless_simd::Fallback;
 
 /// Header bit: rows that repeat no other are cut into groups of `GROUP` points with a flag each.
 const GROUPED: u8 = 0x20;
@@ -336,9 +337,9 @@ impl Model {
         for (input, c) in inputs.iter_mut().zip(contexts) {
             *input = self.logistic.stretch(self.group_flags[c].p());
         }
-        let x = self.group_mixer.mix(&inputs, history & 3, &self.logistic);
+        let x = self.group_mixer.mix(Fallback::new(), &inputs, history & 3, &self.logistic);
         let bit = coder.code(equal, self.logistic.squash(x));
-        self.group_mixer.update(&inputs, bit);
+        self.group_mixer.update(Fallback::new(), &inputs, bit);
         for c in contexts {
             self.group_flags[c].update(bit, 255);
         }
@@ -384,9 +385,9 @@ impl Model {
                 slots[i] = (i << TABLE_BITS) + (spread >> (64 - TABLE_BITS)) as usize;
                 inputs[i] = self.logistic.stretch(self.tables[slots[i]].p());
             }
-            let x = self.mixer.mix(&inputs, agree + 32 * (node & 7), &self.logistic);
+            let x = self.mixer.mix(Fallback::new(), &inputs, agree + 32 * (node & 7), &self.logistic);
             let bit = coder.code(class >> shift & 1 == 1, self.logistic.squash(x));
-            self.mixer.update(&inputs, bit);
+            self.mixer.update(Fallback::new(), &inputs, bit);
             for s in slots {
                 self.tables[s].update(bit, 255);
             }

@@ -4,6 +4,7 @@
 
 use super::arithmetic::BitCoder;
 use super::mix::{Counter, Logistic, Mixer};
+use fearless_simd::Fallback;
 
 /// Largest magnitude that [`Integers`] codes: every such integer is an f64.
 pub(crate) const MAGNITUDE_MAX: u64 = 1 << 53;
@@ -53,9 +54,9 @@ impl Decisions {
             pair[0] = self.logistic.stretch(fast.p());
             pair[1] = self.logistic.stretch(slow.p());
         }
-        let mixed = self.mixer.mix(&inputs, node, &self.logistic);
+        let mixed = self.mixer.mix(Fallback::new(), &inputs, node, &self.logistic);
         let bit = io.code(bit, self.logistic.squash(mixed));
-        self.mixer.update(&inputs, bit);
+        self.mixer.update(Fallback::new(), &inputs, bit);
         for (table, at) in self.counters.iter_mut().zip(&at) {
             for (counter, limit) in table[*at].iter_mut().zip(LIMITS) {
                 counter.update(bit, limit);

@@ -10,6 +10,8 @@
     reason = "fixed-point inner loops: ranges are stated at each type and tables are indexed by clamped values"
 )]
 
+use fearless_simd::Simd;
+
 /// Largest magnitude of a stretched probability, in 1/256 of a natural-log odds unit: ln(65535) * 256.
 const STRETCH_MAX: i32 = 2839;
 
@@ -87,8 +89,8 @@ impl Counter {
         let p = (self.0 >> 10) as i32;
         let target = if bit { (1 << 22) - 1 } else { 0 };
         let delta = (i64::from(target - p) * i64::from(RECIPROCAL[n as usize])) >> 16;
-        let p = (p + delta as i32) as u32;
-        self.0 = (p << 10) | if n < limit { n + 1 } else { n };
+        // Both fields at once: neither leaves its bits.
+        self.0 = self.0.wrapping_add((delta as u32) << 10) + u32::from(n < limit);
     }
 }
 
@@ -130,15 +132,15 @@ impl<const N: usize> Mixer<N> {
 
     /// The stretched mixture of `inputs` under weight set `set`, within the limit.
     #[inline(always)]
-    pub(crate) fn mix(&mut self, inputs: &[f32; N], set: usize, logistic: &Logistic) -> f32 {
+    pub(crate) fn mix<S: Simd>(&mut self, simd: S, inputs: &[f32; N], set: usize, logistic: &Logistic) -> f32 {
         self.set = set;
         let w = &self.weights[set].weights;
-        let mut lanes = [0f32; 8];
-        for (x, w) in inputs.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0) {
-            for j in 0..8 {
-                lanes[j] += x[j] * w[j];
-            }
+        let mut sums = simd.splat_f32x8(0.0);
+        for (x, w) in inputs.as_chunks().0.iter().zip(w.as_chunks().0) {
+            let product = simd.mul_f32x8(simd.load_array_ref_f32x8(x), simd.load_array_ref_f32x8(w));
+            sums = simd.add_f32x8(sums, product);
         }
+        let lanes = simd.as_array_f32x8(sums);
         let sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
         let x = sum.clamp(-STRETCH_LIMIT, STRETCH_LIMIT);
         self.p = logistic.squash(x);
@@ -147,15 +149,15 @@ impl<const N: usize> Mixer<N> {
 
     /// Moves the weights used last towards those that would have predicted `bit`.
     #[inline(always)]
-    pub(crate) fn update(&mut self, inputs: &[f32; N], bit: bool) {
+    pub(crate) fn update<S: Simd>(&mut self, simd: S, inputs: &[f32; N], bit: bool) {
         let err = (if bit { 65536 } else { 0 } - self.p as i32) as f32 * (1.0 / 65536.0);
         let set = &mut self.weights[self.set];
         let step = err * (self.rate + self.extra * FADE[set.uses as usize & 255]);
         set.uses = (set.uses + 1).min(255);
-        for (x, w) in inputs.as_chunks::<8>().0.iter().zip(set.weights.as_chunks_mut::<8>().0) {
-            for j in 0..8 {
-                w[j] += x[j] * step;
-            }
+        let step = simd.splat_f32x8(step);
+        for (x, w) in inputs.as_chunks().0.iter().zip(set.weights.as_chunks_mut().0) {
+            let change = simd.mul_f32x8(simd.load_array_ref_f32x8(x), step);
+            simd.store_array_f32x8(simd.add_f32x8(simd.load_array_ref_f32x8(w), change), w);
         }
     }
 }
@@ -213,6 +215,7 @@ impl Refiner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fearless_simd::Fallback;
 
     #[test]
     fn squash_inverts_stretch() {
@@ -243,9 +246,9 @@ mod tests {
             let bit = i % 3 == 0;
             let good = if bit { 2.0 } else { -2.0 };
             let inputs = [good, 1.0, -1.0, 0.5, 0.0, 0.0, 0.0, 0.3];
-            m.mix(&inputs, 0, &l);
-            m.update(&inputs, bit);
+            m.mix(Fallback::new(), &inputs, 0, &l);
+            m.update(Fallback::new(), &inputs, bit);
         }
-        assert!(m.mix(&[2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0, &l) > 3.0);
+        assert!(m.mix(Fallback::new(), &[2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0, &l) > 3.0);
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 use crate::codec::mix::{Counter, Logistic, Mixer, Refiner};
+use fearless_simd::Simd;
 
 /// Kinds of decision, each with weights of its own.
 pub(super) const KINDS: usize = 16;
@@ -130,11 +131,17 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
 
     /// The stretched probability of a 1 by all inputs, under the weight set of each selector.
     #[inline(always)]
-    pub(super) fn mix(&mut self, inputs: &[f32; INPUTS], selectors: &[usize; SELECTORS], kind: usize) -> f32 {
+    pub(super) fn mix<S: Simd>(
+        &mut self,
+        simd: S,
+        inputs: &[f32; INPUTS],
+        selectors: &[usize; SELECTORS],
+        kind: usize,
+    ) -> f32 {
         for (s, mixer) in self.mixers.iter_mut().enumerate() {
-            self.outputs[s] = mixer.mix(inputs, selectors[s] * KINDS + kind, &self.logistic);
+            self.outputs[s] = mixer.mix(simd, inputs, selectors[s] * KINDS + kind, &self.logistic);
         }
-        self.last.mix(&self.outputs, kind, &self.logistic)
+        self.last.mix(simd, &self.outputs, kind, &self.logistic)
     }
 
     /// The 16-bit probability that stretch `x` has turned out to mean, in `context` and for the first row's slot.
@@ -157,12 +164,19 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
 
     /// Learns what the decision was that was mixed and refined last.
     #[inline(always)]
-    pub(super) fn learn(&mut self, inputs: &[f32; INPUTS], rows: &[usize; CONTEXTS], slot: usize, bit: bool) {
+    pub(super) fn learn<S: Simd>(
+        &mut self,
+        simd: S,
+        inputs: &[f32; INPUTS],
+        rows: &[usize; CONTEXTS],
+        slot: usize,
+        bit: bool,
+    ) {
         self.recount(rows, slot, bit);
         for mixer in &mut self.mixers {
-            mixer.update(inputs, bit);
+            mixer.update(simd, inputs, bit);
         }
-        self.last.update(&self.outputs, bit);
+        self.last.update(simd, &self.outputs, bit);
         for refiner in &mut self.refiners {
             refiner.update(bit);
         }

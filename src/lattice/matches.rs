@@ -7,7 +7,8 @@
     reason = "positions lie inside the numbers coded so far, and tables are indexed by hashes cut to their size"
 )]
 
-use super::raster_symbol::RECORDS;
+/// Records that tell how far a guess can be trusted.
+pub(super) const RECORDS: usize = 16;
 
 /// Factor of the rolling hash.
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;

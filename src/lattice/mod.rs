@@ -1,22 +1,15 @@
 //! Lattice correction (SPEC 9): what a closed loop predicts from points already decoded is corrected by a whole
 //! number of steps, and that number is coded in context.
 
+mod blocks;
 mod causal;
 mod copies;
 mod decision;
 pub(crate) mod exact;
-mod learner;
-mod least_squares;
 mod matches;
 pub(crate) mod multilevel;
-mod native;
-pub(crate) mod quantizer;
 pub(crate) mod raster;
-mod raster_model;
-mod raster_plan;
-mod raster_symbol;
 pub(crate) mod residual;
-pub(crate) mod stencil;
 
 /// The points of one frame.
 #[derive(Debug, Clone, Copy)]

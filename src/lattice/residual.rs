@@ -13,6 +13,7 @@
 use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::Mixer;
 use crate::lattice::decision::{Decisions, Expert, KINDS, Node, Start};
+use fearless_simd::Simd;
 
 /// Largest bit length minus one of a magnitude; the caller keeps magnitudes at or below 2^30.
 const CLASS_MAX: u32 = 30;
@@ -74,8 +75,9 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
 
     /// Codes `k`, or decodes and returns it. `|k|` is at most 2^30.
     #[inline(always)]
-    pub(crate) fn code<C: BitCoder>(
+    pub(crate) fn code<S: Simd, C: BitCoder>(
         &mut self,
+        simd: S,
         coder: &mut C,
         k: i32,
         given: &Given<CONTEXTS, SELECTORS, EXPERTS>,
@@ -85,11 +87,11 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         let above = given.experts.map(|e| self.decisions.tails.above(e, 0.5));
 
         let p: [f32; EXPERTS] = std::array::from_fn(|e| 1.0 - below[e] - above[e]);
-        if self.decide(coder, k == 0, 0, 0, &rows, given, &p) {
+        if self.decide(simd, coder, k == 0, 0, 0, &rows, given, &p) {
             return 0;
         }
         let p: [f32; EXPERTS] = std::array::from_fn(|e| below[e] / (below[e] + above[e]));
-        let negative = self.decide(coder, k < 0, 1, 1, &rows, given, &p);
+        let negative = self.decide(simd, coder, k < 0, 1, 1, &rows, given, &p);
 
         // From here on only the magnitude matters: experts are mirrored for a negative number.
         let mut experts = given.experts;
@@ -110,28 +112,29 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
             }
             let longer = m >> (class + 1) != 0;
             let one = if (CERTAIN..=1.0 - CERTAIN).contains(&p[0]) {
-                self.decide(coder, longer, node as usize, kind as usize, &rows, given, &p)
+                self.decide(simd, coder, longer, node as usize, kind as usize, &rows, given, &p)
             } else {
-                self.decide_lightly(coder, longer, node as usize, kind as usize, &rows, &p)
+                self.decide_lightly(simd, coder, longer, node as usize, kind as usize, &rows, &p)
             };
             if !one {
                 // `next` is now the tail above the class.
                 let low = tail;
-                return self.mantissa(coder, m, class, given, &experts, low, next, negative);
+                return self.mantissa(simd, coder, m, class, given, &experts, low, next, negative);
             }
             tail = next;
             class += 1;
         }
         let zero = [0.0; EXPERTS];
-        self.mantissa(coder, m, class, given, &experts, tail, zero, negative)
+        self.mantissa(simd, coder, m, class, given, &experts, tail, zero, negative)
     }
 
     /// The bits of `m` below its leading one, which is bit `class`; `low` and `high` are the experts' tails at
     /// both ends of the interval that is left.
     #[allow(clippy::too_many_arguments, reason = "the state of a decision tree, passed on once")]
     #[inline(always)]
-    fn mantissa<C: BitCoder>(
+    fn mantissa<S: Simd, C: BitCoder>(
         &mut self,
+        simd: S,
         coder: &mut C,
         m: u32,
         class: u32,
@@ -155,7 +158,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
                 let edge = ((2 * found + 1) << bit) as f32 - 0.5;
                 let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
-                let one = self.decide_lightly(coder, m >> bit & 1 == 1, node as usize, kind, &rows, &p);
+                let one = self.decide_lightly(simd, coder, m >> bit & 1 == 1, node as usize, kind, &rows, &p);
                 found = 2 * found + u32::from(one);
                 if one {
                     low = middle;
@@ -171,8 +174,9 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
     /// A decision that little depends on: only the first contexts and the experts are asked.
     #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
     #[inline(always)]
-    fn decide_lightly<C: BitCoder>(
+    fn decide_lightly<S: Simd, C: BitCoder>(
         &mut self,
+        simd: S,
         coder: &mut C,
         bit: bool,
         node: usize,
@@ -185,18 +189,19 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         self.decisions.ask(rows, node, expected, &mut inputs);
         inputs[2 * rows.len() + EXPERTS] = 0.25;
         let logistic = &self.decisions.logistic;
-        let p = logistic.squash(self.light.mix(&inputs, kind, logistic));
+        let p = logistic.squash(self.light.mix(simd, &inputs, kind, logistic));
         let bit = coder.code(bit, p.clamp(1, 65535));
         self.decisions.recount(rows, node, bit);
-        self.light.update(&inputs, bit);
+        self.light.update(simd, &inputs, bit);
         bit
     }
 
     /// One decision at slot `node` of `rows`; `expected` holds the experts' probabilities of a 1.
     #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
     #[inline(always)]
-    fn decide<C: BitCoder>(
+    fn decide<S: Simd, C: BitCoder>(
         &mut self,
+        simd: S,
         coder: &mut C,
         bit: bool,
         node: usize,
@@ -208,10 +213,10 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         let mut inputs = [0f32; INPUTS];
         self.decisions.ask(rows, node, expected, &mut inputs);
         inputs[2 * CONTEXTS + EXPERTS] = 0.25;
-        let x = self.decisions.mix(&inputs, &given.selectors, kind);
+        let x = self.decisions.mix(simd, &inputs, &given.selectors, kind);
         let p = self.decisions.refine(x, given.refinement, rows, Node { slot: node, kind });
         let bit = coder.code(bit, p);
-        self.decisions.learn(&inputs, rows, node, bit);
+        self.decisions.learn(simd, &inputs, rows, node, bit);
         bit
     }
 }
@@ -220,6 +225,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
 mod tests {
     use super::*;
     use crate::codec::arithmetic::{Decoder, Encoder};
+    use fearless_simd::Fallback;
 
     type Coder = ResidualCoder<3, 2, 1, 8, 8>;
 
@@ -246,7 +252,7 @@ mod tests {
         let mut model = Coder::new(8, [1, 4], 2);
         let mut previous = 0;
         for (i, k) in (0u32..).zip(&numbers) {
-            model.code(&mut encoder, *k, &given(previous, i));
+            model.code(Fallback::new(), &mut encoder, *k, &given(previous, i));
             previous = *k;
         }
         let bytes = encoder.finish();
@@ -254,7 +260,7 @@ mod tests {
         let mut model = Coder::new(8, [1, 4], 2);
         let mut previous = 0;
         for (i, k) in (0u32..).zip(&numbers) {
-            let found = model.code(&mut decoder, 0, &given(previous, i));
+            let found = model.code(Fallback::new(), &mut decoder, 0, &given(previous, i));
             assert_eq!(found, *k);
             previous = found;
         }

@@ -21,7 +21,7 @@ class Coder:
 
     def __init__(self, data, b):
         self.arithmetic = Arithmetic(data)
-        self.row_bits = min(b - 3, 15)
+        self.row_bits = min(b - 3, 11)
         slots = 8 << self.row_bits
         self.slow = [Counters(slots) for _ in range(8)]
         self.fast = [Counters(slots) for _ in range(8)]

@@ -109,9 +109,9 @@ class Raster:
         sizes = ([12, 16, 20, 28, 32], [4, 8, 12, 16, 20], [4, 4, 8, 8, 12])
         slow, fast, quick = (size[count - 1] for size in sizes)
         growth = (1.0005, 1.015, 1.05) if self.forgetful else (1.0001, 1.003, 1.02)
-        self.slow = LeastSquares(slow + 4 * bool(self.copies), growth[0], 32)
-        self.fast = LeastSquares(fast, growth[1], 8)
-        self.quick = LeastSquares(quick, growth[2], 4)
+        self.slow = LeastSquares(slow + 4 * bool(self.copies), growth[0], 64)
+        self.fast = LeastSquares(fast, growth[1], 32)
+        self.quick = LeastSquares(quick, growth[2], 8)
         self.tracks = [Track(self.axes.n[0]) for _ in range(4 + bool(self.copies))]
         self.low = self.high = 0.0
         self.v = [0.0] * self.points

@@ -112,7 +112,7 @@ class Small:
         self.head, self.grid, self.network = head, grid, network
         self.asked = {}
         points = math.prod(grid.extents)
-        row_bits = clamp(points.bit_length() - 5, 5, 14)
+        row_bits = clamp(points.bit_length() - 5, 5, 10)
         self.residuals = Residuals(arithmetic, 10, (32, 40, 27), 3, 24, 64, row_bits)
         self.misses = [(F(0), F(0))] * points
         self.cells = {}

@@ -12,14 +12,15 @@
 
 use super::links::Links;
 use super::pass::{AXES, Pass, Shape, passes};
+use super::quantizer::{CODE_MAX, Quantizer};
 use super::small::{Setup, interpolate};
+use super::stencil::TAPS;
 use super::weights::{self, REACH};
 use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::{Counter, Logistic, Mixer};
 use crate::error::FormatError;
 use crate::lattice::Grid;
-use crate::lattice::quantizer::{CODE_MAX, Quantizer};
-use crate::lattice::stencil::TAPS;
+use fearless_simd::Fallback;
 
 /// Passes of fewer points have no stencil.
 const STENCIL_MIN: usize = 2048;
@@ -379,12 +380,12 @@ impl State<'_> {
         for (input, row) in inputs.iter_mut().zip(rows) {
             *input = self.logistic.stretch(self.rows[*row][node].p());
         }
-        let x = self.mixer.mix(&inputs, node * SETS + set, &self.logistic);
+        let x = self.mixer.mix(Fallback::new(), &inputs, node * SETS + set, &self.logistic);
         let bit = coder.code(bit, self.logistic.squash(x));
         for row in rows {
             self.rows[*row][node].update(bit, LIMIT);
         }
-        self.mixer.update(&inputs, bit);
+        self.mixer.update(Fallback::new(), &inputs, bit);
         bit
     }
 

@@ -77,6 +77,16 @@ impl Links {
         ok.then(|| i.wrapping_add_signed(l.offset))
     }
 
+    /// [`Self::index`] of all neighbors in order.
+    #[inline(always)]
+    pub(crate) fn indexes(&self, i: usize, x: usize) -> impl Iterator<Item = Option<usize>> {
+        let all = self.surrounds(x);
+        self.all.iter().map(move |l| {
+            let ok = all || (l.open && x >= l.low && x <= l.high);
+            ok.then(|| i.wrapping_add_signed(l.offset))
+        })
+    }
+
     /// Offsets of the first neighbors.
     pub(crate) fn offsets<const N: usize>(&self) -> [isize; N] {
         std::array::from_fn(|n| self.all.get(n).map_or(0, |l| l.offset))

@@ -1,10 +1,13 @@
 //! Multilevel kernel (SPEC 9.2): points are refined level by level, each predicted from known ones on both sides.
 
 mod balanced;
+mod learner;
 mod links;
 mod network;
 mod pass;
+mod quantizer;
 mod small;
+mod stencil;
 mod survey;
 mod weights;
 
@@ -12,12 +15,12 @@ use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
-use crate::lattice::learner::Learner;
-use crate::lattice::quantizer::Quantizer;
 use crate::model::Predictor;
+use learner::Learner;
 pub use network::Samples;
 use network::{Network, Nobody, Recorder};
 use pass::{AXES, Order, Shape, halvings};
+use quantizer::Quantizer;
 use small::Setup;
 use survey::round_robin;
 

@@ -10,10 +10,10 @@
     reason = "features are clamped, and stand at places fixed by constants"
 )]
 
+use super::learner::{self, Learner};
 use super::pass::AXES;
-use crate::lattice::learner::{self, Learner};
-use crate::lattice::quantizer::round;
-use crate::lattice::stencil::TAPS;
+use super::quantizer::round;
+use super::stencil::TAPS;
 use crate::model::{PREDICTOR_INPUT_MAX, PREDICTOR_INPUTS, Predictor};
 
 /// Neighbors whose misses are told: six of the nearest, three before the point.

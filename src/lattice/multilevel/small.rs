@@ -14,14 +14,15 @@
 use super::links::Links;
 use super::network::{Around, Network, Opinion, TOLD};
 use super::pass::{AXES, Order, Pass, Shape, passes};
+use super::quantizer::Quantizer;
+use super::stencil::{Stencil, TAPS};
 use crate::codec::arithmetic::BitCoder;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::decision::Expert;
-use crate::lattice::quantizer::Quantizer;
 use crate::lattice::residual::{Given, ResidualCoder};
-use crate::lattice::stencil::{Stencil, TAPS};
 use crate::vector::vectorize;
+use fearless_simd::Simd;
 
 const CONTEXTS: usize = 10;
 const SELECTORS: usize = 3;
@@ -110,11 +111,12 @@ pub(super) fn run<C: BitCoder, N: Network>(
     network: &mut N,
     recon: &mut [f64],
 ) -> Result<(), FormatError> {
-    vectorize!(_simd => run_passes(coder, values, grid, setup, network, recon))
+    vectorize!(simd => run_passes(simd, coder, values, grid, setup, network, recon))
 }
 
 #[inline(always)]
-fn run_passes<C: BitCoder, N: Network>(
+fn run_passes<S: Simd, C: BitCoder, N: Network>(
+    simd: S,
     coder: &mut C,
     values: Option<&[f64]>,
     grid: &Grid,
@@ -124,7 +126,7 @@ fn run_passes<C: BitCoder, N: Network>(
 ) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
     let n = grid.len();
-    let row_bits = (usize::BITS - n.leading_zeros()).saturating_sub(5).clamp(5, 14);
+    let row_bits = (usize::BITS - n.leading_zeros()).saturating_sub(5).clamp(5, 10);
     recon.fill(f64::NAN);
     let mut state = State {
         field: Field {
@@ -144,7 +146,7 @@ fn run_passes<C: BitCoder, N: Network>(
             experts: [Expert { center: 0.0, inverse_scale: 1.0 }; EXPERTS],
             refinement: 0,
         };
-        let (_, _) = state.settle(coder, values, 0, setup.origin, &setup.quantizer, setup.tolerance, &known)?;
+        let (_, _) = state.settle(simd, coder, values, 0, setup.origin, &setup.quantizer, setup.tolerance, &known)?;
     }
     let mut stencils: Vec<(Vec<[i8; AXES]>, Stencil)> = Vec::new();
     for pass in passes(&shape, &setup.order) {
@@ -158,7 +160,7 @@ fn run_passes<C: BitCoder, N: Network>(
             }
             None => Stencil::new(deltas.len(), 1.0 + 1.0 / 4096.0),
         };
-        state.pass(coder, values, grid, &shape, &pass, setup, &taps, &mut stencil, network)?;
+        state.pass(simd, coder, values, grid, &shape, &pass, setup, &taps, &mut stencil, network)?;
         stencils.push((deltas, stencil));
     }
     Ok(())
@@ -176,8 +178,9 @@ impl State<'_> {
     /// Codes the correction of point `i` and puts the point into the field.
     #[allow(clippy::too_many_arguments, reason = "inlined into the two places that code a point")]
     #[inline(always)]
-    fn settle<C: BitCoder>(
+    fn settle<S: Simd, C: BitCoder>(
         &mut self,
+        simd: S,
         coder: &mut C,
         values: Option<&[f64]>,
         i: usize,
@@ -192,7 +195,7 @@ impl State<'_> {
             }
             None => 0,
         };
-        let k = self.residuals.code(coder, k, known);
+        let k = self.residuals.code(simd, coder, k, known);
         let r = quantizer.reconstruct(prediction, k);
         self.field.recon[i] = r;
         self.field.codes[i] = k.clamp(-32767, 32767) as i16;
@@ -202,8 +205,9 @@ impl State<'_> {
 
     #[allow(clippy::too_many_arguments, reason = "one call")]
     #[inline(always)]
-    fn pass<C: BitCoder, N: Network>(
+    fn pass<S: Simd, C: BitCoder, N: Network>(
         &mut self,
+        simd: S,
         coder: &mut C,
         values: Option<&[f64]>,
         grid: &Grid,
@@ -252,21 +256,25 @@ impl State<'_> {
                 }
                 // Neighbors, and what plain interpolation makes of them.
                 let mut v = [f64::NAN; TAPS];
-                for (t, v) in v.iter_mut().enumerate().take(taps.len()) {
-                    if let Some(j) = tap_links.index(t, i, x) {
+                for (v, j) in v.iter_mut().zip(tap_links.indexes(i, x)) {
+                    if let Some(j) = j {
                         *v = self.field.recon[j];
                     }
                 }
                 let cubic = interpolate(&v, self.fallback);
                 let mut features = [0f64; TAPS];
-                let (mut low, mut high) = (0f64, 0f64);
-                for (f, v) in features.iter_mut().zip(&v) {
-                    let d = (v - cubic) * inverse;
-                    // Unknown neighbors say nothing.
-                    *f = if d.abs() < 1e12 { d } else { 0.0 };
-                    low = low.min(*f);
-                    high = high.max(*f);
+                let (mut lows, mut highs) = ([0f64; 4], [0f64; 4]);
+                for (f, v) in features.as_chunks_mut::<4>().0.iter_mut().zip(v.as_chunks::<4>().0) {
+                    for j in 0..4 {
+                        let d = (v[j] - cubic) * inverse;
+                        // Unknown neighbors say nothing.
+                        f[j] = if d.abs() < 1e12 { d } else { 0.0 };
+                        lows[j] = if f[j] < lows[j] { f[j] } else { lows[j] };
+                        highs[j] = if f[j] > highs[j] { f[j] } else { highs[j] };
+                    }
                 }
+                let low = lows[0].min(lows[1]).min(lows[2].min(lows[3]));
+                let high = highs[0].max(highs[1]).max(highs[2].max(highs[3]));
                 let margin = (high - low) * 0.5;
                 let learned = stencil.predict(&features).clamp(low - margin, high + margin);
 
@@ -275,8 +283,8 @@ impl State<'_> {
                 let (mut told, mut own) = ([0f32; TOLD], [0f32; TOLD]);
                 let mut network_miss = 1e-3f32;
                 let (mut miss, mut weight) = ([1e-3f32; 2], 1e-2f32);
-                for (n, c) in codes.iter_mut().enumerate().take(near.len()) {
-                    if let Some(j) = near_links.index(n, i, x) {
+                for ((n, c), j) in codes.iter_mut().enumerate().zip(near_links.indexes(i, x)) {
+                    if let Some(j) = j {
                         *c = self.field.codes[j];
                         let m = self.field.misses[j];
                         let w = if n < NEAR { 2.0 } else { 1.0 };
@@ -353,7 +361,7 @@ impl State<'_> {
                 let toward = |j: Option<usize>| {
                     j.map_or(40, |j| {
                         let d = (self.field.recon[j] - prediction) * inverse;
-                        crate::lattice::quantizer::round(d.clamp(-20.0, 20.0)) as i32 as u32
+                        super::quantizer::round(d.clamp(-20.0, 20.0)) as i32 as u32
                     })
                 };
                 let kl = toward(tap_links.index(0, i, x));
@@ -393,7 +401,7 @@ impl State<'_> {
                 if let (true, Some(v)) = (N::ASKED, values) {
                     network.told(&around, ((v[i] - cubic) * inverse - learned) as f32);
                 }
-                let (k, recon) = self.settle(coder, values, i, prediction, &quantizer, tolerance, &known)?;
+                let (k, recon) = self.settle(simd, coder, values, i, prediction, &quantizer, tolerance, &known)?;
 
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
@@ -405,7 +413,7 @@ impl State<'_> {
                 self.scales[scale_at].learn((k.unsigned_abs() as f32).min(1e6));
                 // Points in smooth surroundings say more about the weights.
                 let noise = f64::from(miss[0]) + 0.5;
-                stencil.learn(&features, truth.clamp(-1e9, 1e9), 1.0 / (noise * noise));
+                stencil.learn(simd, &features, truth.clamp(-1e9, 1e9), 1.0 / (noise * noise));
                 x += pass.step[inner];
             }
             let Some(a) = (0..inner).rev().find(|a| at[*a] + pass.step[*a] < shape.extents[*a]) else { break };

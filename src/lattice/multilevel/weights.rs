@@ -11,9 +11,10 @@
 use super::links::Links;
 use super::pass::{AXES, Pass, Shape};
 use super::small::interpolate;
+use super::stencil::{Stencil, TAPS};
 use crate::codec::arithmetic::BitCoder;
 use crate::lattice::Grid;
-use crate::lattice::stencil::{Stencil, TAPS};
+use crate::vector::vectorize;
 
 /// Neighbors of a stored stencil.
 pub(super) const REACH: usize = 16;
@@ -92,12 +93,16 @@ pub(super) fn fit(
 /// Least squares over weighted samples.
 fn solve(samples: &[Sample], weight: impl Fn(&[f64; TAPS], f64) -> f64) -> Stencil {
     let mut stencil = Stencil::new(REACH, 1.0);
-    for (x, y) in samples {
-        stencil.gather(x, *y, weight(x, *y));
-    }
+    gather(&mut stencil, samples, weight);
     // What is known is off by the quantizer's noise, one twelfth of a squared step.
     stencil.solve_with_noise(1.0 / 12.0);
     stencil
+}
+
+fn gather(stencil: &mut Stencil, samples: &[Sample], weight: impl Fn(&[f64; TAPS], f64) -> f64) {
+    vectorize!(simd => for (x, y) in samples {
+        stencil.gather(simd, x, *y, weight(x, *y));
+    })
 }
 
 fn samples(values: &[f64], grid: &Grid, shape: &Shape, pass: &Pass, taps: &mut Links, inverse: f64) -> Vec<Sample> {

@@ -7,11 +7,11 @@
     reason = "samples are cut to the length of the data"
 )]
 
-use super::Grid;
-use super::causal::Shape;
-use super::raster_model::{FLAT_SKIPPED, FORGETFUL, Plan, UNSOUGHT, run};
+use super::model::{FLAT_SKIPPED, FORGETFUL, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
+use crate::lattice::Grid;
+use crate::lattice::causal::Shape;
 
 /// What the writer is asked to do.
 #[derive(Debug, Clone, Default)]

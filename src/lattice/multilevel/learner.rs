@@ -12,6 +12,7 @@
 )]
 
 use crate::vector::vectorize;
+use fearless_simd::Simd;
 
 /// Numbers that it is told, each within 8 of 0.
 pub(crate) const INPUTS: usize = 48;
@@ -20,6 +21,11 @@ const COLUMNS: usize = INPUTS + 1;
 /// Values of the first and of the second hidden layer.
 const WIDE: usize = 32;
 const NARROW: usize = 16;
+/// Lengths of the lists of a layer's inputs: with the one that is always 1, and zeros up to whole vectors.
+const COLUMNS_LEN: usize = COLUMNS.next_multiple_of(8);
+const WIDE_LEN: usize = (WIDE + 1).next_multiple_of(8);
+const NARROW_LEN: usize = (NARROW + 1).next_multiple_of(8);
+const ANSWERS_LEN: usize = ANSWERS.next_multiple_of(8);
 /// Shift and octaves.
 const ANSWERS: usize = 2;
 
@@ -52,7 +58,7 @@ const FAR: f32 = -40.0;
 struct Weights {
     first: [[f32; WIDE]; COLUMNS],
     second: [[f32; NARROW]; WIDE + 1],
-    last: [[f32; NARROW + 1]; ANSWERS],
+    last: [[f32; NARROW_LEN]; ANSWERS],
     /// The second layer's, by its inputs in the inner direction.
     turned: [[f32; WIDE]; NARROW],
 }
@@ -63,7 +69,7 @@ impl Weights {
         let mut w = Weights {
             first: [[0.0; WIDE]; COLUMNS],
             second: [[0.0; NARROW]; WIDE + 1],
-            last: [[0.0; NARROW + 1]; ANSWERS],
+            last: [[0.0; NARROW_LEN]; ANSWERS],
             turned: [[0.0; WIDE]; NARROW],
         };
         let mut state = 1u32;
@@ -89,12 +95,12 @@ impl Weights {
 /// Running means of the squares of what weights are multiplied with, and of the slopes behind them.
 #[derive(Debug)]
 struct Squares {
-    inputs: [f32; COLUMNS],
-    wide: [f32; WIDE + 1],
-    narrow: [f32; NARROW + 1],
+    inputs: [f32; COLUMNS_LEN],
+    wide: [f32; WIDE_LEN],
+    narrow: [f32; NARROW_LEN],
     wide_slopes: [f32; WIDE],
     narrow_slopes: [f32; NARROW],
-    slopes: [f32; ANSWERS],
+    slopes: [f32; ANSWERS_LEN],
 }
 
 /// The network, and what it was asked last.
@@ -104,9 +110,9 @@ pub(crate) struct Learner {
     squares: Box<Squares>,
     /// Points learned from.
     points: f32,
-    inputs: [f32; COLUMNS],
-    wide: [f32; WIDE + 1],
-    narrow: [f32; NARROW + 1],
+    inputs: [f32; COLUMNS_LEN],
+    wide: [f32; WIDE_LEN],
+    narrow: [f32; NARROW_LEN],
     answer: [f32; ANSWERS],
 }
 
@@ -115,17 +121,17 @@ impl Learner {
         Learner {
             weights: Box::new(Weights::start()),
             squares: Box::new(Squares {
-                inputs: [VALUES.0; COLUMNS],
-                wide: [VALUES.0; WIDE + 1],
-                narrow: [VALUES.0; NARROW + 1],
+                inputs: [VALUES.0; COLUMNS_LEN],
+                wide: [VALUES.0; WIDE_LEN],
+                narrow: [VALUES.0; NARROW_LEN],
                 wide_slopes: [SLOPES.0; WIDE],
                 narrow_slopes: [SLOPES.0; NARROW],
-                slopes: [SLOPES.0; ANSWERS],
+                slopes: [SLOPES.0; ANSWERS_LEN],
             }),
             points: 0.0,
-            inputs: [1.0; COLUMNS],
-            wide: [1.0; WIDE + 1],
-            narrow: [1.0; NARROW + 1],
+            inputs: std::array::from_fn(|i| if i == INPUTS { 1.0 } else { 0.0 }),
+            wide: std::array::from_fn(|i| if i == WIDE { 1.0 } else { 0.0 }),
+            narrow: std::array::from_fn(|i| if i == NARROW { 1.0 } else { 0.0 }),
             answer: [0.0; ANSWERS],
         }
     }
@@ -133,17 +139,17 @@ impl Learner {
     /// How many units the value lies above what was expected without the network, and the logarithm to base 2 of the
     /// scale in units.
     pub(crate) fn ask(&mut self, inputs: &[f32; INPUTS]) -> [f32; ANSWERS] {
-        vectorize!(_simd => self.forward(inputs))
+        vectorize!(simd => self.forward(simd, inputs))
     }
 
     #[inline(always)]
-    fn forward(&mut self, inputs: &[f32; INPUTS]) -> [f32; ANSWERS] {
+    fn forward<S: Simd>(&mut self, simd: S, inputs: &[f32; INPUTS]) -> [f32; ANSWERS] {
         self.inputs[..INPUTS].copy_from_slice(inputs);
-        let sums = product(&self.inputs, &self.weights.first);
+        let sums = product(simd, &self.inputs, &self.weights.first);
         for j in 0..WIDE {
             self.wide[j] = if sums[j] > 0.0 { sums[j].min(VALUE_MAX) } else { 0.0 };
         }
-        let sums = product(&self.wide, &self.weights.second);
+        let sums = product(simd, &self.wide, &self.weights.second);
         for j in 0..NARROW {
             self.narrow[j] = if sums[j] > 0.0 { sums[j].min(VALUE_MAX) } else { 0.0 };
         }
@@ -159,19 +165,19 @@ impl Learner {
         if !(miss.abs() < MISS_MAX) {
             return;
         }
-        vectorize!(_simd => self.backward(slopes(self.answer, miss, unit)));
+        vectorize!(simd => self.backward(simd, slopes(self.answer, miss, unit)));
     }
 
     /// Moves each weight against its slope, a product of a value and of a slope behind it, over the usual size of both.
     #[inline(always)]
-    fn backward(&mut self, slopes: [f32; ANSWERS]) {
+    fn backward<S: Simd>(&mut self, simd: S, slopes: [f32; ANSWERS]) {
         let w = &mut *self.weights;
         let mut narrow = [0f32; NARROW];
         for j in 0..NARROW {
             let sum = slopes[0] * w.last[0][j] + slopes[1] * w.last[1][j];
             narrow[j] = if self.narrow[j] > 0.0 { sum } else { 0.0 };
         }
-        let mut wide = product(&narrow, &w.turned);
+        let mut wide = product(simd, &narrow, &w.turned);
         for i in 0..WIDE {
             wide[i] = if self.wide[i] > 0.0 { wide[i] } else { 0.0 };
         }
@@ -179,52 +185,71 @@ impl Learner {
         let share = (1.0 / (self.points + FIRST)).max(SHARE);
         let rate = RATE + EXTRA * (FADE / (FADE + self.points));
         let squares = &mut *self.squares;
-        let inputs = usual(&self.inputs, &mut squares.inputs, share, 1.0, VALUES.1);
-        let layer = usual(&self.wide, &mut squares.wide, share, 1.0, VALUES.1);
-        let top = usual(&self.narrow, &mut squares.narrow, share, 1.0, VALUES.1);
-        let wide = usual(&wide, &mut squares.wide_slopes, share, rate, SLOPES.1);
-        let narrow = usual(&narrow, &mut squares.narrow_slopes, share, rate, SLOPES.1);
-        let slopes = usual(&slopes, &mut squares.slopes, share, rate, SLOPES.1);
-        move_against(&mut w.first, &inputs, &wide);
-        move_against(&mut w.second, &layer, &narrow);
-        move_against(&mut w.turned, &narrow, layer.first_chunk().unwrap_or(&[0.0; WIDE]));
-        move_against(&mut w.last, &slopes, &top);
+        let inputs = usual(simd, &self.inputs, &mut squares.inputs, share, 1.0, VALUES.1);
+        let layer = usual(simd, &self.wide, &mut squares.wide, share, 1.0, VALUES.1);
+        let top = usual(simd, &self.narrow, &mut squares.narrow, share, 1.0, VALUES.1);
+        let wide = usual(simd, &wide, &mut squares.wide_slopes, share, rate, SLOPES.1);
+        let narrow = usual(simd, &narrow, &mut squares.narrow_slopes, share, rate, SLOPES.1);
+        let slopes = std::array::from_fn(|o| if o < ANSWERS { slopes[o] } else { 0.0 });
+        let slopes = usual(simd, &slopes, &mut squares.slopes, share, rate, SLOPES.1);
+        move_against(simd, &mut w.first, &inputs, &wide);
+        move_against(simd, &mut w.second, &layer, &narrow);
+        move_against(simd, &mut w.turned, &narrow, layer.first_chunk().unwrap_or(&[0.0; WIDE]));
+        move_against(simd, &mut w.last, &slopes, &top);
     }
 }
 
 /// Each of `x` takes its `share` in the mean squares, and is returned times `by` over the root of its mean square.
 #[inline(always)]
-fn usual<const N: usize>(x: &[f32; N], squares: &mut [f32; N], share: f32, by: f32, calm: f32) -> [f32; N] {
+fn usual<S: Simd, const N: usize>(
+    simd: S,
+    x: &[f32; N],
+    squares: &mut [f32; N],
+    share: f32,
+    by: f32,
+    calm: f32,
+) -> [f32; N] {
+    let [share, by, calm, tiny] = [share, by, calm, TINY].map(|s| simd.splat_f32x8(s));
     let mut out = [0f32; N];
-    for i in 0..N {
-        squares[i] = (squares[i] + (x[i] * x[i] - squares[i]) * share).max(TINY);
-        out[i] = (x[i] * by) / (squares[i].sqrt() + calm);
+    let lanes = x.as_chunks().0.iter().zip(squares.as_chunks_mut().0).zip(out.as_chunks_mut().0);
+    for ((x, square), out) in lanes {
+        let (x, old) = (simd.load_array_ref_f32x8(x), simd.load_array_ref_f32x8(square));
+        let more = simd.mul_f32x8(simd.sub_f32x8(simd.mul_f32x8(x, x), old), share);
+        let new = simd.max_f32x8(simd.add_f32x8(old, more), tiny);
+        simd.store_array_f32x8(new, square);
+        let usual = simd.add_f32x8(simd.sqrt_f32x8(new), calm);
+        simd.store_array_f32x8(simd.div_f32x8(simd.mul_f32x8(x, by), usual), out);
     }
     out
 }
 
-/// Takes from each row its `x` times `y`. Rows are copied, which is what makes vectors of it.
+/// Takes from each row its `x` times `y`.
 #[inline(always)]
-fn move_against<const N: usize>(rows: &mut [[f32; N]], x: &[f32], y: &[f32; N]) {
+fn move_against<S: Simd, const N: usize>(simd: S, rows: &mut [[f32; N]], x: &[f32], y: &[f32; N]) {
     for (row, x) in rows.iter_mut().zip(x) {
-        let mut moved = *row;
-        for j in 0..N {
-            moved[j] -= x * y[j];
+        let x = simd.splat_f32x8(*x);
+        for (row, y) in row.as_chunks_mut().0.iter_mut().zip(y.as_chunks().0) {
+            let change = simd.mul_f32x8(x, simd.load_array_ref_f32x8(y));
+            simd.store_array_f32x8(simd.sub_f32x8(simd.load_array_ref_f32x8(row), change), row);
         }
-        *row = moved;
     }
 }
 
 /// Sums of `x` times rows, in order.
 #[inline(always)]
-fn product<const N: usize>(x: &[f32], rows: &[[f32; N]]) -> [f32; N] {
-    let mut sums = [0f32; N];
+fn product<S: Simd, const N: usize>(simd: S, x: &[f32], rows: &[[f32; N]]) -> [f32; N] {
+    let mut sums = [simd.splat_f32x8(0.0); WIDE / 8];
     for (x, row) in x.iter().zip(rows) {
-        for j in 0..N {
-            sums[j] += x * row[j];
+        let x = simd.splat_f32x8(*x);
+        for (sum, row) in sums.iter_mut().zip(row.as_chunks().0) {
+            *sum = simd.add_f32x8(*sum, simd.mul_f32x8(x, simd.load_array_ref_f32x8(row)));
         }
     }
-    sums
+    let mut out = [0f32; N];
+    for (out, sum) in out.as_chunks_mut().0.iter_mut().zip(sums) {
+        simd.store_array_f32x8(sum, out);
+    }
+    out
 }
 
 /// About e^z, z being cut to -60..=60: whole octaves are exponents, between them lies a parabola.

@@ -9,6 +9,9 @@
     reason = "inner loops over triangles whose sizes are constants"
 )]
 
+use crate::lattice::blocks::{BLOCK, add_to_band};
+use fearless_simd::Simd;
+
 /// Largest number of taps.
 pub(crate) const TAPS: usize = 32;
 
@@ -90,8 +93,8 @@ impl Stencil {
 
     /// Learns that `taps` were followed by `target`; `weight` is the trust in it.
     #[inline(always)]
-    pub(crate) fn learn(&mut self, taps: &[f64; TAPS], target: f64, weight: f64) {
-        self.add(taps, target, weight * self.gain);
+    pub(crate) fn learn<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, weight: f64) {
+        self.add(simd, taps, target, weight * self.gain);
         self.gain *= self.growth;
         self.samples += 1;
         if self.samples >= self.next_solution {
@@ -105,9 +108,10 @@ impl Stencil {
     }
 
     /// Adds a sample of some weight without ever solving.
-    pub(crate) fn gather(&mut self, taps: &[f64; TAPS], target: f64, weight: f64) {
+    #[inline(always)]
+    pub(crate) fn gather<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, weight: f64) {
         self.trust += weight;
-        self.add(taps, target, weight);
+        self.add(simd, taps, target, weight);
     }
 
     /// Solves for taps that have noise of this variance on top of what was gathered.
@@ -124,16 +128,16 @@ impl Stencil {
     }
 
     #[inline(always)]
-    fn add(&mut self, taps: &[f64; TAPS], target: f64, gain: f64) {
-        for (i, row) in self.moments.iter_mut().enumerate().take(self.len) {
-            let x = taps[i] * gain;
-            // Whole groups of four up to the diagonal; what lies above it is never read.
-            for (m, y) in row.as_chunks_mut::<4>().0.iter_mut().zip(taps.as_chunks::<4>().0).take(i / 4 + 1) {
-                for j in 0..4 {
-                    m[j] += x * y[j];
-                }
+    fn add<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, gain: f64) {
+        let taps = taps.as_chunks::<BLOCK>().0;
+        let bands = self.moments.as_flattened_mut().as_chunks_mut::<BLOCK>().0.chunks_exact_mut(TAPS);
+        // Whole blocks up to the diagonal: what lies above it is never read. Taps that are not in use are zeros.
+        for (b, band) in bands.enumerate().take(self.len.div_ceil(BLOCK)) {
+            let scaled = taps[b].map(|x| x * gain);
+            add_to_band(simd, b + 1, band, TAPS / BLOCK, scaled, taps);
+            for (sum, scaled) in self.targets[b * BLOCK..].iter_mut().zip(scaled) {
+                *sum += scaled * target;
             }
-            self.targets[i] += x * target;
         }
     }
 
@@ -189,6 +193,7 @@ impl Stencil {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fearless_simd::Fallback;
 
     #[test]
     fn learns_a_linear_rule() {
@@ -201,7 +206,7 @@ mod tests {
         for _ in 0..3000 {
             let mut x = [0.0; TAPS];
             x[..3].copy_from_slice(&[random(), random(), random()]);
-            s.learn(&x, 0.5 * x[0] - 0.25 * x[1] + x[2], 1.0);
+            s.learn(Fallback::new(), &x, 0.5 * x[0] - 0.25 * x[1] + x[2], 1.0);
         }
         let mut x = [0.0; TAPS];
         x[0] = 2.0;

@@ -7,14 +7,15 @@
     reason = "per-point loop: distances back are checked against the point by `Walk`, the rest is floating point"
 )]
 
-use super::causal::{Shape, Walk, taps};
-use super::copies::Map;
-use super::decision::Expert;
 use super::least_squares::LeastSquares;
-use super::matches::{Lookup, Matches};
-use super::raster_symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, RECORDS, SELECTORS, SymbolCoder};
+use super::symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
+use crate::lattice::causal::{Shape, Walk, taps};
+use crate::lattice::copies::Map;
+use crate::lattice::decision::Expert;
+use crate::lattice::matches::{Lookup, Matches, RECORDS};
 use crate::vector::vectorize;
+use fearless_simd::Simd;
 
 /// Taps of the slow predictor for each number of axes, a multiple of four.
 const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
@@ -27,6 +28,8 @@ const QUICK_TAPS: [usize; 6] = [0, 4, 4, 8, 8, 12];
 /// By how much each sample outweighs the one before, for the slow, the fast and the quick predictor: for data that
 /// stay alike, and for data that change from place to place.
 const GROWTH: [[f64; 3]; 2] = [[1.000_1, 1.003, 1.02], [1.000_5, 1.015, 1.05]];
+/// Samples from one solution to the next, at most, for the slow, the fast and the quick predictor.
+const PATIENCE: [u32; 3] = [64, 32, 8];
 /// Errors, in steps, that are taken for none.
 const FLAT: f64 = 1.0 / 64.0;
 /// Memory bit: learning forgets fast.
@@ -92,11 +95,12 @@ pub(super) fn run<C: BitCoder>(
     wanted: Option<&[f64]>,
     v: &mut [f64],
 ) -> Result<(), OutOfRange> {
-    vectorize!(_simd => run_points(coder, plan, ordinary, wanted, v))
+    vectorize!(simd => run_points(simd, coder, plan, ordinary, wanted, v))
 }
 
 #[inline(always)]
-fn run_points<C: BitCoder>(
+fn run_points<S: Simd, C: BitCoder>(
+    simd: S,
     coder: &mut C,
     plan: &Plan,
     ordinary: Option<&[bool]>,
@@ -113,7 +117,7 @@ fn run_points<C: BitCoder>(
     let tap_count = tap_list.len();
     let mut walk = Walk::new(plan.shape.clone(), tap_list);
     let bits = (usize::BITS - n.leading_zeros()).clamp(10, 20);
-    let mut symbols = SymbolCoder::new((bits - 3).min(15));
+    let mut symbols = SymbolCoder::new((bits - 3).min(11));
     let mut matches = MATCH_LENS.map(|l| Matches::new(bits, l));
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
     let growth = GROWTH[usize::from(plan.memory & FORGETFUL)];
@@ -123,10 +127,10 @@ fn run_points<C: BitCoder>(
     let copying = !plan.maps.is_empty();
     let predictors = if copying { 5 } else { 4 };
     let fast_count = FAST_TAPS[axes];
-    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, growth[0], 32);
-    let mut fast = LeastSquares::new(fast_count, growth[1], 8);
+    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, growth[0], PATIENCE[0]);
+    let mut fast = LeastSquares::new(fast_count, growth[1], PATIENCE[1]);
     let quick_count = QUICK_TAPS[axes];
-    let mut quick = LeastSquares::new(quick_count, growth[2], 4);
+    let mut quick = LeastSquares::new(quick_count, growth[2], PATIENCE[2]);
     let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
     let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
@@ -313,7 +317,7 @@ fn run_points<C: BitCoder>(
             }
             k = signed(real as i64);
         }
-        let coded = symbols.code(coder, k, &given);
+        let coded = symbols.code(simd, coder, k, &given);
         let k = signed(coded);
         let value = center + k as f64;
 
@@ -333,9 +337,9 @@ fn run_points<C: BitCoder>(
         let trust = 1.0 / ((spread + 0.3) * (spread + 0.3));
         // Where all is flat there is nothing to learn, and what was learned elsewhere is kept.
         if spread >= flat || (value - p).abs() >= flat {
-            slow.learn(&x, value - base, trust);
-            fast.learn(&fast_x, value - base, trust);
-            quick.learn(&fast_x, value - base, trust);
+            slow.learn(simd, &x, value - base, trust);
+            fast.learn(simd, &fast_x, value - base, trust);
+            quick.learn(simd, &fast_x, value - base, trust);
         }
         if seek {
             lookups.iter_mut().for_each(|l| l.put(i));

@@ -6,16 +6,21 @@
     reason = "lattice arithmetic in floating point; whole numbers are checked against 2^53 first"
 )]
 
-use super::Grid;
-use super::causal::{MAX_AXES, Shape};
-use super::copies::{self, MAX_MAPS, Map};
-use super::native;
-use super::raster_model::{MEMORIES, Plan, run};
-pub(crate) use super::raster_plan::Options;
-use super::raster_plan::{self, Choice};
+mod least_squares;
+mod model;
+mod native;
+mod plan;
+mod symbol;
+
 use crate::codec::arithmetic::{Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
+use crate::lattice::Grid;
+use crate::lattice::causal::{MAX_AXES, Shape};
+use crate::lattice::copies::{self, MAX_MAPS, Map};
+use model::{MEMORIES, Plan, run};
+use plan::Choice;
+pub(crate) use plan::Options;
 
 /// Flag: values are whole numbers of steps.
 const SNAPPED: u8 = 1;
@@ -67,7 +72,7 @@ pub(crate) fn encode(
     {
         return Some(out);
     }
-    let phase = if options.snapped { raster_plan::phase(filled, step) } else { 0 };
+    let phase = if options.snapped { plan::phase(filled, step) } else { 0 };
     let out = write(filled, grid, Lattice { step, origin: 0.0, phase }, options, recon)?;
     holds(recon).then_some(out)
 }
@@ -111,10 +116,10 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     if options.copies_only && copies::find(&wanted, grid.ordinary, &shape_of(grid, &options.inner)).is_empty() {
         return None;
     }
-    let Choice { inner, absolute, memory } = raster_plan::choose(&wanted, grid, options);
+    let Choice { inner, absolute, memory } = plan::choose(&wanted, grid, options);
     if absolute {
         // The most frequent number is coded as 0.
-        let mode = raster_plan::mode(&wanted);
+        let mode = plan::mode(&wanted);
         base += mode;
         wanted.iter_mut().for_each(|w| *w -= mode);
     }

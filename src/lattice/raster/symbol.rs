@@ -1,6 +1,6 @@
 //! Codes a signed number of steps from contexts, expected distributions and outright guesses (SPEC 9.3.6).
 //!
-//! The decisions are much those of [`super::residual`]; what is added are the guesses: numbers that the writer and the
+//! The decisions are much those of [`crate::lattice::residual`]; what is added are the guesses: numbers that the writer and the
 //! reader can point at, each with a record of how far it could be trusted lately.
 
 #![allow(
@@ -10,9 +10,11 @@
     reason = "inner loop of every value: table indexes are hashes cut to the size of the table"
 )]
 
-use super::decision::{Decisions, Expert, Node, Start};
 use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::Counter;
+use crate::lattice::decision::{Decisions, Expert, Node, Start};
+use crate::lattice::matches::RECORDS;
+use fearless_simd::Simd;
 
 /// Contexts of each number.
 pub(super) const CONTEXTS: usize = 8;
@@ -20,8 +22,6 @@ pub(super) const CONTEXTS: usize = 8;
 pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
 pub(super) const GUESSES: usize = 12;
-/// Records that tell how far a guess can be trusted.
-pub(super) const RECORDS: usize = 16;
 /// Weight sets of each selector.
 pub(super) const SELECTORS: [usize; 3] = [1, 24, 64];
 /// Magnitudes are below `1 << CLASSES`.
@@ -91,7 +91,7 @@ impl SymbolCoder {
 
     /// Codes `k`, or decodes and returns it; `|k| < 2^53`.
     #[inline(always)]
-    pub(super) fn code<C: BitCoder>(&mut self, coder: &mut C, k: i64, given: &Given) -> i64 {
+    pub(super) fn code<S: Simd, C: BitCoder>(&mut self, simd: S, coder: &mut C, k: i64, given: &Given) -> i64 {
         self.alive = 0;
         for (i, r) in given.records.iter().enumerate() {
             self.alive |= u32::from(r.is_some()) << i;
@@ -102,12 +102,12 @@ impl SymbolCoder {
 
         let p: [f32; EXPERTS] = std::array::from_fn(|e| 1.0 - below[e] - above[e]);
         let at = Decision { node: 0, kind: 0, stage: 0 };
-        if self.decide(coder, k == 0, at, &rows, given, &p, |g| g == 0) {
+        if self.decide(simd, coder, k == 0, at, &rows, given, &p, |g| g == 0) {
             return 0;
         }
         let p: [f32; EXPERTS] = std::array::from_fn(|e| below[e] / (below[e] + above[e]));
         let at = Decision { node: 1, kind: 1, stage: 1 };
-        let negative = self.decide(coder, k < 0, at, &rows, given, &p, |g| g < 0);
+        let negative = self.decide(simd, coder, k < 0, at, &rows, given, &p, |g| g < 0);
 
         let mut experts = given.experts;
         let mut tail = above;
@@ -129,7 +129,8 @@ impl SymbolCoder {
                 }
                 let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
                 let shift = class + 1;
-                if !self.decide(coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
+                if !self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0)
+                {
                     high = next;
                     break;
                 }
@@ -151,7 +152,7 @@ impl SymbolCoder {
                 let at = Decision { node: node.min(if upward { 3 } else { 7 }) as usize, kind: 13 + taken, stage: 2 };
                 taken = (taken + 1).min(2);
                 let shift = at_least;
-                if self.decide(coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
+                if self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
                     (class, low) = (at_least, middle);
                     at_least += 1;
                 } else {
@@ -179,8 +180,8 @@ impl SymbolCoder {
                 let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
                 let at = Decision { node: node as usize, kind, stage: 3 };
-                let one =
-                    self.decide(coder, m >> bit & 1 == 1, at, &rows, given, &p, |g| g.unsigned_abs() >> bit & 1 == 1);
+                let one = self
+                    .decide(simd, coder, m >> bit & 1 == 1, at, &rows, given, &p, |g| g.unsigned_abs() >> bit & 1 == 1);
                 found = 2 * found + u64::from(one);
                 if one {
                     low = middle;
@@ -196,8 +197,9 @@ impl SymbolCoder {
     /// One decision; `expected` holds the experts' probabilities of a 1, `says` what a guess makes it.
     #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
     #[inline(always)]
-    fn decide<C: BitCoder>(
+    fn decide<S: Simd, C: BitCoder>(
         &mut self,
+        simd: S,
         coder: &mut C,
         bit: bool,
         at: Decision,
@@ -218,27 +220,32 @@ impl SymbolCoder {
         let ones = ones & self.alive;
         let zeros = self.alive & !ones;
         let mut slots = [0usize; GUESSES];
-        for (g, slot) in slots.iter_mut().enumerate().filter(|(g, _)| self.alive >> g & 1 == 1) {
+        let mut left = self.alive;
+        while left != 0 {
+            let g = left.trailing_zeros() as usize;
+            left &= left - 1;
             let one = ones >> g & 1;
             let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
             let record = given.records[g].unwrap_or(0);
-            *slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
-            let trust = self.decisions.logistic.stretch(self.guess_counters[*slot].p());
+            let slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
+            let trust = self.decisions.logistic.stretch(self.guess_counters[slot].p());
+            slots[g] = slot;
             inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
         }
 
-        let x = self.decisions.mix(&inputs, &given.selectors, at.kind);
+        let x = self.decisions.mix(simd, &inputs, &given.selectors, at.kind);
         let refined = self.decisions.refine(x, given.selectors[1], rows, Node { slot: at.node, kind: at.kind });
         // Refinements do not tell near certainty from certainty, which is what long repeats need.
         let p = if x.abs() >= CERTAIN { self.decisions.logistic.squash(x) } else { refined };
 
         let bit = coder.code(bit, p);
 
-        self.decisions.learn(&inputs, rows, at.node, bit);
-        for (g, slot) in slots.iter().enumerate() {
-            if self.alive >> g & 1 == 1 {
-                self.guess_counters[*slot].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
-            }
+        self.decisions.learn(simd, &inputs, rows, at.node, bit);
+        let mut left = self.alive;
+        while left != 0 {
+            let g = left.trailing_zeros() as usize;
+            left &= left - 1;
+            self.guess_counters[slots[g]].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
         }
         self.alive = if bit { ones } else { zeros };
         bit
