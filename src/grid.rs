@@ -245,21 +245,43 @@ pub(crate) fn for_each_shared_run(a: &Region, b: &Region, mut run: impl FnMut(us
     }
 }
 
-/// A shape for frames of at most about `target` values, as cubic as the array allows, cut evenly; but rows, along the last
-/// dimension, that are no longer than `long` may be twice as long as frames are wide.
-pub(crate) fn frame_shape(shape: &[u64], target: u64, long: u64) -> Vec<u64> {
+/// How frames are cut from an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// As cubic as the array allows.
+    Cubes,
+    /// Along the slowest dimension as far as slabs do not become thin, since a slab is one piece of memory; then as cubic as the
+    /// array allows, but short rows, along the last dimension, stay whole as long as frames are not twice as wide.
+    Slabs,
+}
+
+impl Cut {
+    /// The dimension that is to be cut next.
+    fn next(self, frame: &[u64]) -> Option<usize> {
+        const THIN: u64 = 16;
+        const SHORT_ROW: u64 = 256;
+        let slowest = frame.iter().position(|n| *n > 1)?;
+        if self == Cut::Slabs && frame.get(slowest).is_some_and(|n| *n >= 2 * THIN) {
+            return Some(slowest);
+        }
+        let width = |d: usize| match frame.get(d).copied().unwrap_or(0) {
+            row if self == Cut::Slabs && d.saturating_add(1) == frame.len() && row <= SHORT_ROW => row / 2,
+            extent => extent,
+        };
+        // Among equals the first is cut, so that rows stay long.
+        (0..frame.len()).rev().max_by_key(|d| width(*d))
+    }
+}
+
+/// A shape for frames of at most about `target` values, cut evenly.
+pub(crate) fn frame_shape(shape: &[u64], target: u64, cut: Cut) -> Vec<u64> {
     let mut frame: Vec<u64> = shape.to_vec();
     let mut pieces = vec![1u64; shape.len()];
     // A little over the target is better than two thin halves.
     let most = target.saturating_add(target / 2);
     while frame.iter().fold(1u64, |n, e| n.saturating_mul(*e)) > most {
-        // Among equals the first is cut, so that rows stay long.
-        let width = |d: usize| match frame.get(d).copied().unwrap_or(0) {
-            row if d.saturating_add(1) == frame.len() && row <= long => row / 2,
-            extent => extent,
-        };
-        let Some(widest) = (0..frame.len()).rev().max_by_key(|d| width(*d)) else { break };
-        if let (Some(f), Some(p), Some(n)) = (frame.get_mut(widest), pieces.get_mut(widest), shape.get(widest)) {
+        let Some(d) = cut.next(&frame) else { break };
+        if let (Some(f), Some(p), Some(n)) = (frame.get_mut(d), pieces.get_mut(d), shape.get(d)) {
             if *f <= 1 {
                 break;
             }
@@ -308,12 +330,13 @@ mod tests {
 
     #[test]
     fn frame_shapes_are_near_cubes_within_the_target() {
-        assert_eq!(frame_shape(&[100, 100, 100], 1 << 20, 0), [100, 100, 100]);
-        assert_eq!(frame_shape(&[1024, 1024, 1024], 1 << 20, 0), [114, 114, 114]);
-        assert_eq!(frame_shape(&[10, 2000, 2000], 1 << 20, 0), [10, 334, 400]);
-        assert_eq!(frame_shape(&[132, 73, 144], 1 << 18, 256), [66, 37, 144]);
-        assert_eq!(frame_shape(&[1 << 24], 1 << 20, 0).len(), 1);
-        assert_eq!(frame_shape(&[], 1 << 20, 0), [0u64; 0]);
+        assert_eq!(frame_shape(&[100, 100, 100], 1 << 20, Cut::Cubes), [100, 100, 100]);
+        assert_eq!(frame_shape(&[1024, 1024, 1024], 1 << 20, Cut::Cubes), [114, 114, 114]);
+        assert_eq!(frame_shape(&[10, 2000, 2000], 1 << 20, Cut::Cubes), [10, 334, 400]);
+        assert_eq!(frame_shape(&[132, 73, 144], 1 << 18, Cut::Slabs), [33, 73, 144]);
+        assert_eq!(frame_shape(&[20, 180, 360], 1 << 18, Cut::Slabs), [20, 90, 180]);
+        assert_eq!(frame_shape(&[1 << 24], 1 << 20, Cut::Cubes).len(), 1);
+        assert_eq!(frame_shape(&[], 1 << 20, Cut::Cubes), [0u64; 0]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::bound::{Bound, Tolerance};
 use crate::element::{DataType, Element};
 use crate::error::Result;
 use crate::frame::{Candidate, Kernel, View};
-use crate::grid::{FrameGrid, Region};
+use crate::grid::{Cut, FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
 use crate::sparse::{self, GuardPolicy};
@@ -121,9 +121,9 @@ pub(crate) fn frame_values(
     })
 }
 
-/// Rows up to so long are cut less readily than other dimensions: the fast way works on whole rows.
-pub(crate) fn long_rows(preset: Preset) -> u64 {
-    if preset == Preset::Fast { 256 } else { 0 }
+/// How frames are cut: the fast way gains by whole rows, and copies none of a slab.
+pub(crate) fn cut(preset: Preset) -> Cut {
+    if preset == Preset::Fast { Cut::Slabs } else { Cut::Cubes }
 }
 
 /// The ways to code the frames of one array.

@@ -19,6 +19,11 @@ pub trait Source<T: Element>: Sync {
     /// # Errors
     /// [`Error::Io`], or whatever the source makes of a region outside it.
     fn read(&self, region: &Region, out: &mut [T]) -> Result<()>;
+
+    /// The values of `region`, if they stand in memory one after another in C order: that spares a copy of them.
+    fn lend(&self, _region: &Region) -> Option<&[T]> {
+        None
+    }
 }
 
 impl<T: Element> Source<T> for ArrayViewD<'_, T> {
@@ -42,6 +47,25 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
         }
         ArrayViewMutD::from_shape(part.raw_dim(), out).map_err(wrong)?.assign(&part);
         Ok(())
+    }
+
+    fn lend(&self, region: &Region) -> Option<&[T]> {
+        let all = self.as_slice()?;
+        let (mut first, mut stride, mut len, mut whole) = (0usize, 1usize, 1usize, true);
+        let dims = self.raw_dim();
+        for ((range, extent), n) in
+            region.ranges().zip(&region.extent).zip(dims.slice()).collect::<Vec<_>>().iter().rev()
+        {
+            // Beside a dimension that is cut, slower ones must not go on.
+            if (!whole && **extent != 1) || range.end > **n as u64 {
+                return None;
+            }
+            whole &= extent == n;
+            first = first.checked_add(usize::try_from(range.start).ok()?.checked_mul(stride)?)?;
+            len = len.checked_mul(**extent)?;
+            stride = stride.checked_mul(**n)?;
+        }
+        all.get(first..first.checked_add(len)?)
     }
 }
 
@@ -112,5 +136,32 @@ impl<T: Element> Source<T> for RawFile<T> {
             }
         });
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lent_is_what_is_read() {
+        let values: Vec<f32> = (0..60u8).map(f32::from).collect();
+        let view = ArrayViewD::from_shape(&[3, 4, 5][..], &values).unwrap();
+        let mut lent = 0;
+        let boxes = |n: usize| (0..n).flat_map(move |s| (1..=n - s).map(move |e| (s as u64, e)));
+        for ((a, i), (b, j), (c, k)) in
+            boxes(3).flat_map(|a| boxes(4).flat_map(move |b| boxes(5).map(move |c| (a, b, c))))
+        {
+            let region = Region { start: vec![a, b, c], extent: vec![i, j, k] };
+            let mut out = vec![0.0; i * j * k];
+            view.read(&region, &mut out).unwrap();
+            if let Some(slice) = view.lend(&region) {
+                assert_eq!(slice, out);
+                lent += 1;
+            }
+            assert_eq!(view.lend(&region).is_some(), (k == 5 || i * j == 1) && (k == 5 && j == 4 || i == 1));
+        }
+        assert!(lent > 0 && view.lend(&Region { start: vec![2, 0, 0], extent: vec![2, 4, 5] }).is_none());
+        assert!(view.t().into_dyn().lend(&Region { start: vec![0; 3], extent: vec![5, 4, 3] }).is_none());
     }
 }

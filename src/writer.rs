@@ -7,7 +7,7 @@ use crate::error::{ArgumentError, Error, Result};
 use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
 use crate::format::header::{HEADER_LEN, Header, Trailer};
 use crate::frame::{self, Block, Encoded, Models};
-use crate::grid::{FrameGrid, Region, frame_shape};
+use crate::grid::{Cut, FrameGrid, Region, frame_shape};
 use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
@@ -17,6 +17,7 @@ use crate::source::Source;
 use crate::sparse::GuardPolicy;
 use crate::stats::{ErrorStats, finite_range};
 use ndarray::ArrayViewD;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -223,7 +224,7 @@ impl<W: Write> Writer<W> {
             None => {
                 let recurs = || recurs(source, fill, threads);
                 let target = plan::frame_values(options.preset, options.bound, values, recurs)?;
-                frame_shape(&shape, target, plan::long_rows(options.preset))
+                frame_shape(&shape, target, plan::cut(options.preset))
             }
         };
         let grid = FrameGrid::new(shape, &frames)?;
@@ -381,7 +382,7 @@ impl ArrayReport {
 /// Whether most values of an array are where others stand, too: three in four, runs of one value apart.
 fn recurs<T: Element>(source: &dyn Source<T>, fill: Option<T>, threads: Threads) -> Result<bool> {
     let shape = source.shape();
-    let parts = FrameGrid::new(shape.clone(), &frame_shape(&shape, 1 << 16, 0))?;
+    let parts = FrameGrid::new(shape.clone(), &frame_shape(&shape, 1 << 16, Cut::Cubes))?;
     let parts: Vec<Region> = (0..parts.frame_count()).map(|f| parts.frame(f)).collect();
     let mut seen = Vec::new();
     parallel::for_each_in_order(
@@ -412,10 +413,13 @@ pub(crate) struct Job<'a, T: Element> {
 }
 
 impl<T: Element> Job<'_, T> {
-    fn values(&self, region: &Region) -> Result<Vec<T>> {
+    fn values(&self, region: &Region) -> Result<Cow<'_, [T]>> {
+        if let Some(values) = self.source.lend(region) {
+            return Ok(values.into());
+        }
         let mut values = vec![T::default(); region.len()];
         self.source.read(region, &mut values)?;
-        Ok(values)
+        Ok(values.into())
     }
 
     /// What `asked` means for this array.
