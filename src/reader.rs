@@ -30,7 +30,7 @@ impl Reader<'static> {
     /// Where that cannot be promised, read the file and use [`Reader::new`].
     ///
     /// # Errors
-    /// As [`Reader::new`], and [`Error::Io`].
+    /// As [`Reader::new`], and [`Error::Io`](crate::Error::Io).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, ReadOptions::default())
     }
@@ -53,7 +53,7 @@ impl Reader<'static> {
     /// Reads the file at `path` into memory.
     ///
     /// # Errors
-    /// As [`Reader::new`], and [`Error::Io`].
+    /// As [`Reader::new`], and [`Error::Io`](crate::Error::Io).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, ReadOptions::default())
     }
@@ -81,8 +81,8 @@ impl<'a> Reader<'a> {
     /// Reads the directory of a whole file in memory.
     ///
     /// # Errors
-    /// [`Error::Format`] if header, trailer or directory break the specification, [`Error::Unsupported`] for a newer
-    /// version, [`Error::Limit`].
+    /// [`Error::Format`](crate::Error::Format) if header, trailer or directory break the specification, [`Error::Unsupported`](crate::Error::Unsupported) for a newer
+    /// version, [`Error::Limit`](crate::Error::Limit).
     pub fn new(bytes: &'a [u8]) -> Result<Self> {
         Self::new_with(bytes, ReadOptions::default())
     }
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
     /// The ONNX bytes of model `index`, from the file or a model folder; their digest is checked.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the model is nowhere, [`Error::Format`] if its bytes are not those that were named.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the model is nowhere, [`Error::Format`](crate::Error::Format) if its bytes are not those that were named.
     pub fn model_bytes(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         self.file.model_bytes(index)
     }
