@@ -132,24 +132,37 @@ def case(args, lines, name, bound, way, scratch):
 
 
 def table(lines):
-    print("| run | bound | `small` | stencils | network | of that the model | change | autoencoder |")
-    print("|---|---|---|---|---|---|---|---|")
-    parts = {}
-    for name, bound in sorted({(s, b) for s, b, _ in lines.found}, key=lambda k: (-float(k[1]), k[0])):
-        of = {way: lines.found.get((name, bound, way), {}) for way in WAYS}
-        best = min((of[w]["bytes"] for w in ("small", "stencils") if "bytes" in of[w]), default=None)
-        cells = [of[w].get("bytes", "no room" if w == "network" and "skipped" in of[w] else "hopeless" if "skipped" in of[w] else "-") for w in WAYS]
-        model = change = "-"
-        if best and of["network"]:
-            size = of["network"].get("bytes", best)
-            model = "left out" if of["network"].get("left_out") or "skipped" in of["network"] else of["network"]["model_bytes"]
-            change = f"{100 * (size / best - 1):+.1f} %"
-            parts.setdefault(bound, []).append(size / best)
-        print(f"| {name} | {bound} | {cells[0]} | {cells[1]} | {cells[2]} | {model} | {change} | {cells[3]} |")
-    for bound, found in sorted(parts.items(), reverse=True):
-        mean = math.exp(sum(map(math.log, found)) / len(found))
-        tenth = sum(p <= 0.9 for p in found)
-        print(f"\nAt {bound}: with a network {100 * (1 - mean):.1f} % smaller in the mean, a tenth or more on {tenth} of {len(found)} runs.")
+    """A line a run, in each cell one figure a bound: bytes, and how much a network adds or takes off, and how many times the size an
+    autoencoder's file is. 0: the model was left out, or has no room; x: hopeless; -: not measured."""
+    bounds = sorted({b for _, b, _ in lines.found}, key=float, reverse=True)
+    print(f"| run | `small`, {' / '.join(bounds)} | stencils | network | autoencoder |")
+    print("|---|---|---|---|---|")
+    parts = {b: [] for b in bounds}
+
+    def against(name, bound, way):
+        of = lines.found.get((name, bound, way))
+        plain = [lines.bytes(name, bound, w) for w in ("small", "stencils")]
+        return of and of.get("bytes", 0) / min(n for n in plain if n)
+
+    def network(name, bound):
+        part = against(name, bound, "network")
+        if part is not None:
+            parts[bound].append(part or 1.0)
+        return "-" if part is None else "0" if part in (0, 1) else f"{100 * (part - 1):+.1f} %"
+
+    def blocks(name, bound):
+        part = against(name, bound, "blocks")
+        return "-" if part is None else f"{part:.1f}" if part else "x"
+
+    for name in sorted({n for n, _, _ in lines.found}):
+        sizes = [[str(lines.bytes(name, b, w) or "-") for b in bounds] for w in ("small", "stencils")]
+        cells = [*sizes, [network(name, b) for b in bounds], [blocks(name, b) for b in bounds]]
+        print(f"| {name} | {' | '.join(' / '.join(c) for c in cells)} |")
+    for bound, found in parts.items():
+        if found:
+            mean = math.exp(sum(map(math.log, found)) / len(found))
+            tenth = sum(p <= 0.9 for p in found)
+            print(f"\nAt {bound}: with a network {100 * (1 - mean):.1f} % smaller in the mean, a tenth or more on {tenth} of {len(found)} runs.")
 
 
 def main():
