@@ -109,7 +109,10 @@ class Raster:
         sizes = ([12, 16, 20, 28, 32], [4, 8, 12, 16, 20], [4, 4, 8, 8, 12])
         slow, fast, quick = (size[count - 1] for size in sizes)
         growth = (1.0005, 1.015, 1.05) if self.forgetful else (1.0001, 1.003, 1.02)
-        self.slow = LeastSquares(slow + 4 * bool(self.copies), growth[0], 64)
+        self.means = count >= 3 and self.axes.n[-1] >= 6
+        self.places = self.axes.stride[-1]
+        self.sums = [0.0] * self.places
+        self.slow = LeastSquares(slow + 4 * bool(self.copies) + 4 * self.means, growth[0], 64)
         self.fast = LeastSquares(fast, growth[1], 32)
         self.quick = LeastSquares(quick, growth[2], 8)
         self.tracks = [Track(self.axes.n[0]) for _ in range(4 + bool(self.copies))]
@@ -189,22 +192,34 @@ class Raster:
     def decode(self):
         for i in range(self.points):
             back = self.axes.backs(i)
+            step, place = divmod(i, self.places)
+            if place == 0 and step:
+                self.now = [total * (1 / step) for total in self.sums]
             if self.ordinary[i]:
                 self.point(i, back)
             else:
                 self.v[i] = self.v[i - back[0]] if back[0] else 0.0
                 self.error[i] = self.error[i - back[0]] if back[0] else F(0)
+            self.sums[place] += self.v[i]
         self.coder.arithmetic.end()
         base = self.base + self.phase / 16
         return [self.origin + (base + v) * self.step for v in self.v]
 
-    def inputs(self, taps, m, copy):
+    def mean_inputs(self, i, back, m):
+        """Means over the steps before, here and around."""
+        step, place = divmod(i, self.places)
+        if step == 0:
+            return [0.0] * 4
+        around = [0, back[0], back[1], back[self.corner]]
+        return [self.now[place - d if d <= place else place] - m for d in around]
+
+    def inputs(self, taps, m, copy, means):
         """Inputs of the three predictors."""
         x = np.array(taps) - m
-        slow, fast, quick = x[: self.slow.n], x[: self.fast.n].copy(), x[: self.quick.n].copy()
+        slow, fast, quick = np.concatenate([x, means]), x[: self.fast.n].copy(), x[: self.quick.n].copy()
         if self.copies:
             extra = 0.0 if copy is None else copy - m
-            slow = np.concatenate([x[: self.slow.n - 4], [extra, 0.0, 0.0, 0.0]])
+            slow = np.concatenate([x, [extra, 0.0, 0.0, 0.0], means])
             fast[-1] = extra
             if self.quick.n == self.fast.n:
                 quick[-1] = extra
@@ -224,9 +239,11 @@ class Raster:
             fixed = sorted([T[0], T[1], planar])[1]
         copy = self.copied(i, c)
 
+        means = self.mean_inputs(i, back, m) if self.means else []
+
         predictors = (self.slow, self.fast, self.quick)
         found = []
-        for predictor, x in zip(predictors, self.inputs(T, m, copy)):
+        for predictor, x in zip(predictors, self.inputs(T, m, copy, means)):
             found.append(float(min(max(m + predictor.output(x), self.low), self.high)))
         slow, fast, quick = found
         predictions = [slow, fast, fixed, quick]

@@ -7,6 +7,7 @@
 )]
 
 mod least_squares;
+mod means;
 mod model;
 mod native;
 mod plan;

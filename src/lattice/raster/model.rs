@@ -8,6 +8,7 @@
 )]
 
 use super::least_squares::LeastSquares;
+use super::means::{MEANS, Means};
 use super::symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
 use crate::lattice::causal::{Shape, Walk, taps};
@@ -127,7 +128,10 @@ fn run_points<S: Simd, C: BitCoder>(
     let copying = !plan.maps.is_empty();
     let predictors = if copying { 5 } else { 4 };
     let fast_count = FAST_TAPS[axes];
-    let mut slow = LeastSquares::new(SLOW_TAPS[axes] + if copying { 4 } else { 0 }, growth[0], PATIENCE[0]);
+    let mut means_of_places = Means::new(&plan.shape);
+    let first_mean = SLOW_TAPS[axes] + if copying { 4 } else { 0 };
+    let slow_count = first_mean + if means_of_places.is_some() { MEANS } else { 0 };
+    let mut slow = LeastSquares::new(slow_count, growth[0], PATIENCE[0]);
     let mut fast = LeastSquares::new(fast_count, growth[1], PATIENCE[1]);
     let quick_count = QUICK_TAPS[axes];
     let mut quick = LeastSquares::new(quick_count, growth[2], PATIENCE[2]);
@@ -139,7 +143,7 @@ fn run_points<S: Simd, C: BitCoder>(
     let mut errors = vec![0f32; n];
     let mut hits = vec![0 as Hits; n];
     let mut t = [0.0f64; 32];
-    let mut x = [0.0f64; 36];
+    let mut x = [0.0f64; 40];
     let mut fast_x = [0.0f64; 20];
     let (mut low, mut high) = (0.0f64, 0.0f64);
     let near_taps = (axes + 4).min(tap_count);
@@ -152,6 +156,7 @@ fn run_points<S: Simd, C: BitCoder>(
         }
         if ordinary.is_some_and(|o| !o[i]) {
             v[i] = t[0];
+            means_of_places.iter_mut().for_each(|m| m.put(t[0]));
             errors[i] = if walk.back[0] == 0 { 0.0 } else { errors[i - walk.back[0]] };
             walk.step();
             continue;
@@ -167,6 +172,10 @@ fn run_points<S: Simd, C: BitCoder>(
         if copying {
             x[SLOW_TAPS[axes]] = copy.map_or(0.0, |c| c - base);
             fast_x[fast_count - 1] = x[SLOW_TAPS[axes]];
+        }
+        if let Some(means) = &means_of_places {
+            let back = [walk.back[0], walk.back[1], walk.back[northwest]];
+            x[first_mean..first_mean + MEANS].copy_from_slice(&means.inputs(back, base));
         }
         let predictions = [
             (base + slow.predict(&x)).clamp(low, high),
@@ -322,6 +331,7 @@ fn run_points<S: Simd, C: BitCoder>(
         let value = center + k as f64;
 
         v[i] = value;
+        means_of_places.iter_mut().for_each(|m| m.put(value));
         ks[i] = k;
         errors[i] = (value - p).abs() as f32;
         let mut hit = 0;
