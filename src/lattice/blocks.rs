@@ -8,7 +8,7 @@ use fearless_simd::Simd;
 pub(super) const BLOCK: usize = 4;
 
 /// The widest band, in blocks.
-pub(super) const WIDTH_MAX: usize = 9;
+pub(super) const WIDTH_MAX: usize = 10;
 
 /// Adds `by[r] * x` to the first `width` blocks of each row `r` of a band; rows are `stride` blocks apart.
 #[inline(always)]
@@ -30,6 +30,7 @@ pub(super) fn add_to_band<S: Simd>(
         6 => add_blocks::<S, 6>(simd, band, stride, by, x),
         7 => add_blocks::<S, 7>(simd, band, stride, by, x),
         8 => add_blocks::<S, 8>(simd, band, stride, by, x),
+        9 => add_blocks::<S, 9>(simd, band, stride, by, x),
         _ => add_blocks::<S, WIDTH_MAX>(simd, band, stride, by, x),
     }
 }
