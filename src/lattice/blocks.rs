@@ -53,3 +53,22 @@ fn add_blocks<S: Simd, const WIDTH: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fearless_simd::Fallback;
+
+    #[test]
+    fn bands_of_every_width_are_added_to_whole() {
+        for width in 1..=WIDTH_MAX {
+            let mut band = [[1.0; BLOCK]; BLOCK * WIDTH_MAX];
+            let x = [[2.0; BLOCK]; WIDTH_MAX];
+            add_to_band(Fallback::new(), width, &mut band, WIDTH_MAX, [1.0, 2.0, 3.0, 4.0], &x);
+            for (i, block) in band.iter().enumerate() {
+                let by = if i % WIDTH_MAX < width { [1.0, 2.0, 3.0, 4.0][i / WIDTH_MAX] } else { 0.0 };
+                assert_eq!(*block, [1.0 + 2.0 * by; BLOCK], "{width} {i}");
+            }
+        }
+    }
+}

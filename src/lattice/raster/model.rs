@@ -11,6 +11,7 @@ use super::least_squares::LeastSquares;
 use super::means::{MEANS, Means};
 use super::symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
+use crate::lattice::blocks::{BLOCK, WIDTH_MAX};
 use crate::lattice::causal::{Shape, Walk, taps};
 use crate::lattice::copies::Map;
 use crate::lattice::decision::Expert;
@@ -22,6 +23,8 @@ use fearless_simd::Simd;
 const SLOW_TAPS: [usize; 6] = [0, 12, 16, 20, 28, 32];
 /// Taps of the fast predictor, a multiple of four.
 const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
+// The most inputs: taps, a copy, means.
+const _: () = assert!(SLOW_TAPS[5] + BLOCK + MEANS == WIDTH_MAX * BLOCK);
 /// Numbers that must repeat for a match, for each match model.
 const MATCH_LENS: [usize; 3] = [6, 20, 100];
 /// Taps of the quick predictor, a multiple of four.
