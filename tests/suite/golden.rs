@@ -50,6 +50,11 @@ fn describe(file: &str, reader: &Reader) -> String {
     lines
 }
 
+/// Lines of the manifest less what is said of values, the last two columns.
+fn without_values(lines: &str) -> Vec<Vec<&str>> {
+    lines.lines().map(|l| l.split('\t').take(8).collect()).collect()
+}
+
 /// CRC-32 of all values, and four of them as index:bits.
 fn values_of<T: Element>(values: &ArrayD<T>) -> (u32, String) {
     let flat: Vec<T> = values.iter().copied().collect();
@@ -69,9 +74,13 @@ fn every_golden_decodes_to_the_recorded_values() {
         let expected: String =
             manifest.lines().filter(|l| l.split('\t').next() == Some(name)).map(|l| format!("{l}\n")).collect();
         let reader = Reader::new_with(bytes, small()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        // Recorded values of float networks are tract's; `engines` holds other engines to the bound that is stored.
-        if cfg!(feature = "tract") || !name.contains("_model_") || name.contains("exact") {
-            assert_eq!(describe(name, &reader), expected, "{name}");
+        let found = describe(name, &reader);
+        // Values of float networks are those of the engine that recorded them, on its processor; `engines` holds all engines to the
+        // bound that is stored.
+        if name.contains("_model_") && !name.contains("exact") {
+            assert_eq!(without_values(&found), without_values(&expected), "{name}");
+        } else {
+            assert_eq!(found, expected, "{name}");
         }
         for a in reader.arrays() {
             assert!(a.verify().unwrap().0.is_empty(), "{name}");
