@@ -168,13 +168,13 @@ impl Header {
         }
     }
 
-    fn run<C: BitCoder, N: Network>(
+    fn run<C: BitCoder>(
         &self,
         coder: &mut C,
         values: Option<&[f64]>,
         grid: &Grid,
         tolerance: f64,
-        network: &mut N,
+        network: &mut dyn Network,
         recon: &mut [f64],
     ) -> Result<(), FormatError> {
         let setup = self.setup(tolerance);
@@ -348,13 +348,7 @@ struct Coded {
     recon: Vec<f64>,
 }
 
-fn choose<N: Network>(
-    values: &[f64],
-    grid: &Grid,
-    tolerance: f64,
-    options: &Options,
-    network: &mut N,
-) -> Option<Choice> {
+fn choose(values: &[f64], grid: &Grid, tolerance: f64, options: &Options, network: &mut dyn Network) -> Option<Choice> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
@@ -482,12 +476,12 @@ impl Header {
         all
     }
 
-    fn encode<N: Network>(
+    fn encode(
         &self,
         values: &[f64],
         grid: &Grid,
         tolerance: f64,
-        network: &mut N,
+        network: &mut dyn Network,
         recon: &mut [f64],
     ) -> Option<Vec<u8>> {
         let mut coder = Encoder::new();

@@ -56,10 +56,12 @@ pub(super) struct Opinion {
     pub(super) scale: f32,
 }
 
-/// Who is asked at every point.
+/// Who is asked at every point. Called by pointer: the kernel, which is large, would be compiled for each.
 pub(super) trait Network {
     /// Whether there is anyone to ask.
-    const ASKED: bool;
+    fn is_asked(&self) -> bool {
+        true
+    }
 
     fn answer(&mut self, around: &Around) -> [f32; 2];
 
@@ -74,7 +76,9 @@ pub(super) trait Network {
 pub(super) struct Nobody;
 
 impl Network for Nobody {
-    const ASKED: bool = false;
+    fn is_asked(&self) -> bool {
+        false
+    }
 
     fn answer(&mut self, _: &Around) -> [f32; 2] {
         [0.0; 2]
@@ -82,24 +86,17 @@ impl Network for Nobody {
 }
 
 impl Network for &Predictor {
-    const ASKED: bool = true;
-
-    #[inline(always)]
     fn answer(&mut self, around: &Around) -> [f32; 2] {
         self.run(&around.inputs())
     }
 }
 
 impl Network for Learner {
-    const ASKED: bool = true;
-
-    #[inline(always)]
     fn answer(&mut self, around: &Around) -> [f32; 2] {
         let [shift, octaves] = self.ask(&around.learner_inputs());
         [shift * 64.0, octaves * 16.0]
     }
 
-    #[inline(always)]
     fn learn(&mut self, miss: f32, usual: f32) {
         Learner::learn(self, miss, usual);
     }
@@ -124,8 +121,6 @@ pub(super) struct Recorder<'a> {
 }
 
 impl Network for Recorder<'_> {
-    const ASKED: bool = true;
-
     fn answer(&mut self, around: &Around) -> [f32; 2] {
         self.network.map_or([0.0, -8.0], |n| n.run(&around.inputs()))
     }

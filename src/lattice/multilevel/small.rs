@@ -103,25 +103,25 @@ pub(crate) struct Setup {
 }
 
 /// Codes all ordinary points: from `values` if given, else decoding. `recon` receives what the decoder gets.
-pub(super) fn run<C: BitCoder, N: Network>(
+pub(super) fn run<C: BitCoder>(
     coder: &mut C,
     values: Option<&[f64]>,
     grid: &Grid,
     setup: &Setup,
-    network: &mut N,
+    network: &mut dyn Network,
     recon: &mut [f64],
 ) -> Result<(), FormatError> {
     vectorize!(simd => run_passes(simd, coder, values, grid, setup, network, recon))
 }
 
 #[inline(always)]
-fn run_passes<S: Simd, C: BitCoder, N: Network>(
+fn run_passes<S: Simd, C: BitCoder>(
     simd: S,
     coder: &mut C,
     values: Option<&[f64]>,
     grid: &Grid,
     setup: &Setup,
-    network: &mut N,
+    network: &mut dyn Network,
     recon: &mut [f64],
 ) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
@@ -133,7 +133,7 @@ fn run_passes<S: Simd, C: BitCoder, N: Network>(
             recon,
             codes: vec![0; n],
             misses: vec![[0.0; 2]; n],
-            asked: if N::ASKED { vec![[0.0; 2]; n] } else { Vec::new() },
+            asked: if network.is_asked() { vec![[0.0; 2]; n] } else { Vec::new() },
         },
         residuals: Residuals::new(row_bits, [32, 40, 27], 64),
         scales: vec![Mean { value: 1.0, count: 1.0 }; 32 * 40 * 12],
@@ -205,7 +205,7 @@ impl State<'_> {
 
     #[allow(clippy::too_many_arguments, reason = "one call")]
     #[inline(always)]
-    fn pass<S: Simd, C: BitCoder, N: Network>(
+    fn pass<S: Simd, C: BitCoder>(
         &mut self,
         simd: S,
         coder: &mut C,
@@ -216,7 +216,7 @@ impl State<'_> {
         setup: &Setup,
         taps: &[super::pass::Tap],
         stencil: &mut Stencil,
-        network: &mut N,
+        network: &mut dyn Network,
     ) -> Result<(), FormatError> {
         let factor = setup.factors[(pass.level as usize).min(3)];
         let step = setup.step * factor;
@@ -239,6 +239,7 @@ impl State<'_> {
         let mut causal_links = Links::new(causal.iter().copied(), pass, shape);
         let level = pass.level.min(3);
         let kind = pass.axis as u32 * 4 + level;
+        let asked = network.is_asked();
 
         let inner = AXES - 1;
         let mut at = pass.start;
@@ -291,7 +292,7 @@ impl State<'_> {
                         miss[0] += w * m[0];
                         miss[1] += w * m[1];
                         weight += w;
-                        if N::ASKED {
+                        if asked {
                             let [off, signed] = self.field.asked[j];
                             network_miss += w * off;
                             if n < NEAR {
@@ -309,7 +310,7 @@ impl State<'_> {
                         miss[0] += 3.0 * m[0];
                         miss[1] += 3.0 * m[1];
                         weight += 3.0;
-                        if N::ASKED {
+                        if asked {
                             let [off, signed] = self.field.asked[j];
                             network_miss += 3.0 * off;
                             told[NEAR + n] = signed;
@@ -336,7 +337,7 @@ impl State<'_> {
                     level,
                     axis: pass.axis,
                 };
-                if N::ASKED {
+                if asked {
                     opinion = around.opinion(network.answer(&around));
                     best = (learned + opinion.shift).clamp(low - margin, high + margin);
                     let m = network_miss / weight;
@@ -357,7 +358,7 @@ impl State<'_> {
                 let l = codes[0];
                 let scale_at = (kind as usize * 40 + miss_bin as usize) * 12 + bin(spread, 2, 12) as usize;
                 let mean = self.scales[scale_at].value;
-                let mean_bin = bin(if N::ASKED { opinion.scale * 1.386 } else { mean }, 0, 40);
+                let mean_bin = bin(if asked { opinion.scale * 1.386 } else { mean }, 0, 40);
                 let toward = |j: Option<usize>| {
                     j.map_or(40, |j| {
                         let d = (self.field.recon[j] - prediction) * inverse;
@@ -392,20 +393,20 @@ impl State<'_> {
                         Expert { center: 0.0, inverse_scale: steep },
                         Expert {
                             center: best_f,
-                            inverse_scale: if N::ASKED { 1.0 / opinion.scale } else { 1.386 / (miss[0] + 0.05) },
+                            inverse_scale: if asked { 1.0 / opinion.scale } else { 1.386 / (miss[0] + 0.05) },
                         },
                         Expert { center: back, inverse_scale: 1.386 / (miss[1] + 0.05) },
                     ],
                     refinement: mean_bin as usize,
                 };
-                if let (true, Some(v)) = (N::ASKED, values) {
+                if let (true, Some(v)) = (asked, values) {
                     network.told(&around, ((v[i] - cubic) * inverse - learned) as f32);
                 }
                 let (k, recon) = self.settle(simd, coder, values, i, prediction, &quantizer, tolerance, &known)?;
 
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
-                if N::ASKED {
+                if asked {
                     network.learn((truth - learned) as f32, around.unit());
                     let signed = (truth - learned).clamp(-1e6, 1e6) as f32;
                     self.field.asked[i] = [(truth - best).abs().min(1e6) as f32, signed];
