@@ -36,8 +36,17 @@ impl ErrorStats {
         }
     }
 
-    /// Takes in finite originals and what they became, where the bound is absolute: all of them if every one is within it.
-    pub(crate) fn add_bounded<T: Element>(&mut self, originals: &[T], values: &[T]) -> bool {
+    /// Takes in finite originals between `low` and `high` and what they became, where the bound is absolute: all of them if every one
+    /// is within it.
+    pub(crate) fn add_bounded<T: Element>(&mut self, originals: &[T], (low, high): (f64, f64), values: &[T]) -> bool {
+        if !self.add_errors(originals, values) {
+            return false;
+        }
+        self.range = (self.range.0.min(low), self.range.1.max(high));
+        true
+    }
+
+    fn add_errors<T: Element>(&mut self, originals: &[T], values: &[T]) -> bool {
         vectorize!(simd => self.add_lanes(simd, originals, values))
     }
 
@@ -52,15 +61,11 @@ impl ErrorStats {
     fn add_lanes<S: Simd, T: Element>(&mut self, _: S, originals: &[T], values: &[T]) -> bool {
         const LANES: usize = 8;
         let Tolerance::Absolute(bound) = self.tolerance else { return false };
-        let first = originals.first().copied().unwrap_or_default();
-        let (mut low, mut high) = ([first; LANES], [first; LANES]);
         let (mut largest, mut squares, mut relative) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
         let mut nonzero = [0f64; LANES];
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
         let mut add = |lane: usize, x: T, y: T| {
-            low[lane] = if x < low[lane] { x } else { low[lane] };
-            high[lane] = if x > high[lane] { x } else { high[lane] };
             let x = x.to_f64();
             let e = (x - y.to_f64()).abs();
             largest[lane] = if e > largest[lane] { e } else { largest[lane] };
@@ -88,7 +93,6 @@ impl ErrorStats {
             return false;
         }
         for lane in 0..LANES {
-            self.range = (self.range.0.min(low[lane].to_f64()), self.range.1.max(high[lane].to_f64()));
             self.max_error = self.max_error.max(largest[lane]);
             self.sum_squares += squares[lane];
             self.sum_relative += relative[lane];
@@ -148,30 +152,4 @@ impl ErrorStats {
     pub fn psnr(&self) -> f64 {
         20.0 * ((self.range.1 - self.range.0) / self.rmse()).log10()
     }
-}
-
-/// Least and largest of the values, those that are not numbers left out; `None` if there is none, or if one is infinite.
-pub(crate) fn finite_range<T: Element>(values: &[T]) -> Option<(T, T)> {
-    vectorize!(simd => range_lanes(simd, values))
-}
-
-#[allow(clippy::indexing_slicing, reason = "lanes of fixed number")]
-#[inline(always)]
-fn range_lanes<S: Simd, T: Element>(_: S, values: &[T]) -> Option<(T, T)> {
-    const LANES: usize = 32;
-    let (mut low, mut high) = ([T::from_f64(f64::INFINITY); LANES], [T::from_f64(f64::NEG_INFINITY); LANES]);
-    let (chunks, last) = values.as_chunks::<LANES>();
-    let mut widen = |lane: usize, v: T| {
-        low[lane] = if v < low[lane] { v } else { low[lane] };
-        high[lane] = if v > high[lane] { v } else { high[lane] };
-    };
-    for chunk in chunks {
-        for lane in 0..LANES {
-            widen(lane, chunk[lane]);
-        }
-    }
-    last.iter().for_each(|v| widen(0, *v));
-    let low = low.into_iter().reduce(|a, b| if b < a { b } else { a })?;
-    let high = high.into_iter().reduce(|a, b| if b > a { b } else { a })?;
-    (low.to_f64().is_finite() && high.to_f64().is_finite()).then_some((low, high))
 }

@@ -8,15 +8,14 @@ use std::sync::OnceLock;
 /// Numbers to be coded, as their images.
 #[derive(Debug, Default)]
 pub(crate) struct Images {
-    /// Each image, or [`SATURATED`] if it is that or more; and [`SLACK`] zeros.
+    /// Each image, or [`SATURATED`] if it is that or more.
     bytes: Vec<u8>,
-    len: usize,
     /// The images that are saturated, in order.
     wide: Vec<u16>,
 }
 
 const SATURATED: u16 = 255;
-/// Bytes after the images that may be read.
+/// Bytes that a load of images may reach past the last one.
 const SLACK: usize = 16;
 /// Images that become symbols together.
 const BLOCK: usize = 8;
@@ -24,7 +23,7 @@ const BLOCK: usize = 8;
 impl Images {
     /// With room for `most` numbers, which the caller must not exceed.
     pub(crate) fn with_room(most: usize) -> Self {
-        Images { bytes: vec![0; most + SLACK], len: 0, wide: Vec::new() }
+        Images { bytes: Vec::with_capacity(most + SLACK), wide: Vec::new() }
     }
 
     /// For tests, benchmarks and fuzz targets, which have all numbers at hand.
@@ -42,30 +41,27 @@ impl Images {
     /// Appends the first `n` of the numbers, all of them less than 127 in magnitude if they are `small`; the others must be 0.
     #[inline(always)]
     pub(crate) fn push(&mut self, numbers: &[i16; BLOCK], n: usize, small: bool) {
-        if let Some(to) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) {
-            *to = numbers.map(|n| image(n).min(SATURATED) as u8);
+        self.bytes.extend_from_slice(&numbers.map(|n| image(n).min(SATURATED) as u8));
+        if n < BLOCK {
+            self.bytes.truncate(self.bytes.len() - (BLOCK - n));
         }
         if !small {
             self.wide.extend(numbers.iter().map(|n| image(*n)).filter(|z| *z >= SATURATED));
         }
-        self.len += n;
     }
 
     /// Appends a number.
     #[inline(always)]
     pub(crate) fn push_one(&mut self, number: i16) {
         let image = image(number);
-        if let Some(to) = self.bytes.get_mut(self.len) {
-            *to = image.min(SATURATED) as u8;
-        }
+        self.bytes.push(image.min(SATURATED) as u8);
         if image >= SATURATED {
             self.wide.push(image);
         }
-        self.len += 1;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -182,11 +178,18 @@ fn templates(run_bits: u32) -> &'static [Template; 256] {
 
 /// Gives the symbols of runs alone for `run` zeros; returns how many zeros are left, fewer than a run.
 #[inline(always)]
-pub(super) fn zeros(mut run: u32, run_bits: u32, mut symbol: impl FnMut(u8)) -> u32 {
+pub(super) fn zeros(run: u32, run_bits: u32, mut symbol: impl FnMut(u8)) -> u32 {
+    repeated_zeros(run, run_bits, |s, times| (0..times).for_each(|_| symbol(s)))
+}
+
+/// [`zeros`], with how often each of the symbols comes one after another.
+#[inline(always)]
+pub(super) fn repeated_zeros(mut run: u32, run_bits: u32, mut symbols: impl FnMut(u8, u32)) -> u32 {
     while run >> run_bits != 0 {
         let doublings = (run >> run_bits).ilog2().min(MOST_DOUBLINGS).min((1 << run_bits) - 1);
-        symbol(doublings as u8);
-        run -= 1 << (run_bits + doublings);
+        // Only the longest comes more than once.
+        symbols(doublings as u8, run >> (run_bits + doublings));
+        run &= (1 << (run_bits + doublings)) - 1;
     }
     run
 }
@@ -206,7 +209,7 @@ impl Symbols {
     #[inline(always)]
     pub(super) fn new<S: Simd>(simd: S, run_bits: u32, images: &Images, lanes: &[Lane]) -> Self {
         // No symbol stands for less than one number.
-        let symbols = vec![0; images.len + BLOCK];
+        let symbols = vec![0; images.len() + BLOCK];
         let mut s = Symbols { symbols, len: 0, ends: Vec::with_capacity(LANES), excesses: Vec::new() };
         let mut wide = images.wide.iter();
         for lane in lanes {
@@ -243,8 +246,11 @@ impl Symbols {
                         at += 1;
                     });
                 }
-                let Some(z) = images.get(start + b * BLOCK..).and_then(<[u8]>::first_chunk::<16>) else { break };
-                let z = simd.load_array_ref_u8x16(z);
+                let rest = &images[start + b * BLOCK..];
+                let z = match rest.first_chunk::<SLACK>() {
+                    Some(z) => simd.load_array_ref_u8x16(z),
+                    None => simd.load_array_u8x16(std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0))),
+                };
                 largest = simd.max_u8x16(largest, z);
                 let z = simd.min_u8x16(z, most);
                 let z = simd.swizzle_dyn_within_blocks_u8x16(z, simd.load_array_ref_u8x16(&t.sources));
