@@ -4,6 +4,7 @@ use super::Sample;
 use crate::codec::cursor::Cursor;
 use crate::element::DataType;
 use crate::error::FormatError;
+use fearless_simd::{Simd, f32x8};
 
 /// Adding this leaves a whole number of small magnitude in the lower half of the bits.
 pub(super) const ROUND: f32 = 12_582_912.0;
@@ -60,6 +61,25 @@ impl Scale {
             DataType::F32 => (value.to_f64() as f32 - self.single.0) * self.single.1,
             DataType::F64 => ((value.to_f64() - self.base) * self.inverse) as f32,
         }
+    }
+
+    /// [`Scale::place`] of eight values.
+    #[inline(always)]
+    pub(super) fn places<S: Simd, T: Sample>(&self, simd: S, values: &[T; 8]) -> f32x8<S> {
+        let mut places = [0f32; 8];
+        if T::DATA_TYPE == DataType::F64 {
+            for (p, v) in places.iter_mut().zip(values) {
+                *p = self.place(*v);
+            }
+            return simd.load_array_f32x8(places);
+        }
+        // A copy, which becomes a load.
+        for (p, v) in places.iter_mut().zip(values) {
+            *p = v.to_f64() as f32;
+        }
+        let (base, inverse) = self.single;
+        let far = simd.sub_f32x8(simd.load_array_f32x8(places), simd.splat_f32x8(base));
+        simd.mul_f32x8(far, simd.splat_f32x8(inverse))
     }
 
     /// The value of lattice point `k`.

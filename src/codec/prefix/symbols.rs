@@ -8,14 +8,15 @@ use std::sync::OnceLock;
 /// Numbers to be coded, as their images.
 #[derive(Debug, Default)]
 pub(crate) struct Images {
-    /// Each image, or [`SATURATED`] if it is that or more.
+    /// Each image, or [`SATURATED`] if it is that or more; and [`SLACK`] zeros.
     bytes: Vec<u8>,
+    len: usize,
     /// The images that are saturated, in order.
     wide: Vec<u16>,
 }
 
 const SATURATED: u16 = 255;
-/// Bytes that a load of images may reach past the last one.
+/// Bytes after the images that may be read.
 const SLACK: usize = 16;
 /// Images that become symbols together.
 const BLOCK: usize = 8;
@@ -23,7 +24,7 @@ const BLOCK: usize = 8;
 impl Images {
     /// With room for `most` numbers, which the caller must not exceed.
     pub(crate) fn with_room(most: usize) -> Self {
-        Images { bytes: Vec::with_capacity(most + SLACK), wide: Vec::new() }
+        Images { bytes: vec![0; most + SLACK], len: 0, wide: Vec::new() }
     }
 
     /// For tests, benchmarks and fuzz targets, which have all numbers at hand.
@@ -41,27 +42,30 @@ impl Images {
     /// Appends the first `n` of the numbers, all of them less than 127 in magnitude if they are `small`; the others must be 0.
     #[inline(always)]
     pub(crate) fn push(&mut self, numbers: &[i16; BLOCK], n: usize, small: bool) {
-        self.bytes.extend_from_slice(&numbers.map(|n| image(n).min(SATURATED) as u8));
-        if n < BLOCK {
-            self.bytes.truncate(self.bytes.len() - (BLOCK - n));
+        if let Some(to) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) {
+            *to = numbers.map(|n| image(n).min(SATURATED) as u8);
         }
         if !small {
             self.wide.extend(numbers.iter().map(|n| image(*n)).filter(|z| *z >= SATURATED));
         }
+        self.len += n;
     }
 
     /// Appends a number.
     #[inline(always)]
     pub(crate) fn push_one(&mut self, number: i16) {
         let image = image(number);
-        self.bytes.push(image.min(SATURATED) as u8);
+        if let Some(to) = self.bytes.get_mut(self.len) {
+            *to = image.min(SATURATED) as u8;
+        }
         if image >= SATURATED {
             self.wide.push(image);
         }
+        self.len += 1;
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 }
 
@@ -246,11 +250,8 @@ impl Symbols {
                         at += 1;
                     });
                 }
-                let rest = &images[start + b * BLOCK..];
-                let z = match rest.first_chunk::<SLACK>() {
-                    Some(z) => simd.load_array_ref_u8x16(z),
-                    None => simd.load_array_u8x16(std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0))),
-                };
+                let Some(z) = images.get(start + b * BLOCK..).and_then(<[u8]>::first_chunk::<16>) else { break };
+                let z = simd.load_array_ref_u8x16(z);
                 largest = simd.max_u8x16(largest, z);
                 let z = simd.min_u8x16(z, most);
                 let z = simd.swizzle_dyn_within_blocks_u8x16(z, simd.load_array_ref_u8x16(&t.sources));
