@@ -43,13 +43,14 @@ pub(crate) fn finite_range<T: Sample>(values: &[T]) -> Option<(f64, f64)> {
     vectorize!(simd => finite_lanes(simd, values))
 }
 
+#[allow(clippy::eq_op, reason = "what is not finite is no number less itself")]
 #[inline(always)]
 fn finite_lanes<S: Simd, T: Sample>(_: S, values: &[T]) -> Option<(f64, f64)> {
     // More would not fit into registers.
     const LANES: usize = 16;
     let first = *values.first()?;
     let (mut low, mut high) = ([first; LANES], [first; LANES]);
-    // What is not finite makes a sum of differences from itself no number.
+    // A sum that what is not finite makes no number.
     let mut zero = [first - first; LANES];
     let mut widen = |i: usize, v: T| {
         low[i] = if v < low[i] { v } else { low[i] };
