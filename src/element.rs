@@ -41,7 +41,9 @@ fn lowest(data_type: DataType) -> i64 {
 }
 
 mod sealed {
-    pub trait Sealed {}
+    use std::ops::{Add, Sub};
+
+    pub trait Sealed: Sized + Add<Output = Self> + Sub<Output = Self> {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

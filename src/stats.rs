@@ -3,7 +3,7 @@
 use crate::bound::Tolerance;
 use crate::element::{DataType, Element};
 use crate::vector::vectorize;
-use fearless_simd::Simd;
+use fearless_simd::{Simd, f64x4};
 
 /// Sums over the finite values of a frame or an array; [`ErrorStats::merge`] joins those of its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,8 +36,17 @@ impl ErrorStats {
         }
     }
 
-    /// Takes in finite originals and what they became, where the bound is absolute: all of them if every one is within it.
-    pub(crate) fn add_bounded<T: Element>(&mut self, originals: &[T], values: &[T]) -> bool {
+    /// Takes in finite originals between `low` and `high` and what they became, where the bound is absolute: all of them if every one
+    /// is within it.
+    pub(crate) fn add_bounded<T: Element>(&mut self, originals: &[T], (low, high): (f64, f64), values: &[T]) -> bool {
+        if !self.add_errors(originals, values) {
+            return false;
+        }
+        self.range = (self.range.0.min(low), self.range.1.max(high));
+        true
+    }
+
+    fn add_errors<T: Element>(&mut self, originals: &[T], values: &[T]) -> bool {
         vectorize!(simd => self.add_lanes(simd, originals, values))
     }
 
@@ -49,46 +58,27 @@ impl ErrorStats {
         reason = "lanes of fixed number; a frame has fewer points than 2^64; single precision is meant"
     )]
     #[inline(always)]
-    fn add_lanes<S: Simd, T: Element>(&mut self, _: S, originals: &[T], values: &[T]) -> bool {
-        const LANES: usize = 8;
+    fn add_lanes<S: Simd, T: Element>(&mut self, simd: S, originals: &[T], values: &[T]) -> bool {
         let Tolerance::Absolute(bound) = self.tolerance else { return false };
-        let first = originals.first().copied().unwrap_or_default();
-        let (mut low, mut high) = ([first; LANES], [first; LANES]);
-        let (mut largest, mut squares, mut relative) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
-        let mut nonzero = [0f64; LANES];
+        let mut sums = Sums::new(simd);
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
-        let mut add = |lane: usize, x: T, y: T| {
-            low[lane] = if x < low[lane] { x } else { low[lane] };
-            high[lane] = if x > high[lane] { x } else { high[lane] };
-            let x = x.to_f64();
-            let e = (x - y.to_f64()).abs();
-            largest[lane] = if e > largest[lane] { e } else { largest[lane] };
-            squares[lane] += e * e;
-            let zero = x == 0.0;
-            nonzero[lane] += if zero { 0.0 } else { 1.0 };
-            let ratio = match T::DATA_TYPE {
-                // A mean needs no more, and single precision divides in a fraction of the time.
-                DataType::F32 => f64::from(e as f32 / x.abs() as f32),
-                DataType::F64 => e / x.abs(),
-            };
-            relative[lane] += if zero { 0.0 } else { ratio };
-        };
-        for (xs, ys) in xs.iter().zip(ys) {
-            for lane in 0..LANES {
-                add(lane, xs[lane], ys[lane]);
-            }
+        for (x, y) in xs.iter().zip(ys) {
+            sums.add(simd, x, y);
         }
-        for (x, y) in last_xs.iter().zip(last_ys) {
-            add(0, *x, *y);
-        }
+        // Zeros that became zeros add nothing.
+        let (mut x, mut y) = ([T::default(); LANES], [T::default(); LANES]);
+        x[..last_xs.len()].copy_from_slice(last_xs);
+        y[..last_ys.len()].copy_from_slice(last_ys);
+        sums.add(simd, &x, &y);
+        let [largest, squares, relative, nonzero] =
+            [sums.largest, sums.squares, sums.relative, sums.nonzero].map(|s| simd.as_array_f64x4(s));
         // An error that is no number is in the sum of squares alone.
         let within = largest.iter().all(|e| *e <= bound) && !squares.iter().any(|s| s.is_nan());
         if !within || originals.len() != values.len() {
             return false;
         }
         for lane in 0..LANES {
-            self.range = (self.range.0.min(low[lane].to_f64()), self.range.1.max(high[lane].to_f64()));
             self.max_error = self.max_error.max(largest[lane]);
             self.sum_squares += squares[lane];
             self.sum_relative += relative[lane];
@@ -150,28 +140,63 @@ impl ErrorStats {
     }
 }
 
-/// Least and largest of the values, those that are not numbers left out; `None` if there is none, or if one is infinite.
-pub(crate) fn finite_range<T: Element>(values: &[T]) -> Option<(T, T)> {
-    vectorize!(simd => range_lanes(simd, values))
+/// Values that are looked at together.
+const LANES: usize = 4;
+
+/// Sums of [`ErrorStats`] lane by lane. As vectors by hand: what has a division and a condition is not vectorized otherwise.
+struct Sums<S: Simd> {
+    largest: f64x4<S>,
+    squares: f64x4<S>,
+    relative: f64x4<S>,
+    nonzero: f64x4<S>,
 }
 
-#[allow(clippy::indexing_slicing, reason = "lanes of fixed number")]
-#[inline(always)]
-fn range_lanes<S: Simd, T: Element>(_: S, values: &[T]) -> Option<(T, T)> {
-    const LANES: usize = 32;
-    let (mut low, mut high) = ([T::from_f64(f64::INFINITY); LANES], [T::from_f64(f64::NEG_INFINITY); LANES]);
-    let (chunks, last) = values.as_chunks::<LANES>();
-    let mut widen = |lane: usize, v: T| {
-        low[lane] = if v < low[lane] { v } else { low[lane] };
-        high[lane] = if v > high[lane] { v } else { high[lane] };
-    };
-    for chunk in chunks {
-        for lane in 0..LANES {
-            widen(lane, chunk[lane]);
-        }
+impl<S: Simd> Sums<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        let zero = simd.splat_f64x4(0.0);
+        Sums { largest: zero, squares: zero, relative: zero, nonzero: zero }
     }
-    last.iter().for_each(|v| widen(0, *v));
-    let low = low.into_iter().reduce(|a, b| if b < a { b } else { a })?;
-    let high = high.into_iter().reduce(|a, b| if b > a { b } else { a })?;
-    (low.to_f64().is_finite() && high.to_f64().is_finite()).then_some((low, high))
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::indexing_slicing,
+        reason = "single precision is meant; arrays of LANES"
+    )]
+    #[inline(always)]
+    fn add<T: Element>(&mut self, simd: S, originals: &[T; LANES], values: &[T; LANES]) {
+        let zero = simd.splat_f64x4(0.0);
+        let (mut x, mut y) = ([0f64; LANES], [0f64; LANES]);
+        for lane in 0..LANES {
+            x[lane] = originals[lane].to_f64();
+            y[lane] = values[lane].to_f64();
+        }
+        let (x, y) = (simd.load_array_f64x4(x), simd.load_array_f64x4(y));
+        let e = simd.abs_f64x4(simd.sub_f64x4(x, y));
+        let x = simd.abs_f64x4(x);
+        self.largest = simd.max_f64x4(self.largest, e);
+        self.squares = simd.add_f64x4(self.squares, simd.mul_f64x4(e, e));
+        let ratio = match T::DATA_TYPE {
+            // A mean needs no more, and single precision divides in a fraction of the time.
+            DataType::F32 => {
+                let (e, x) = (simd.as_array_f64x4(e), simd.as_array_f64x4(x));
+                let (mut narrow_e, mut narrow_x) = ([0f32; LANES], [0f32; LANES]);
+                for lane in 0..LANES {
+                    narrow_e[lane] = e[lane] as f32;
+                    narrow_x[lane] = x[lane] as f32;
+                }
+                let ratio = simd.div_f32x4(simd.load_array_f32x4(narrow_e), simd.load_array_f32x4(narrow_x));
+                let ratio = simd.as_array_f32x4(ratio);
+                let mut wide = [0f64; LANES];
+                for lane in 0..LANES {
+                    wide[lane] = ratio[lane].into();
+                }
+                simd.load_array_f64x4(wide)
+            }
+            DataType::F64 => simd.div_f64x4(e, x),
+        };
+        let is_zero = simd.simd_eq_f64x4(x, zero);
+        self.relative = simd.add_f64x4(self.relative, simd.select_f64x4(is_zero, zero, ratio));
+        self.nonzero = simd.add_f64x4(self.nonzero, simd.select_f64x4(is_zero, zero, simd.splat_f64x4(1.0)));
+    }
 }

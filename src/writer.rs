@@ -4,6 +4,7 @@ use crate::atomic_file::AtomicFile;
 use crate::bound::{Bound, ResolvedBound, Tolerance};
 use crate::element::Element;
 use crate::error::{ArgumentError, Error, Result};
+use crate::fast;
 use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
 use crate::format::header::{HEADER_LEN, Header, Trailer};
 use crate::frame::{self, Block, Encoded, Models};
@@ -15,7 +16,7 @@ use crate::plan::{self, Plan, Preset, Role};
 use crate::search;
 use crate::source::Source;
 use crate::sparse::GuardPolicy;
-use crate::stats::{ErrorStats, finite_range};
+use crate::stats::ErrorStats;
 use ndarray::ArrayViewD;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -478,8 +479,8 @@ impl<T: Element> Job<'_, T> {
             |f| {
                 let ordinary = |v: &&T| v.to_f64().is_finite() && Some(v.to_bits64()) != fill;
                 self.values(&self.grid.frame(*f)).map(|values| {
-                    if let (None, Some((lo, hi))) = (fill, finite_range(&values)) {
-                        return (lo.to_f64(), hi.to_f64());
+                    if let (None, Some(range)) = (fill, fast::finite_range(&values)) {
+                        return range;
                     }
                     values
                         .iter()

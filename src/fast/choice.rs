@@ -151,14 +151,16 @@ fn roughness<T: Sample>(
     }
     let stride: usize = dims[a + 1..].iter().product();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let (mut bits, mut count) = (0.0, 0);
+    // Many logarithms as that of one product: a factor is less than 2^60.
+    const FACTORS: u32 = 16;
+    let (mut bits, mut count, mut product) = (0.0, 0, 1f64);
     for _ in 0..SAMPLES {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let i = (((seed >> 32) * values.len() as u64) >> 32) as usize;
         let x = i / stride % n;
         let here = s + x % (n - 2 * s);
         let i = i - x * stride + here * stride;
-        let at = |i: usize| scale.place(values[i].to_f64());
+        let at = |i: usize| scale.place(values[i]);
         let near = [i, i - s * stride, i + s * stride];
         if near.iter().any(|i| !grid.is_ordinary(*i)) {
             continue;
@@ -172,10 +174,14 @@ fn roughness<T: Sample>(
             0.0
         };
         let error = at(i) - mean - curve;
-        bits += (1.0 + error * error / QUIET).log2();
+        product *= f64::from(1.0 + error * error / QUIET);
         count += 1;
+        if count % FACTORS == 0 {
+            bits += product.log2();
+            product = 1.0;
+        }
     }
-    if count == 0 { 1.0 } else { QUIET * ((bits / count as f32).exp2() - 1.0) }
+    if count == 0 { 1.0 } else { QUIET * (((bits + product.log2()) as f32 / count as f32).exp2() - 1.0) }
 }
 
 /// Bits that a point takes, about.

@@ -64,14 +64,16 @@ pub(super) fn choose_classes(counts: &[[u32; 256]; BUCKETS], scale: f64) -> u32 
     let mut cost = [[0f64; BUCKETS]; BUCKETS];
     for a in 0..BUCKETS {
         let mut sum = [0u32; 256];
-        let mut total = 0u32;
+        let mut logs = [0f64; 256];
+        let (mut total, mut bits, mut kinds) = (0u32, 0.0, 0u32);
         for b in a..BUCKETS {
-            let (mut bits, mut kinds) = (0.0, 0u32);
-            for (s, n) in sum[..used].iter_mut().zip(&counts[b][..used]) {
-                *s += n;
+            for (z, n) in counts[b][..used].iter().enumerate().filter(|(_, n)| **n > 0) {
+                kinds += u32::from(sum[z] == 0);
+                sum[z] += n;
                 total += n;
-                bits -= times_log2(*s);
-                kinds += u32::from(*s > 0);
+                let log = times_log2(sum[z]);
+                bits -= log - logs[z];
+                logs[z] = log;
             }
             cost[b][a] = if total > 0 {
                 (bits + times_log2(total)) * scale + f64::from(kinds) * SYMBOL_BITS + CODE_BITS

@@ -43,28 +43,32 @@ pub(crate) fn finite_range<T: Sample>(values: &[T]) -> Option<(f64, f64)> {
     vectorize!(simd => finite_lanes(simd, values))
 }
 
+#[allow(clippy::eq_op, reason = "what is not finite is no number less itself")]
 #[inline(always)]
 fn finite_lanes<S: Simd, T: Sample>(_: S, values: &[T]) -> Option<(f64, f64)> {
-    const LANES: usize = 32;
+    // More would not fit into registers.
+    const LANES: usize = 16;
     let first = *values.first()?;
-    let (mut low, mut high, mut odd) = ([first; LANES], [first; LANES], [first; LANES]);
-    let least = T::from_f64(f64::NEG_INFINITY);
+    let (mut low, mut high) = ([first; LANES], [first; LANES]);
+    // A sum that what is not finite makes no number.
+    let mut zero = [first - first; LANES];
+    let mut widen = |i: usize, v: T| {
+        low[i] = if v < low[i] { v } else { low[i] };
+        high[i] = if v > high[i] { v } else { high[i] };
+        zero[i] = zero[i] + (v - v);
+    };
     let (chunks, last) = values.as_chunks::<LANES>();
-    let mut padded = [first; LANES];
-    padded[..last.len()].copy_from_slice(last);
-    for chunk in chunks.iter().chain([&padded]) {
+    for chunk in chunks {
         for i in 0..LANES {
-            let v = chunk[i];
-            low[i] = if v < low[i] { v } else { low[i] };
-            high[i] = if v > high[i] { v } else { high[i] };
-            // What is no number is kept: it is not above the least one.
-            odd[i] = if v >= least { odd[i] } else { v };
+            widen(i, chunk[i]);
         }
+    }
+    for v in last {
+        widen(0, *v);
     }
     let low = low.iter().fold(first, |a, b| if *b < a { *b } else { a });
     let high = high.iter().fold(first, |a, b| if *b > a { *b } else { a });
-    let (low, high) = (low.to_f64(), high.to_f64());
-    (odd.iter().all(|v| v.to_f64().is_finite()) && low.is_finite() && high.is_finite()).then_some((low, high))
+    zero.iter().all(|z| z.to_f64() == 0.0).then_some((low.to_f64(), high.to_f64()))
 }
 
 /// Least and largest of the ordinary values; `None` if there is none.
@@ -151,9 +155,9 @@ fn predicted<T: Sample>(
     middle: f64,
     tolerance: f64,
 ) -> Option<Vec<u8>> {
-    let base = background(values, grid.ordinary).unwrap_or(middle);
+    let base = background(values, grid.ordinary).unwrap_or(T::from_f64(middle).to_f64());
     let scale = Scale::fit::<T>(base, low, high, tolerance);
-    if !((high - low) / scale.step < LARGEST_SPREAD) || !(1.0 / scale.step).is_finite() {
+    if !((high - low) / scale.step < LARGEST_SPREAD) || !scale.suits::<T>(low, high) {
         return None;
     }
     choice::encode(values, grid, &scale)

@@ -270,7 +270,7 @@ fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models, back: &mut
         Fault::Other(e) => e,
     })?;
     let mut stats = ErrorStats::new(p.tolerance);
-    if p.map.is_none() && stats.add_bounded(p.values, back) {
+    if p.map.is_none() && stats.add_bounded(p.values, p.range.unwrap_or_default(), back) {
         return Ok(stats);
     }
     for (i, (x, y)) in p.values.iter().zip(back).enumerate() {
@@ -460,7 +460,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         let mut values = vec![T::default(); self.values.len()];
         fast::decode(&codes, &self.grid(), &mut values).ok()?;
         let mut stats = ErrorStats::new(self.tolerance);
-        if self.map.is_none() && stats.add_bounded(self.values, &values) {
+        if self.map.is_none() && stats.add_bounded(self.values, range, &values) {
             let (method, domain, payload) = (Method::Fast, Domain::Linear, Owned::One(codes));
             let (patches, checked) = (Vec::new(), Some(stats));
             return Some(Trial { method, domain, table: None, payload, patches, values, guard: None, checked });

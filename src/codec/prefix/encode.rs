@@ -1,7 +1,7 @@
 //! Numbers to codes.
 
 use super::lengths::write_lengths;
-use super::symbols::{Images, Lane, Symbols, zeros};
+use super::symbols::{Images, Lane, Symbols, repeated_zeros};
 use super::{Code, FOUR_LANES, LANES, LONGEST, MOST_RUN_BITS, ZEROS, escape};
 use crate::codec::cursor::put_varint;
 use crate::vector::vectorize;
@@ -133,7 +133,7 @@ fn choose_run_bits(lanes: &[Lane], count: usize) -> u32 {
         let escape = escape(k);
         let mut bits = 0;
         for (run, z) in &runs {
-            let run = zeros(*run, k, |s| counts[usize::from(s)] += 1);
+            let run = repeated_zeros(*run, k, |s, times| counts[usize::from(s)] += times);
             counts[(run | (*z).min(escape) << k) as usize] += 1;
             bits += if *z < escape { 0 } else { 4 + (*z - escape + 1).ilog2() };
         }

@@ -64,7 +64,7 @@ impl Images {
         self.len += 1;
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 }
@@ -182,11 +182,18 @@ fn templates(run_bits: u32) -> &'static [Template; 256] {
 
 /// Gives the symbols of runs alone for `run` zeros; returns how many zeros are left, fewer than a run.
 #[inline(always)]
-pub(super) fn zeros(mut run: u32, run_bits: u32, mut symbol: impl FnMut(u8)) -> u32 {
+pub(super) fn zeros(run: u32, run_bits: u32, mut symbol: impl FnMut(u8)) -> u32 {
+    repeated_zeros(run, run_bits, |s, times| (0..times).for_each(|_| symbol(s)))
+}
+
+/// [`zeros`], with how often each of the symbols comes one after another.
+#[inline(always)]
+pub(super) fn repeated_zeros(mut run: u32, run_bits: u32, mut symbols: impl FnMut(u8, u32)) -> u32 {
     while run >> run_bits != 0 {
         let doublings = (run >> run_bits).ilog2().min(MOST_DOUBLINGS).min((1 << run_bits) - 1);
-        symbol(doublings as u8);
-        run -= 1 << (run_bits + doublings);
+        // Only the longest comes more than once.
+        symbols(doublings as u8, run >> (run_bits + doublings));
+        run &= (1 << (run_bits + doublings)) - 1;
     }
     run
 }
@@ -206,7 +213,7 @@ impl Symbols {
     #[inline(always)]
     pub(super) fn new<S: Simd>(simd: S, run_bits: u32, images: &Images, lanes: &[Lane]) -> Self {
         // No symbol stands for less than one number.
-        let symbols = vec![0; images.len + BLOCK];
+        let symbols = vec![0; images.len() + BLOCK];
         let mut s = Symbols { symbols, len: 0, ends: Vec::with_capacity(LANES), excesses: Vec::new() };
         let mut wide = images.wide.iter();
         for lane in lanes {

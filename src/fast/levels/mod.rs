@@ -353,12 +353,12 @@ fn encode_levels<S: Simd, T: Sample>(
     let mut places = vec![0.0; finest.dims[ROW]];
     for (r, row) in values.chunks_exact(finest.dims[ROW]).enumerate() {
         for (p, v) in places.iter_mut().zip(row) {
-            *p = scale.place(v.to_f64());
+            *p = scale.place(*v);
         }
         split(finest, r, &places, &mut split_up);
     }
     let mut targets = pyramid(&all, split_up);
-    targets.push(vec![scale.place(values.first()?.to_f64()); room(&Level::TOP)]);
+    targets.push(vec![scale.place(*values.first()?); room(&Level::TOP)]);
     let ordinary = masks(&all, grid);
     let weights = if options.learned { learn(&all, &targets, ordinary.as_ref()) } else { Vec::new() };
     let (ratio, least) = if options.finer { (50, 32) } else { (64, 64) };

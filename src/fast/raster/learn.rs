@@ -96,7 +96,7 @@ fn sample<T: Sample>(
             let x = random(n);
             let place = |r: usize, x: usize| {
                 let i = r * n + x.clamp(PAD, n + PAD - 1) - PAD;
-                if ordinary.is_some_and(|o| !o[i]) { None } else { Some(scale.place(values[i].to_f64())) }
+                if ordinary.is_some_and(|o| !o[i]) { None } else { Some(scale.place(values[i])) }
             };
             let Some(here) = place(r, x + 2) else { continue };
             let before = place(r, x + 1).unwrap_or(here);

@@ -45,10 +45,16 @@ impl<T: Sample> Encoder<'_, T> {
     fn targets<S: Simd>(&self, simd: S, r: usize, x: usize) -> f32x8<S> {
         let n = self.shape.row;
         let rest = self.values.get(r * n + x..(r + 1) * n).unwrap_or_default();
-        simd.load_array_f32x8(match rest.first_chunk::<STEP>() {
-            Some(v) => v.map(|v| self.scale.place(v.to_f64())),
-            None => std::array::from_fn(|j| rest.get(j).or(rest.last()).map_or(0.0, |v| self.scale.place(v.to_f64()))),
-        })
+        match rest.first_chunk::<STEP>() {
+            Some(v) => self.scale.places(simd, v),
+            None => {
+                let mut values = [T::default(); STEP];
+                for (j, v) in values.iter_mut().enumerate() {
+                    *v = rest.get(j).or(rest.last()).copied().unwrap_or_default();
+                }
+                self.scale.places(simd, &values)
+            }
+        }
     }
 
     /// Whether every ordinary value of row `r` is within half a step of `level`.
@@ -58,7 +64,7 @@ impl<T: Sample> Encoder<'_, T> {
         const NEAR: f32 = 0.499;
         let n = self.shape.row;
         let row = &self.values[r * n..(r + 1) * n];
-        let far = |v: &T| !((self.scale.place(v.to_f64()) - level).abs() <= NEAR);
+        let far = |v: &T| !((self.scale.place(*v) - level).abs() <= NEAR);
         match mask {
             None => row.chunks(CHUNK).all(|c| !c.iter().fold(false, |any, v| any | far(v))),
             Some(m) => row.iter().zip(m).all(|(v, o)| !o || !far(v)),
