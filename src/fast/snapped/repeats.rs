@@ -18,7 +18,7 @@ pub(super) const BIT: u32 = 8;
 const SHORT: usize = 3;
 const LONG: usize = 8;
 /// Earlier places with the same hash that are looked at.
-const TRIES: usize = 8;
+const TRIES: usize = 4;
 /// Repeats so long are taken without looking for better ones.
 const ENOUGH: usize = 192;
 /// Copies integers of `q` within it; false if that is not possible.
@@ -91,6 +91,27 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// Repeats that go on, by how far back they stand: distance and end.
+struct Ongoing([(usize, usize); Ongoing::PLACES]);
+
+impl Ongoing {
+    const PLACES: usize = 64;
+
+    fn new() -> Self {
+        Ongoing([(0, 0); Ongoing::PLACES])
+    }
+
+    /// Where the repeat of distance `d` ends, if one found before goes on at `i`.
+    fn end(&self, d: usize, i: usize) -> Option<usize> {
+        let (distance, end) = self.0[d % Ongoing::PLACES];
+        (distance == d && end > i).then_some(end)
+    }
+
+    fn put(&mut self, d: usize, end: usize) {
+        self.0[d % Ongoing::PLACES] = (d, end);
+    }
+}
+
 /// Slots so small hold themselves.
 const SMALL: u32 = 16;
 
@@ -144,6 +165,7 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
     const BEHIND: usize = 128;
     let n = q.len();
     let mut finder = Finder::new(q);
+    let mut ongoing = Ongoing::new();
     let mut ways = vec![Way { cost: u32::MAX, len: 0, distance: 0, last: 1, end: 0 }; n + 1];
     ways[0].cost = 0;
     let mut i = 0;
@@ -160,10 +182,17 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
         }
         let mut longest = 0;
         let mut consider = |d: usize| {
-            let len = finder.len(i - 1, d);
+            let known = ongoing.end(d, i - 1);
+            let len = known.map_or_else(|| finder.len(i - 1, d), |end| end - (i - 1));
             if len == 0 {
                 return 0;
             }
+            if known.is_some() && here.distance == 0 {
+                // After a literal it is no cheaper than from where it began.
+                longest = longest.max(len);
+                return len;
+            }
+            ongoing.put(d, i - 1 + len);
             let mut relax = |start: usize, end: usize| {
                 let from = ways[start];
                 let run = start as u32 - from.end;
