@@ -158,6 +158,8 @@ struct Way {
 /// The sequences by which all integers cost least, of those looked at. `prices` has the sums of what the integers cost as
 /// literals: those of the first `i` at place `i`; `near` are distances that are likely.
 pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence> {
+    /// No sequence costs less.
+    const CHEAPEST: u32 = 10 * BIT;
     /// Integers that cost no more as literals are not looked up.
     const CHEAP: u32 = 12 * BIT;
     const AHEAD: usize = 64;
@@ -193,6 +195,9 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
                 return len;
             }
             ongoing.put(d, i - 1 + len);
+            if prices[i - 1 + len] - prices[i - 1] <= CHEAPEST {
+                return len;
+            }
             let mut relax = |start: usize, end: usize| {
                 let from = ways[start];
                 let run = start as u32 - from.end;
