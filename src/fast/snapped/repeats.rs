@@ -18,7 +18,7 @@ pub(super) const BIT: u32 = 8;
 const SHORT: usize = 3;
 const LONG: usize = 8;
 /// Earlier places with the same hash that are looked at.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 /// Repeats so long are taken without looking for better ones.
 const ENOUGH: usize = 192;
 /// Copies integers of `q` within it; false if that is not possible.
