@@ -5,7 +5,7 @@
 //! A file is a `.npy` of version 1 in C order, or raw little-endian values named `NAME_41x128x128.f32` or `.f64`; without one a
 //! smooth field with noise is made. For each, one line of JSON: megabytes a second of uncompressed data, encoding (which
 //! decodes and checks every value) and decoding into the caller's buffer; medians over the repeats. With `--busy` (Linux, one thread)
-//! times are means of what the thread itself ran: for a machine that others use too.
+//! times are means of what the thread itself ran, over 0.15 seconds at least: for a machine that others use too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -148,13 +148,16 @@ impl Job {
     /// What `run` gave last, and the median of its times in seconds.
     fn median<R>(&self, mut run: impl FnMut() -> R) -> (R, f64) {
         if self.busy {
+            /// The clock of a thread ticks in milliseconds.
+            const LEAST: f64 = 0.15;
             run();
             let begin = processor_seconds();
-            let mut result = run();
-            for _ in 1..self.repeat {
+            let (mut result, mut count) = (run(), 1);
+            while count < self.repeat || processor_seconds() < begin + LEAST {
                 result = run();
+                count += 1;
             }
-            return (result, (processor_seconds() - begin) / self.repeat as f64);
+            return (result, (processor_seconds() - begin) / count as f64);
         }
         let mut once = || {
             let begin = Instant::now();
