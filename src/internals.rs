@@ -22,10 +22,26 @@ pub fn plain_decoder(bytes: &[u8], limits: &crate::Limits) -> crate::Result<Box<
 pub mod classes {
     use crate::codec::classes;
     use crate::error::FormatError;
+    use crate::fast::images;
 
     /// The bytes of an image of classes below `alphabet`.
     pub fn encode(image: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
         classes::encode(image, alphabet, dims)
+    }
+
+    /// The same as integers (SPEC 6.3), less the first byte.
+    pub fn encode_integers(image: &[u8], dims: &[usize]) -> Vec<u8> {
+        images::encode(image, dims).split_off(1)
+    }
+
+    /// Inverts [`encode_integers`].
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn decode_integers(bytes: &[u8], count: u8, points: usize) -> Result<Vec<u8>, FormatError> {
+        let mut out = vec![0; points];
+        images::decode(bytes, count, &mut out)?;
+        Ok(out)
     }
 
     /// The classes of all points.
@@ -165,7 +181,7 @@ pub fn fast_encode<T: Sample>(
     tolerance: f64,
 ) -> Option<Vec<u8>> {
     let range = crate::fast::range(values, ordinary).unwrap_or_default();
-    crate::fast::encode(values, &Grid { dims, ordinary }, range, tolerance)
+    crate::fast::encode(values, &Grid { dims, ordinary }, range, tolerance, crate::fast::Effort::Hasty)
 }
 
 /// [`crate::fast::decode`].
@@ -183,6 +199,7 @@ pub fn fast_decode<T: Sample>(
 
 /// Lone frames (SPEC 6).
 pub mod frame {
+    use crate::fast::Effort;
     use crate::frame::{self, Block, Candidate, Kernel, Models, View};
     use crate::lattice::multilevel::{Options, Profile};
     use crate::lattice::raster;
@@ -207,7 +224,8 @@ pub mod frame {
             "multilevel small" => Kernel::Multilevel(Options { profile: Profile::Small }),
             "raster" => raster(false),
             "raster snapped" => raster(true),
-            "fast" => Kernel::Fast,
+            "fast" => Kernel::Fast(Effort::Thorough),
+            "fast hasty" => Kernel::Fast(Effort::Hasty),
             "exact" => Kernel::Exact,
             "sparse" => Kernel::Sparse(sparse::Options::default()),
             "network" => Kernel::Network,

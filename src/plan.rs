@@ -3,6 +3,7 @@
 use crate::bound::{Bound, Tolerance};
 use crate::element::{DataType, Element};
 use crate::error::Result;
+use crate::fast::Effort;
 use crate::frame::{Candidate, Kernel, View};
 use crate::grid::{Cut, FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
@@ -149,7 +150,7 @@ impl Plan {
             let mut ways = vec![of("exact", Kernel::Exact)];
             // The positions of f64 values are too many for the other kernels, but for places in a table.
             let suits = |c: &Candidate| match c.view {
-                View::Plain => data_type == DataType::F32 && !matches!(c.kernel, Kernel::Fast),
+                View::Plain => data_type == DataType::F32 && !matches!(c.kernel, Kernel::Fast(_)),
                 View::Hole => false,
                 View::Table => true,
             };
@@ -261,7 +262,7 @@ fn is_small(c: &Candidate) -> bool {
 }
 
 fn is_fast(c: &Candidate) -> bool {
-    matches!(c.kernel, Kernel::Fast) && c.view == View::Plain
+    matches!(c.kernel, Kernel::Fast(_)) && c.view == View::Plain
 }
 
 fn is_raster(c: &Candidate) -> bool {
@@ -311,10 +312,12 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
     let hasty = preset == Preset::Balanced;
     let raster = |snapped| Kernel::Raster(raster::Options { snapped, hasty, ..raster::Options::default() });
     match preset {
-        Preset::Fast => vec![of("fast", Kernel::Fast), tabled("fast with table", Kernel::Fast)],
+        Preset::Fast => {
+            vec![of("fast", Kernel::Fast(Effort::Hasty)), tabled("fast with table", Kernel::Fast(Effort::Hasty))]
+        }
         Preset::Balanced => vec![
             of("multilevel", multilevel(Profile::Balanced)),
-            of("fast", Kernel::Fast),
+            of("fast", Kernel::Fast(Effort::Thorough)),
             holed("multilevel with holes", multilevel(Profile::Balanced)),
             tabled("multilevel with table", multilevel(Profile::Balanced)),
             // Slow, but far smaller where data repeat or take few values.

@@ -37,17 +37,23 @@ impl ErrorStats {
     }
 
     /// Takes in finite originals between `low` and `high` and what they became, where the bound is absolute: all of them if every one
-    /// is within it.
-    pub(crate) fn add_bounded<T: Element>(&mut self, originals: &[T], (low, high): (f64, f64), values: &[T]) -> bool {
-        if !self.add_errors(originals, values) {
+    /// is within it. Only points that are `ordinary` count.
+    pub(crate) fn add_bounded<T: Element>(
+        &mut self,
+        originals: &[T],
+        (low, high): (f64, f64),
+        values: &[T],
+        ordinary: Option<&[bool]>,
+    ) -> bool {
+        if !self.add_errors(originals, values, ordinary) {
             return false;
         }
         self.range = (self.range.0.min(low), self.range.1.max(high));
         true
     }
 
-    fn add_errors<T: Element>(&mut self, originals: &[T], values: &[T]) -> bool {
-        vectorize!(simd => self.add_lanes(simd, originals, values))
+    fn add_errors<T: Element>(&mut self, originals: &[T], values: &[T], ordinary: Option<&[bool]>) -> bool {
+        vectorize!(simd => self.add_lanes(simd, originals, values, ordinary))
     }
 
     #[allow(
@@ -58,24 +64,54 @@ impl ErrorStats {
         reason = "lanes of fixed number; a frame has fewer points than 2^64; single precision is meant"
     )]
     #[inline(always)]
-    fn add_lanes<S: Simd, T: Element>(&mut self, simd: S, originals: &[T], values: &[T]) -> bool {
+    fn add_lanes<S: Simd, T: Element>(
+        &mut self,
+        simd: S,
+        originals: &[T],
+        values: &[T],
+        ordinary: Option<&[bool]>,
+    ) -> bool {
         let Tolerance::Absolute(bound) = self.tolerance else { return false };
+        let n = originals.len();
+        if values.len() != n || ordinary.is_some_and(|o| o.len() != n) {
+            return false;
+        }
         let mut sums = Sums::new(simd);
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
-        for (x, y) in xs.iter().zip(ys) {
-            sums.add(simd, x, y);
-        }
         // Zeros that became zeros add nothing.
         let (mut x, mut y) = ([T::default(); LANES], [T::default(); LANES]);
         x[..last_xs.len()].copy_from_slice(last_xs);
         y[..last_ys.len()].copy_from_slice(last_ys);
-        sums.add(simd, &x, &y);
+        let mut count = n;
+        match ordinary {
+            None => {
+                for (x, y) in xs.iter().zip(ys) {
+                    sums.add(simd, x, y);
+                }
+                sums.add(simd, &x, &y);
+            }
+            Some(ordinary) => {
+                let (os, last_os) = ordinary.as_chunks::<LANES>();
+                let mut last = [false; LANES];
+                last[..last_os.len()].copy_from_slice(last_os);
+                let chunks = xs.iter().zip(ys).zip(os).chain([((&x, &y), &last)]);
+                for ((x, y), o) in chunks {
+                    let (mut kept_x, mut kept_y) = ([T::default(); LANES], [T::default(); LANES]);
+                    for lane in 0..LANES {
+                        kept_x[lane] = if o[lane] { x[lane] } else { T::default() };
+                        kept_y[lane] = if o[lane] { y[lane] } else { T::default() };
+                    }
+                    sums.add(simd, &kept_x, &kept_y);
+                }
+                count = ordinary.iter().map(|o| usize::from(*o)).sum();
+            }
+        }
         let [largest, squares, relative, nonzero] =
             [sums.largest, sums.squares, sums.relative, sums.nonzero].map(|s| simd.as_array_f64x4(s));
         // An error that is no number is in the sum of squares alone.
         let within = largest.iter().all(|e| *e <= bound) && !squares.iter().any(|s| s.is_nan());
-        if !within || originals.len() != values.len() {
+        if !within {
             return false;
         }
         for lane in 0..LANES {
@@ -84,7 +120,7 @@ impl ErrorStats {
             self.sum_relative += relative[lane];
         }
         self.max_error_over_bound = self.max_error_over_bound.max(self.max_error / bound);
-        self.count = self.count.saturating_add(originals.len() as u64);
+        self.count = self.count.saturating_add(count as u64);
         self.nonzero = self.nonzero.saturating_add(nonzero.iter().sum::<f64>() as u64);
         true
     }
@@ -198,5 +234,38 @@ impl<S: Simd> Sums<S> {
         let is_zero = simd.simd_eq_f64x4(x, zero);
         self.relative = simd.add_f64x4(self.relative, simd.select_f64x4(is_zero, zero, ratio));
         self.nonzero = simd.add_f64x4(self.nonzero, simd.select_f64x4(is_zero, zero, simd.splat_f64x4(1.0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_at_once_is_as_one_by_one() {
+        let originals: Vec<f64> = (0..103).map(|i| f64::from(i % 17) - 5.0).collect();
+        let values: Vec<f64> = originals.iter().enumerate().map(|(i, v)| v + (i % 5) as f64 * 0.1).collect();
+        let ordinary: Vec<bool> = (0..103).map(|i| i % 3 > 0).collect();
+        for mask in [None, Some(ordinary.as_slice())] {
+            let is_ordinary = |i: usize| mask.is_none_or(|m| m[i]);
+            let (mut at_once, mut one_by_one) =
+                (ErrorStats::new(Tolerance::Absolute(0.5)), ErrorStats::new(Tolerance::Absolute(0.5)));
+            // What is not ordinary may be anything.
+            let with_holes: Vec<f64> =
+                values.iter().enumerate().map(|(i, v)| if is_ordinary(i) { *v } else { f64::NAN }).collect();
+            for i in (0..103).filter(|i| is_ordinary(*i)) {
+                one_by_one.add(originals[i], values[i]);
+            }
+            assert!(at_once.add_bounded(&originals, (-5.0, 11.0), &with_holes, mask));
+            assert_eq!(
+                (at_once.count, at_once.range, at_once.nonzero),
+                (one_by_one.count, one_by_one.range, one_by_one.nonzero)
+            );
+            assert_eq!(at_once.max_error, one_by_one.max_error);
+            assert!((at_once.rmse() - one_by_one.rmse()).abs() < 1e-12 && at_once.psnr().is_finite());
+            assert!((at_once.mean_pointwise_error() - one_by_one.mean_pointwise_error()).abs() < 1e-12);
+            let mut tight = ErrorStats::new(Tolerance::Absolute(0.3));
+            assert!(!tight.add_bounded(&originals, (-5.0, 11.0), &with_holes, mask));
+        }
     }
 }

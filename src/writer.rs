@@ -471,21 +471,16 @@ impl<T: Element> Job<'_, T> {
     /// max - min of the ordinary values; 0 if there are none.
     fn range(&self) -> Result<f64> {
         let frames: Vec<u64> = (0..self.grid.frame_count()).collect();
-        let fill = self.fill.map(T::to_bits64);
+        let fill = self.fill;
         let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
         parallel::for_each_in_order(
             self.threads,
             &frames,
             |f| {
-                let ordinary = |v: &&T| v.to_f64().is_finite() && Some(v.to_bits64()) != fill;
                 self.values(&self.grid.frame(*f)).map(|values| {
-                    if let (None, Some(range)) = (fill, fast::finite_range(&values)) {
-                        return range;
-                    }
-                    values
-                        .iter()
-                        .filter(ordinary)
-                        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v.to_f64()), b.max(v.to_f64())))
+                    let plain = if fill.is_none() { fast::finite_range(&values) } else { None };
+                    let range = || fast::range(&values, Some(&frame::ordinary(&values, [fill, None])));
+                    plain.or_else(range).unwrap_or((f64::INFINITY, f64::NEG_INFINITY))
                 })
             },
             |_, result| {

@@ -11,6 +11,8 @@
 
 mod choice;
 mod classes;
+pub(crate) mod images;
+mod integers;
 mod levels;
 mod parts;
 mod raster;
@@ -26,6 +28,7 @@ use fearless_simd::Simd;
 use scale::Scale;
 
 pub use crate::element::Element as Sample;
+pub(crate) use integers::Effort;
 
 /// How the points are coded (SPEC 9.4.1).
 const CONSTANT: u8 = 0;
@@ -129,7 +132,13 @@ fn background<T: Sample>(values: &[T], ordinary: Option<&[bool]>) -> Option<f64>
 
 /// Codes `values`, the ordinary ones between `low` and `high`, so that they decode within `tolerance` at every ordinary point, where the type of the values allows that.
 /// `None` if the kernel does not suit: the tolerance is too small for the spread of the values.
-pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, (low, high): (f64, f64), tolerance: f64) -> Option<Vec<u8>> {
+pub(crate) fn encode<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    (low, high): (f64, f64),
+    tolerance: f64,
+    effort: Effort,
+) -> Option<Vec<u8>> {
     let spread = high - low;
     if !spread.is_finite() || !(tolerance > 0.0) && spread > 0.0 {
         return None;
@@ -143,7 +152,7 @@ pub(crate) fn encode<T: Sample>(values: &[T], grid: &Grid, (low, high): (f64, f6
     }
     let predicted = predicted(values, grid, (low, high), middle, tolerance);
     let limit = predicted.as_ref().map_or(usize::MAX, Vec::len);
-    let snapped = snapped::encode(values, grid, (low, high), tolerance, limit);
+    let snapped = snapped::encode(values, grid, (low, high), tolerance, effort, limit);
     snapped.map(|codes| [&[SNAPPED], codes.as_slice()].concat()).or(predicted)
 }
 
@@ -204,7 +213,7 @@ mod tests {
 
     /// Codes values between the least and the largest of them.
     fn encode<T: Sample>(values: &[T], grid: &Grid, tolerance: f64) -> Option<Vec<u8>> {
-        super::encode(values, grid, range(values, grid.ordinary).unwrap_or_default(), tolerance)
+        super::encode(values, grid, range(values, grid.ordinary).unwrap_or_default(), tolerance, Effort::Hasty)
     }
 
     /// A wave with noise of the given amplitude.

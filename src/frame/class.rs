@@ -4,6 +4,8 @@ use crate::codec::classes;
 use crate::codec::cursor::{Cursor, put_block};
 use crate::element::Element;
 use crate::error::FormatError;
+use crate::fast::{Effort, images};
+use crate::vector::vectorize;
 
 /// Most classes of a frame.
 pub(crate) const MAX_CLASSES: usize = 16;
@@ -42,7 +44,8 @@ impl<T: Element> ClassMap<T> {
         self.image.iter().map(|c| coded.get(usize::from(*c)).copied().unwrap_or(false)).collect()
     }
 
-    pub(crate) fn write_to(&self, dims: &[usize], out: &mut Vec<u8>) {
+    /// Appends the map of a frame of shape `dims`.
+    pub(crate) fn write_to(&self, dims: &[usize], effort: Effort, out: &mut Vec<u8>) {
         let [count, ..] = self.table.len().to_le_bytes();
         out.push(count);
         for c in &self.table {
@@ -56,7 +59,12 @@ impl<T: Element> ClassMap<T> {
                 Class::Listed => out.push(3),
             }
         }
-        put_block(out, &classes::encode(&self.image, count, dims));
+        let first = self.image.first();
+        let coded = match effort {
+            Effort::Hasty if self.image.iter().any(|c| Some(c) != first) => images::encode(&self.image, dims),
+            _ => classes::encode(&self.image, count, dims),
+        };
+        put_block(out, &coded);
         for v in &self.listed {
             v.put_le(out);
         }
@@ -82,7 +90,10 @@ impl<T: Element> ClassMap<T> {
         }
         let coded = c.block("class image")?;
         let mut image = vec![0; n];
-        classes::decode(coded, count, dims, &mut image)?;
+        match coded.split_first() {
+            Some((&images::INTEGERS, rest)) => images::decode(rest, count, &mut image)?,
+            _ => classes::decode(coded, count, dims, &mut image)?,
+        }
         let is_listed = |i: &&u8| matches!(table.get(usize::from(**i)), Some(Class::Listed));
         let listed_count = image.iter().filter(is_listed).count();
         let needed = listed_count.saturating_mul(T::DATA_TYPE.size());
@@ -106,30 +117,44 @@ fn value<T: Element>(c: &mut Cursor) -> Result<T, FormatError> {
     Ok(T::from_bits64(bits))
 }
 
+/// Which values are finite and have the bits of none of `others`.
+pub(crate) fn ordinary<T: Element>(values: &[T], others: [Option<T>; 2]) -> Vec<bool> {
+    // What is not a number is not finite.
+    let others = others.map(|o| o.unwrap_or(T::NAN).to_bits64());
+    let is_ordinary = |v: &T| {
+        let bits = v.to_bits64();
+        v.to_f64().is_finite() & (bits != others[0]) & (bits != others[1])
+    };
+    vectorize!(_simd => values.iter().map(is_ordinary).collect())
+}
+
 /// The values that are not ordinary, most frequent first, become literals; what does not fit the table is listed.
 ///
-/// `special` says which values cannot be coded by a method; `negative` asks for a class of its own for ordinary
-/// values below zero. `None` if every point is ordinary and of one class.
-pub(crate) fn classify<T: Element>(
-    values: &[T],
-    special: impl Fn(usize, T) -> bool,
-    negative: bool,
-) -> Option<ClassMap<T>> {
-    let mut counts: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
-    let (mut any_positive, mut any_negative) = (false, false);
-    for (i, v) in values.iter().enumerate() {
-        if special(i, *v) {
-            // The map stops growing long after it holds every value worth a literal.
-            if counts.len() < 4096 || counts.contains_key(&v.to_bits64()) {
-                let n = counts.entry(v.to_bits64()).or_default();
-                *n = n.saturating_add(1);
-            }
-        } else if negative && v.to_f64() < 0.0 {
-            any_negative = true;
-        } else {
-            any_positive = true;
+/// `negative` asks for a class of its own for ordinary values below zero. `None` if every point is ordinary and of one class.
+pub(crate) fn classify<T: Element>(values: &[T], ordinary: &[bool], negative: bool) -> Option<ClassMap<T>> {
+    let others = || values.iter().zip(ordinary).filter(|(_, o)| !**o).map(|(v, _)| v.to_bits64());
+    if !negative {
+        let bits = others().next()?;
+        let all_alike = values.iter().zip(ordinary).fold(true, |all, (v, o)| all & (*o | (v.to_bits64() == bits)));
+        if all_alike {
+            let literal = Class::Literal(T::from_bits64(bits));
+            let (table, first) =
+                if ordinary.contains(&true) { (vec![Class::Ordinary, literal], 1) } else { (vec![literal], 0) };
+            let image = ordinary.iter().map(|o| if *o { 0 } else { first }).collect();
+            return Some(ClassMap { table, image, listed: Vec::new() });
         }
     }
+    let mut counts: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
+    for bits in others() {
+        // The map stops growing long after it holds every value worth a literal.
+        if counts.len() < 4096 || counts.contains_key(&bits) {
+            let n = counts.entry(bits).or_default();
+            *n = n.saturating_add(1);
+        }
+    }
+    let is_negative = |v: &T| negative && v.to_f64() < 0.0;
+    let ordinary_values = || values.iter().zip(ordinary).filter(|(_, o)| **o).map(|(v, _)| v);
+    let (any_positive, any_negative) = (ordinary_values().any(|v| !is_negative(v)), ordinary_values().any(is_negative));
     let mut table = Vec::with_capacity(MAX_CLASSES);
     if any_positive {
         table.push(Class::Ordinary);
@@ -137,7 +162,7 @@ pub(crate) fn classify<T: Element>(
     if any_negative {
         table.push(Class::Negative);
     }
-    if counts.is_empty() && table.len() <= 1 && !any_negative {
+    if counts.is_empty() && !any_negative {
         return None;
     }
     let negative_class = u8::from(any_positive);
@@ -154,14 +179,14 @@ pub(crate) fn classify<T: Element>(
     let mut listed = Vec::new();
     let image = values
         .iter()
-        .enumerate()
-        .map(|(i, v)| match special(i, *v) {
-            true => number.get(&v.to_bits64()).copied().unwrap_or_else(|| {
+        .zip(ordinary)
+        .map(|(v, ordinary)| match ordinary {
+            false => number.get(&v.to_bits64()).copied().unwrap_or_else(|| {
                 listed.push(*v);
                 listed_class
             }),
-            false if negative && v.to_f64() < 0.0 => negative_class,
-            false => 0,
+            true if is_negative(v) => negative_class,
+            true => 0,
         })
         .collect();
     if !listed.is_empty() {

@@ -1,14 +1,14 @@
 //! Values to bytes: each candidate is coded, the smallest kept, and decoded again by the reader's code (SPEC 6).
 
-use super::class::{Class, ClassMap, classify};
+use super::class::{self, Class, ClassMap, classify};
 use super::decode::{decode, precision};
 use super::domain::Domain;
-use super::table::Table;
+use super::table::{self, Table};
 use super::{Method, Parts, Payload, digest, kernel_dims, patch};
 use crate::bound::Tolerance;
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Fault, Result};
-use crate::fast;
+use crate::fast::{self, Effort};
 use crate::lattice::multilevel::{self, Asked};
 use crate::lattice::{Grid, exact, raster};
 use crate::model::{Decoder, Encoder, Predictor};
@@ -45,7 +45,7 @@ pub(crate) enum Kernel {
     /// Multilevel, small, with a network that learns on the way.
     Learner,
     Raster(raster::Options),
-    Fast,
+    Fast(Effort),
     Exact,
     Sparse(sparse::Options),
 }
@@ -65,7 +65,7 @@ impl<'a> Models<'a> {
 
 /// What a network in the loop would be asked at the points of a block, and what would be right; `None` if no lattice suits.
 pub(crate) fn samples<T: Element>(block: &Block<T>, network: Option<&Predictor>) -> Option<multilevel::Samples> {
-    let prepared = Prepared::new(Block { dims: kernel_dims(block.dims), ..*block }, None);
+    let prepared = Prepared::new(Block { dims: kernel_dims(block.dims), ..*block }, None, Effort::Thorough);
     let mut samples = None;
     prepared.lattice(Method::Network, None, |v, t, _| {
         samples = multilevel::samples(v, &prepared.grid(), t, network);
@@ -160,10 +160,13 @@ pub(crate) fn encode<T: Element>(
 ) -> Result<Encoded> {
     let block = Block { dims: kernel_dims(block.dims), ..*block };
     let values = block.values;
-    let plain = Prepared::new(block, None);
+    // Who is in haste about the values is so about which of them are missing.
+    let is_hasty = |c: &Candidate| matches!(c.kernel, Kernel::Fast(Effort::Hasty));
+    let effort = if candidates.iter().all(is_hasty) { Effort::Hasty } else { Effort::Thorough };
+    let plain = Prepared::new(block, None, effort);
     let seen = |view| candidates.iter().any(|c| c.view == view);
     let hole = if seen(View::Hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
-    let holed = hole.map(|h| Prepared::new(block, Some(h)));
+    let holed = hole.map(|h| Prepared::new(block, Some(h), effort));
     let table = if seen(View::Table) { plain.table() } else { None };
 
     let mut race = Race { tried: Vec::new(), best: None };
@@ -270,7 +273,7 @@ fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models, back: &mut
         Fault::Other(e) => e,
     })?;
     let mut stats = ErrorStats::new(p.tolerance);
-    if p.map.is_none() && stats.add_bounded(p.values, p.range.unwrap_or_default(), back) {
+    if p.map.is_none() && stats.add_bounded(p.values, p.range.unwrap_or_default(), back, None) {
         return Ok(stats);
     }
     for (i, (x, y)) in p.values.iter().zip(back).enumerate() {
@@ -318,24 +321,29 @@ fn frequent_value<T: Element>(values: &[T], ordinary: Option<&[bool]>) -> Option
 }
 
 impl<'a, T: Element> Prepared<'a, T> {
-    fn new(block: Block<'a, T>, hole: Option<T>) -> Self {
+    fn new(block: Block<'a, T>, hole: Option<T>, effort: Effort) -> Self {
         let Block { values, dims, tolerance, fill, kept } = block;
         let pointwise = matches!(tolerance, Tolerance::Pointwise(_));
-        let is = |v: T, other: Option<T>| other.is_some_and(|o| o.to_bits64() == v.to_bits64());
-        let is_kept = |i: usize| kept.is_some_and(|k| k.get(i).copied().unwrap_or(false));
-        let special = |i: usize, v: T| {
-            let wide = v.to_f64();
-            !wide.is_finite() || is_kept(i) || is(v, fill) || is(v, hole) || (pointwise && wide == 0.0)
-        };
         let plain = !pointwise && fill.is_none() && hole.is_none() && kept.is_none();
         let range = if plain { fast::finite_range(values) } else { None };
-        let map = if range.is_some() { None } else { classify(values, special, pointwise) };
+        let (mut map, mut mask) = (None, None);
+        if range.is_none() {
+            let mut ordinary = class::ordinary(values, [fill, hole]);
+            if pointwise || kept.is_some() {
+                let is_kept = |i: usize| kept.is_some_and(|k| k.get(i).copied().unwrap_or(false));
+                for (i, (o, v)) in ordinary.iter_mut().zip(values).enumerate() {
+                    *o &= !(is_kept(i) || (pointwise && v.to_f64() == 0.0));
+                }
+            }
+            map = classify(values, &ordinary, pointwise);
+            mask = Some(ordinary);
+        }
+        let ordinary = mask.filter(|_| map.is_some());
         let classes = map.as_ref().map(|m| {
             let mut out = Vec::new();
-            m.write_to(dims, &mut out);
+            m.write_to(dims, effort, &mut out);
             out
         });
-        let ordinary = map.as_ref().map(ClassMap::ordinary);
         let range = range.or_else(|| fast::range(values, ordinary.as_deref()));
         Prepared { values, dims, tolerance, map, classes, ordinary, range }
     }
@@ -354,15 +362,19 @@ impl<'a, T: Element> Prepared<'a, T> {
 
     /// The values that ordinary points have, if they are few.
     fn table(&self) -> Option<Table<T>> {
-        /// Points at which most frames show that they take far too many values.
-        const LOOKED_AT: usize = 512;
-        let step = self.values.len().checked_div(LOOKED_AT).unwrap_or(0).max(1);
+        /// One in so many points shows of most frames that they take far too many values, ...
+        const PART: usize = 64;
+        /// ... but so many of a small frame and of a large one.
+        const LOOKED_AT: (usize, usize) = (512, 4096);
+        let looked_at = (self.values.len() / PART).clamp(LOOKED_AT.0, LOOKED_AT.1);
+        let step = (self.values.len() / looked_at).max(1);
         let at = self.values.iter().enumerate().step_by(step).filter(|(i, _)| self.is_ordinary(*i));
-        let mut seen: Vec<u64> = at.map(|(_, v)| v.to_bits64()).collect();
-        seen.sort_unstable();
+        let mut seen: Vec<T> = at.map(|(_, v)| *v).collect();
+        seen.sort_unstable_by_key(|v| v.to_ordered());
         let looked = seen.len();
-        seen.dedup();
-        if looked >= LOOKED_AT && seen.len() > looked.saturating_mul(15) / 16 {
+        seen.dedup_by_key(|v| v.to_bits64());
+        let recur = looked < LOOKED_AT.0 || seen.len() <= looked.saturating_mul(15) / 16;
+        if !recur || !table::may_pay(&seen, self.range?, self.tolerance) {
             return None;
         }
         let count = self.ordinary.as_ref().map_or(self.values.len(), |o| o.iter().filter(|o| **o).count());
@@ -422,7 +434,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             Kernel::Raster(o) => {
                 self.lattice(Method::Raster, table, |v, t, r| raster::encode(v, &self.grid(), t, o, r))
             }
-            Kernel::Fast => self.fast(table),
+            Kernel::Fast(effort) => self.fast(table, *effort),
             Kernel::Exact => Some(self.exact()),
             Kernel::Sparse(o) => self.sparse(o, models)?,
         })
@@ -446,27 +458,55 @@ impl<'a, T: Element> Prepared<'a, T> {
         self.lattice(method, table, |v, t, r| multilevel::encode(v, &self.grid(), t, options, asked, r))
     }
 
-    fn fast(&self, table: Option<&Table<T>>) -> Option<Trial<T>> {
+    fn fast(&self, table: Option<&Table<T>>, effort: Effort) -> Option<Trial<T>> {
         let (None, Tolerance::Absolute(e)) = (table, self.tolerance) else {
             return self.lattice(Method::Fast, table, |v, t, r| {
                 let range = fast::range(v, self.ordinary.as_deref()).unwrap_or_default();
-                let codes = fast::encode(v, &self.grid(), range, t)?;
+                let codes = fast::encode(v, &self.grid(), range, t, effort)?;
                 fast::decode(&codes, &self.grid(), r).ok()?;
                 Some(codes)
             });
         };
         let range = self.range.unwrap_or_default();
-        let codes = fast::encode(self.values, &self.grid(), range, self.linear_tolerance(e))?;
+        let codes = fast::encode(self.values, &self.grid(), range, self.linear_tolerance(e), effort)?;
         let mut values = vec![T::default(); self.values.len()];
         fast::decode(&codes, &self.grid(), &mut values).ok()?;
+        self.place_others(&mut values);
         let mut stats = ErrorStats::new(self.tolerance);
-        if self.map.is_none() && stats.add_bounded(self.values, range, &values) {
+        if stats.add_bounded(self.values, range, &values, self.ordinary.as_deref()) && self.classes_read_back() {
             let (method, domain, payload) = (Method::Fast, Domain::Linear, Owned::One(codes));
             let (patches, checked) = (Vec::new(), Some(stats));
             return Some(Trial { method, domain, table: None, payload, patches, values, guard: None, checked });
         }
         let at = |i: usize| values.get(i).copied().unwrap_or_default();
         Some(self.finish(Method::Fast, Domain::Linear, Owned::One(codes), at))
+    }
+
+    /// Sets those that are not ordinary.
+    fn place_others(&self, values: &mut [T]) {
+        if let Some(ordinary) = &self.ordinary {
+            for ((to, v), o) in values.iter_mut().zip(self.values).zip(ordinary) {
+                *to = if *o { *to } else { *v };
+            }
+        }
+    }
+
+    /// Whether the reader finds the classes that were written.
+    fn classes_read_back(&self) -> bool {
+        let (Some(map), Some(bytes)) = (&self.map, &self.classes) else { return true };
+        let same = |found: ClassMap<T>| {
+            let bits = |v: &[T]| v.iter().map(|v| v.to_bits64()).collect::<Vec<_>>();
+            // By bits: what is no number equals nothing.
+            let alike = |(a, b): (&Class<T>, &Class<T>)| match (a, b) {
+                (Class::Literal(a), Class::Literal(b)) => a.to_bits64() == b.to_bits64(),
+                _ => a == b,
+            };
+            found.image == map.image
+                && found.table.len() == map.table.len()
+                && found.table.iter().zip(&map.table).all(alike)
+                && bits(&found.listed) == bits(&map.listed)
+        };
+        ClassMap::read_from(bytes, self.dims, self.values.len()).is_ok_and(same)
     }
 
     fn exact(&self) -> Trial<T> {

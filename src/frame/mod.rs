@@ -8,6 +8,7 @@ mod encode;
 mod patch;
 mod table;
 
+pub(crate) use class::ordinary;
 pub(crate) use decode::{Judgement, check, decode, judge, sections};
 pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, View, encode, samples};
 

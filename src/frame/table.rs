@@ -79,6 +79,9 @@ pub(super) struct Table<T> {
 impl<T: Element> Table<T> {
     /// The smallest table with a value within `tolerance` of each of `values`; `None` if they are too many for it to pay.
     pub(super) fn new(values: impl Iterator<Item = T> + Clone, count: usize, tolerance: Tolerance) -> Option<Self> {
+        if !cells_are_few(values.clone(), tolerance) {
+            return None;
+        }
         let found = distinct(values, count)?;
         let spans: Vec<(i64, i64)> = found.iter().map(|p| span(T::from_ordered(*p), tolerance)).collect();
         let least = cover(&spans, 0)?.len();
@@ -125,6 +128,40 @@ impl<T: Element> Table<T> {
     }
 }
 
+/// Whether the values leave so much of their range empty that a table may pay.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells are few")]
+fn cells_are_few<T: Element>(values: impl Iterator<Item = T> + Clone, tolerance: Tolerance) -> bool {
+    /// Cells of the width that a value reaches to both sides.
+    const PARTS: usize = 4;
+    let Tolerance::Absolute(e) = tolerance else { return true };
+    let (low, high) = values.clone().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+        let v = v.to_f64();
+        (if v < a { v } else { a }, if v > b { v } else { b })
+    });
+    // A little wider, so that rounding makes no two values seem farther apart than they are.
+    let scale = PARTS as f64 / (2.0 * e * (1.0 + 1e-9));
+    let cells = (high - low) * scale;
+    if !(cells < (8 * MOST) as f64) {
+        return true;
+    }
+    let mut occupied = vec![false; cells as usize + 1];
+    for v in values {
+        if let Some(cell) = occupied.get_mut(((v.to_f64() - low) * scale) as usize) {
+            *cell = true;
+        }
+    }
+    // Values more than so many cells apart have no place in common.
+    let (mut places, mut next) = (0, 0);
+    while let Some(at) = occupied.get(next..).and_then(|rest| rest.iter().position(|o| *o)) {
+        places += 1;
+        next = next.saturating_add(at).saturating_add(PARTS + 1);
+    }
+    is_sparse(low, high, places, tolerance)
+}
+
+/// Bits of a hash of positions seen lately.
+const RECENT: u32 = 12;
+
 /// Positions of all values, ascending; `None` if they are more than one in four of the values, or too many.
 fn distinct<T: Element>(values: impl Iterator<Item = T> + Clone, count: usize) -> Option<Vec<i64>> {
     let most = (count / 4).min(MOST);
@@ -141,8 +178,16 @@ fn distinct<T: Element>(values: impl Iterator<Item = T> + Clone, count: usize) -
         return None;
     }
     let mut all = std::collections::HashSet::new();
-    for v in values {
-        if all.insert(v.to_ordered()) && all.len() > most {
+    // Most of them were seen a moment ago.
+    let mut recent = vec![None; 1 << RECENT];
+    for position in values.map(Element::to_ordered) {
+        let hash = position.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - RECENT);
+        match recent.get_mut(hash as usize) {
+            Some(r) if *r == Some(position) => continue,
+            Some(r) => *r = Some(position),
+            None => {}
+        }
+        if all.insert(position) && all.len() > most {
             return None;
         }
     }
@@ -154,15 +199,31 @@ fn distinct<T: Element>(values: impl Iterator<Item = T> + Clone, count: usize) -
 /// The lowest and the highest position that may stand for `x`.
 fn span<T: Element>(x: T, tolerance: Tolerance) -> (i64, i64) {
     let at = x.to_ordered();
-    let end = |towards: T| {
+    // Where the real numbers would have the ends.
+    let reach = match tolerance {
+        Tolerance::Lossless => return (at, at),
+        Tolerance::Absolute(e) => e,
+        Tolerance::Pointwise(b) => b * x.to_f64().abs(),
+    };
+    let is_inside = |p: i64| tolerance.allows(x, T::from_ordered(p));
+    let end = |towards: T, near: f64| {
+        /// Positions by which rounding may be off.
+        const NEAR: i64 = 4;
         let (mut inside, mut outside) = (at, towards.to_ordered());
+        let near = T::from_f64(near).to_ordered();
+        for p in [near.saturating_sub(NEAR), near.saturating_add(NEAR)] {
+            if p > inside.min(outside) && p < inside.max(outside) {
+                *if is_inside(p) { &mut inside } else { &mut outside } = p;
+            }
+        }
         while inside.abs_diff(outside) > 1 {
             let middle = inside.midpoint(outside);
-            *if tolerance.allows(x, T::from_ordered(middle)) { &mut inside } else { &mut outside } = middle;
+            *if is_inside(middle) { &mut inside } else { &mut outside } = middle;
         }
         inside
     };
-    (end(T::from_f64(f64::NEG_INFINITY)), end(T::from_f64(f64::INFINITY)))
+    let wide = x.to_f64();
+    (end(T::from_f64(f64::NEG_INFINITY), wide - reach), end(T::from_f64(f64::INFINITY), wide + reach))
 }
 
 /// The fewest multiples of 2^`shift` that hit every span, each with the index of the last span that it is for. `None` if
@@ -190,6 +251,25 @@ fn cover(spans: &[(i64, i64)], shift: u8) -> Option<Vec<(i64, usize)>> {
     }
     // Spans of one bound never nest, but middles may come close: places must ascend.
     groups.windows(2).all(|w| matches!(w, [(a, _), (b, _)] if a < b)).then_some(groups)
+}
+
+/// Whether a table may pay for values between `low` and `high` of which these are some, ascending.
+pub(super) fn may_pay<T: Element>(some: &[T], (low, high): (f64, f64), tolerance: Tolerance) -> bool {
+    /// Rounding makes no two groups of one.
+    const SLACK: f64 = 1.0 + 1e-6;
+    let (mut places, mut first) = (0, None);
+    for v in some {
+        let v = v.to_f64();
+        let is_near = |first: f64| match tolerance {
+            Tolerance::Lossless => false,
+            Tolerance::Absolute(e) => v - first <= 2.0 * e * SLACK,
+            Tolerance::Pointwise(b) => v - first <= 2.0 * b * SLACK / (1.0 - b).max(0.0) * first.abs().max(v.abs()),
+        };
+        if !first.is_some_and(is_near) {
+            (places, first) = (places + 1, Some(v));
+        }
+    }
+    is_sparse(low, high, places, tolerance)
 }
 
 /// Whether a lattice as fine as the tolerance asks has at least twice as many places.

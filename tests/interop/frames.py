@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 import classes
+import integers
 import exact
 import fast
 import multilevel
@@ -126,7 +127,13 @@ class Classes:
                 raise CaeError(f"class of kind {kind}")
             kinds.append(kind)
             literals.append(cursor.take(width) if kind == 2 else None)
-        image = classes.decode(cursor.block(), dims, max(count, 2))
+        coded = cursor.block()
+        if coded[:1] == b"\x80":
+            inner = Cursor(coded[1:])
+            image = integers.decode(inner, n, [True] * n)
+            inner.end()
+        else:
+            image = classes.decode(coded, dims, max(count, 2))
         if max(image, default=0) >= count:
             raise CaeError("class beyond the table")
         self.kind = [kinds[c] for c in image]

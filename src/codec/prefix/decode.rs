@@ -42,7 +42,8 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, count: usize, most: usize) -> Result
     for (n, code) in counts.iter().zip(&codes) {
         let mut stream = Stream { numbers: vec![0; n + PADDING], wide: Vec::new() };
         if code.lanes() > 0 {
-            table.fill(code);
+            // The table of many codes at once takes longer to fill than a short stream to read.
+            table.fill(code, *n >= MANY);
             let part = n.div_ceil(code.lanes());
             let mut lanes = Vec::with_capacity(LANES);
             for out in stream.numbers[..*n].chunks_mut(part) {
@@ -52,7 +53,15 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, count: usize, most: usize) -> Result
             if lanes.len() != code.lanes() {
                 return Err(FormatError::Code { what: "lanes of a short stream" });
             }
-            if let [a, b, c, d] = &mut lanes[..] {
+            if let [a, b, c, d] = &mut lanes[..]
+                && !table.has_entries
+            {
+                while a.is_roomy() & b.is_roomy() & c.is_roomy() & d.is_roomy() {
+                    for lane in [&mut *a, &mut *b, &mut *c, &mut *d] {
+                        lane.single(&table)?;
+                    }
+                }
+            } else if let [a, b, c, d] = &mut lanes[..] {
                 while a.is_roomy() & b.is_roomy() & c.is_roomy() & d.is_roomy() {
                     let last = [a.advance(&table), b.advance(&table), c.advance(&table), d.advance(&table)];
                     if last.iter().any(|e| e.advance() == 0) {
@@ -119,6 +128,8 @@ impl Entry {
     }
 }
 
+/// Numbers of a stream that is worth a table of entries.
+const MANY: usize = 1 << 13;
 /// Most numbers of an entry: they are counted in six bits.
 const MOST_ADVANCE: usize = 63;
 /// Room for four entries.
@@ -130,6 +141,7 @@ struct Table {
     /// Only the next code: symbol, and length times 256.
     single: Box<[u16; 1 << LONGEST]>,
     run_bits: u32,
+    has_entries: bool,
 }
 
 /// A code: symbol, length, and what it adds to an entry.
@@ -145,10 +157,16 @@ struct Piece {
 
 impl Table {
     fn new() -> Self {
-        Table { entries: Box::new([Entry::NONE; 1 << LONGEST]), single: Box::new([0; 1 << LONGEST]), run_bits: 0 }
+        Table {
+            entries: Box::new([Entry::NONE; 1 << LONGEST]),
+            single: Box::new([0; 1 << LONGEST]),
+            run_bits: 0,
+            has_entries: false,
+        }
     }
 
-    fn fill(&mut self, code: &Code) {
+    /// Fills the table for a code; without `entries` codes are taken one by one.
+    fn fill(&mut self, code: &Code, entries: bool) {
         let run_bits = code.run_bits();
         self.run_bits = run_bits;
         let mut pieces = Vec::with_capacity(256);
@@ -169,7 +187,10 @@ impl Table {
             self.single[at..end].fill(u16::from(p.symbol) | (p.length as u16) << 8);
             at = end;
         }
-        extend(&mut self.entries[..], &pieces, Entry::NONE, LONGEST);
+        self.has_entries = entries;
+        if entries {
+            extend(&mut self.entries[..], &pieces, Entry::NONE, LONGEST);
+        }
     }
 }
 
@@ -290,12 +311,12 @@ impl Lane<'_> {
 
     /// Decodes what is left, to the end of the numbers and of the bytes.
     fn rest(&mut self, table: &Table) -> Result<(), FormatError> {
-        while self.is_roomy() {
+        while table.has_entries && self.is_roomy() {
             if self.advance(table).advance() == 0 {
                 self.single(table)?;
             }
         }
-        while self.place + MOST_ADVANCE + 4 <= self.out.len() {
+        while table.has_entries && self.place + MOST_ADVANCE + 4 <= self.out.len() {
             let e = table.entries[(self.peek() >> (64 - LONGEST)) as usize];
             self.at += e.bits() as usize;
             self.take(e);

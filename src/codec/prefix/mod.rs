@@ -17,7 +17,7 @@ mod lengths;
 mod symbols;
 
 pub(crate) use decode::{Stream, read};
-pub(crate) use encode::{encode, write};
+pub(crate) use encode::{Coded, encode, write};
 pub(crate) use symbols::Images;
 
 /// Longest code in bits.

@@ -51,10 +51,9 @@ impl Images {
         self.len += n;
     }
 
-    /// Appends a number.
+    /// Appends the number with this image.
     #[inline(always)]
-    pub(crate) fn push_one(&mut self, number: i16) {
-        let image = image(number);
+    pub(crate) fn push_image(&mut self, image: u16) {
         if let Some(to) = self.bytes.get_mut(self.len) {
             *to = image.min(SATURATED) as u8;
         }
@@ -62,6 +61,12 @@ impl Images {
             self.wide.push(image);
         }
         self.len += 1;
+    }
+
+    /// Appends `n` zeros.
+    #[inline(always)]
+    pub(crate) fn push_zeros(&mut self, n: usize) {
+        self.len += n;
     }
 
     pub(super) fn len(&self) -> usize {

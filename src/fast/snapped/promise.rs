@@ -1,7 +1,8 @@
 //! Whether anything repeats, by a small part of the values. On the writer's side only.
 
-use super::{fill, image, repeats};
+use super::fill;
 use crate::fast::Sample;
+use crate::fast::integers::{self, Effort};
 use crate::fast::scale::Scale;
 
 /// One in so many points is looked at, in segments.
@@ -9,7 +10,7 @@ const PART: usize = 16;
 const SEGMENT: usize = 512;
 
 /// The part of the price of a sample that is saved where what stood before in it costs nothing.
-pub(super) fn saved<T: Sample>(values: &[T], ordinary: Option<&[bool]>, scale: &Scale) -> f64 {
+pub(super) fn saved<T: Sample>(values: &[T], ordinary: Option<&[bool]>, scale: &Scale, effort: Effort) -> f64 {
     let count = (values.len() / PART / SEGMENT).max(1);
     let apart = values.len() / count;
     let mut sample = vec![0; count * SEGMENT];
@@ -19,8 +20,8 @@ pub(super) fn saved<T: Sample>(values: &[T], ordinary: Option<&[bool]>, scale: &
         let end = values.len().min(start + SEGMENT);
         fill(q, &values[start..end], ordinary.map(|o| &o[start..end]), scale, 0..end - start);
     }
-    1.0 - repeats::rest(&sample, |range| {
+    1.0 - integers::rest(&sample, effort, |range| {
         let pairs = sample[range.start.saturating_sub(1)..range.end].windows(2);
-        pairs.map(|p| 2 * (u32::BITS - image(p[1].wrapping_sub(p[0])).leading_zeros())).sum()
+        pairs.map(|p| 2 * (u16::BITS - (2 * p[1].abs_diff(p[0])).leading_zeros())).sum()
     })
 }

@@ -1,66 +1,30 @@
 //! Looks at a part of the integers: which neighbors tell most, and how many bits the rest takes. On the writer's side only.
 
-use super::neighbors::{Distances, FIRST_OF_PLANES, Form, Look, PREDICTORS, Visit, bucket};
-use super::repeats::{self, BIT};
-use crate::codec::cursor::zigzag;
+use super::Effort;
+use super::differences::{self, Differences};
+use super::neighbors::{Distances, FIRST_OF_PLANES, Form, PREDICTORS};
+use super::repeats;
+use super::sequences::BIT;
 use crate::fast::classes::BUCKETS;
 use std::ops::Range;
 
 /// How often each difference stood in each bucket: images, all large ones as one.
 pub(super) type Counts = [[u32; 256]; BUCKETS];
 
-/// The image of a difference.
-#[inline(always)]
-pub(super) fn image(difference: u16) -> u32 {
-    zigzag(difference.cast_signed().into()) as u32
-}
+/// What each difference costs in each bucket, by images, in parts of a bit.
+pub(super) type Prices = [[u8; 256]; BUCKETS];
 
 /// What a part of the integers says.
-pub(super) struct Survey {
+pub(in crate::fast) struct Survey {
     pub(super) form: Form,
     counts: Box<Counts>,
     /// Integers that each of those looked at stands for.
     scale: f64,
 }
 
-/// Finds how large differences are, roughly.
-struct Sizes<'a> {
-    q: &'a [u16],
-    bits: u64,
-}
-
-impl Visit for Sizes<'_> {
-    #[inline(always)]
-    fn part<const CODE: u8>(&mut self, look: Look<CODE>, range: Range<usize>) -> Option<()> {
-        for i in range {
-            let size = u32::BITS - image(self.q[i].wrapping_sub(look.at(self.q, i).0)).leading_zeros();
-            self.bits += u64::from(2 * size);
-        }
-        Some(())
-    }
-}
-
-/// Counts differences.
-struct Counting<'a> {
-    q: &'a [u16],
-    counts: &'a mut Counts,
-}
-
-impl Visit for Counting<'_> {
-    #[inline(always)]
-    fn part<const CODE: u8>(&mut self, look: Look<CODE>, range: Range<usize>) -> Option<()> {
-        for i in range {
-            let (expected, activity) = look.at(self.q, i);
-            let image = image(self.q[i].wrapping_sub(expected)).min(255);
-            self.counts[bucket(activity)][image as usize] += 1;
-        }
-        Some(())
-    }
-}
-
 /// How much a survey looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Care {
+pub(in crate::fast) enum Care {
     /// Enough to tell that the integers will take far too much.
     Hasty,
     /// About one integer in thirty-two, but enough of a small array and of a large one.
@@ -79,7 +43,7 @@ fn segments(n: usize, care: Care) -> impl Iterator<Item = Range<usize>> + Clone 
 }
 
 /// Calls `look` with the ranges of the integers that a hasty survey needs of `n`, with neighbors at these distances.
-pub(super) fn looked_at(n: usize, distances: &[Distances], mut look: impl FnMut(Range<usize>)) {
+pub(in crate::fast) fn looked_at(n: usize, distances: &[Distances], mut look: impl FnMut(Range<usize>)) {
     for range in segments(n, Care::Hasty) {
         let mut before = |d: usize| {
             if d < range.end {
@@ -102,13 +66,10 @@ pub(super) fn looked_at(n: usize, distances: &[Distances], mut look: impl FnMut(
 
 impl Survey {
     /// Of the integers `q`, whose neighbors are at one of these distances.
-    pub(super) fn new(q: &[u16], distances: &[Distances], care: Care) -> Self {
+    pub(in crate::fast) fn new(q: &[u16], distances: &[Distances], care: Care) -> Self {
         let segments = segments(q.len(), care);
-        let size = |form: &Form| {
-            let mut sizes = Sizes { q, bits: 0 };
-            segments.clone().for_each(|r| _ = form.visit(r, &mut sizes));
-            sizes.bits
-        };
+        let mut some = Differences::default();
+        let size = |form: &Form| segments.clone().map(|range| differences::bits(q, form, range)).sum::<u64>();
         let forms = distances.iter().enumerate().flat_map(|(k, d)| {
             let predictors = match d {
                 (0, _) => 0..1,
@@ -122,10 +83,13 @@ impl Survey {
         let (predictor, at) = forms.min_by_key(|(p, d)| size(&Form::new(*p, false, *d))).unwrap_or((0, (0, 0)));
         let looked: usize = segments.clone().map(|r| r.len()).sum();
         let scale = q.len() as f64 / looked.max(1) as f64;
-        let with = |wide: bool| {
+        let mut with = |wide: bool| {
             let mut counts = Box::new([[0; 256]; BUCKETS]);
             let form = Form::new(predictor, wide, at);
-            segments.clone().for_each(|r| _ = form.visit(r, &mut Counting { q, counts: &mut counts }));
+            for range in segments.clone() {
+                some.fill(q, &form, range);
+                some.count(&mut counts);
+            }
             Survey { form, counts, scale }
         };
         let flat = with(false);
@@ -137,7 +101,7 @@ impl Survey {
     }
 
     /// Bits that all differences take, about.
-    pub(super) fn bits(&self) -> f64 {
+    pub(in crate::fast) fn bits(&self) -> f64 {
         /// What a large difference takes beside its symbol.
         const LARGE: f64 = 12.0;
         /// Bits by which the entropy of a sample is too small for each symbol in it.
@@ -155,8 +119,8 @@ impl Survey {
     }
 
     /// The price of each difference in each bucket, in parts of a bit.
-    pub(super) fn prices(&self) -> Box<[[u8; 256]; BUCKETS]> {
-        let mut prices = Box::new([[0; 256]; BUCKETS]);
+    pub(super) fn prices(&self) -> Box<Prices> {
+        let mut prices: Box<Prices> = Box::new([[0; 256]; BUCKETS]);
         for (prices, counts) in prices.iter_mut().zip(self.counts.iter()) {
             let all = f64::from(counts.iter().sum::<u32>()) + 2.0;
             for (z, (price, n)) in prices.iter_mut().zip(counts).enumerate() {
@@ -170,38 +134,19 @@ impl Survey {
     }
 
     /// The part of the bits that is left where what stood before costs nothing.
-    pub(super) fn rest(&self, q: &[u16]) -> f64 {
+    pub(super) fn rest(&self, q: &[u16], effort: Effort) -> f64 {
         let prices = self.prices();
-        repeats::rest(q, |range| {
-            let mut pricing = Pricing { q, prices: &prices, sum: 0 };
-            self.form.visit(range, &mut pricing);
-            pricing.sum
+        let mut some = Differences::default();
+        repeats::rest(q, effort, |range| {
+            some.fill(q, &self.form, range);
+            some.price(&prices)
         })
-    }
-}
-
-/// Sums up what integers cost.
-struct Pricing<'a> {
-    q: &'a [u16],
-    prices: &'a [[u8; 256]; BUCKETS],
-    sum: u32,
-}
-
-impl Visit for Pricing<'_> {
-    #[inline(always)]
-    fn part<const CODE: u8>(&mut self, look: Look<CODE>, range: Range<usize>) -> Option<()> {
-        for i in range {
-            let (expected, activity) = look.at(self.q, i);
-            let image = image(self.q[i].wrapping_sub(expected)).min(255);
-            self.sum += u32::from(self.prices[bucket(activity)][image as usize]);
-        }
-        Some(())
     }
 }
 
 /// The distance at which the integers of one axis are most alike, if it is one that stands out: a row that was lost when an array
 /// was made one axis.
-pub(super) fn period(q: &[u16]) -> Option<usize> {
+pub(in crate::fast) fn period(q: &[u16]) -> Option<usize> {
     const WINDOWS: usize = 16;
     const LENGTH: usize = 64;
     const SHORTEST: usize = 4;

@@ -1,4 +1,4 @@
-//! What the integers before a point say about it (SPEC 9.4.8).
+//! What the integers before a point say about it (SPEC 9.4.9).
 
 use crate::codec::cursor::{Cursor, put_varint};
 use crate::error::FormatError;
@@ -20,7 +20,7 @@ pub(super) const THRESHOLDS: [u16; BUCKETS - 1] = [1, 2, 3, 4, 6, 8, 12, 18, 28,
 
 /// Which integers before a point are its neighbors, and what is made of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Form {
+pub(in crate::fast) struct Form {
     /// The predictor, and [`WIDE`].
     code: u8,
     /// Distance of the neighbor in the row before; 0 if there are no rows.
@@ -30,7 +30,7 @@ pub(super) struct Form {
 }
 
 /// The distances at which neighbors are.
-pub(super) type Distances = (usize, usize);
+pub(in crate::fast) type Distances = (usize, usize);
 
 impl Form {
     pub(super) fn new(predictor: u8, wide: bool, (row, plane): Distances) -> Self {
@@ -76,7 +76,7 @@ impl Form {
         }
     }
 
-    /// Calls `visit` for the parts of a range (SPEC 9.4.8).
+    /// Calls `visit` for the parts of a range (SPEC 9.4.9).
     #[inline(always)]
     pub(super) fn visit<V: Visit>(&self, range: Range<usize>, v: &mut V) -> Option<()> {
         let (row, plane) = (self.row, self.plane);
@@ -126,31 +126,127 @@ fn back(q: &[u16], i: usize, d: usize) -> u16 {
     q.get(i.wrapping_sub(d)).copied().unwrap_or(0)
 }
 
+/// Those from `d` before place `i` on, which are there.
+#[inline(always)]
+fn window<const N: usize>(q: &[u16], i: usize, d: usize) -> Option<&[u16; N]> {
+    q.get(i.checked_sub(d)?..)?.first_chunk()
+}
+
 /// Distance of integers modulo 2^16.
 #[inline(always)]
-fn apart(a: u16, b: u16) -> u32 {
-    a.wrapping_sub(b).cast_signed().unsigned_abs().into()
+fn apart(a: u16, b: u16) -> u16 {
+    a.wrapping_sub(b).cast_signed().unsigned_abs()
 }
 
 /// `a + b - c`, held between `a` and `b`.
 #[inline(always)]
 fn median(a: u16, b: u16, c: u16) -> u16 {
     let (low, high) = (a.min(b), a.max(b));
-    (i32::from(a) + i32::from(b) - i32::from(c)).clamp(low.into(), high.into()) as u16
+    let between = a.wrapping_add(b).wrapping_sub(c);
+    let lower = if c >= high { low } else { between };
+    if c <= low { high } else { lower }
+}
+
+/// Neighbors of a point; those that its predictor does not look at may be anything.
+#[derive(Debug, Clone, Copy, Default)]
+struct Near {
+    w: u16,
+    ww: u16,
+    n: u16,
+    nw: u16,
+    ne: u16,
+    u: u16,
+    uw: u16,
+    un: u16,
+    unw: u16,
 }
 
 impl<const CODE: u8> Look<CODE> {
+    const PLANES: bool = CODE < ALONE && CODE >= FIRST_OF_PLANES;
+
     /// What is expected at place `i`, and how active its neighbors are.
     #[inline(always)]
-    pub(super) fn at(&self, q: &[u16], i: usize) -> (u16, u32) {
+    pub(super) fn at(&self, q: &[u16], i: usize) -> (u16, u16) {
         let Look { row, plane } = *self;
-        let w = back(q, i, 1);
+        let mut near = Near { w: back(q, i, 1), ..Near::default() };
         if CODE == ALONE {
-            return (w, apart(w, back(q, i, 2)));
+            near.ww = back(q, i, 2);
+        } else {
+            (near.n, near.nw, near.ne) = (back(q, i, row), back(q, i, row + 1), back(q, i, row - 1));
         }
-        let (n, nw, ne) = (back(q, i, row), back(q, i, row + 1), back(q, i, row - 1));
-        let (u, uw, un) = (back(q, i, plane), back(q, i, plane + 1), back(q, i, plane + row));
-        let expected = match CODE % PREDICTORS {
+        if Self::PLANES {
+            (near.u, near.uw) = (back(q, i, plane), back(q, i, plane + 1));
+            (near.un, near.unw) = (back(q, i, plane + row), back(q, i, plane + row + 1));
+        }
+        Self::of(near)
+    }
+
+    /// [`Look::at`] for places from `i` on, all neighbors of which are there; `None` if they are not.
+    #[inline(always)]
+    pub(super) fn of_many<const N: usize>(&self, q: &[u16], i: usize) -> Option<([u16; N], [u16; N])> {
+        let Look { row, plane } = *self;
+        let none = &[0; N];
+        let w: &[u16; N] = window(q, i, 1)?;
+        let [mut ww, mut n, mut nw, mut ne, mut u, mut uw, mut un, mut unw] = [none; 8];
+        if CODE == ALONE {
+            ww = window(q, i, 2)?;
+        } else {
+            (n, nw, ne) = (window(q, i, row)?, window(q, i, row + 1)?, window(q, i, row - 1)?);
+        }
+        if Self::PLANES {
+            (u, uw) = (window(q, i, plane)?, window(q, i, plane + 1)?);
+            (un, unw) = (window(q, i, plane + row)?, window(q, i, plane + row + 1)?);
+        }
+        let (mut expected, mut activities) = ([0; N], [0; N]);
+        for j in 0..N {
+            let near =
+                Near { w: w[j], ww: ww[j], n: n[j], nw: nw[j], ne: ne[j], u: u[j], uw: uw[j], un: un[j], unw: unw[j] };
+            (expected[j], activities[j]) = Self::of(near);
+        }
+        Some((expected, activities))
+    }
+
+    /// What is known of `N` places from `i` on before the first of them is, the integer before it, and room for them; `None` if
+    /// some neighbors are among them or not there.
+    #[inline(always)]
+    pub(super) fn known<'a, const N: usize>(
+        &self,
+        q: &'a mut [u16],
+        i: usize,
+    ) -> Option<(Known<'a, CODE, N>, u16, &'a mut [u16; N])> {
+        let Look { row, plane } = *self;
+        if CODE == ALONE || row <= N || i <= row || (Self::PLANES && (plane <= N || i <= plane + row)) {
+            return None;
+        }
+        let (before, here) = q.split_at_mut_checked(i)?;
+        let (n, nw, ne) = (window(before, i, row)?, window(before, i, row + 1)?, window(before, i, row - 1)?);
+        let [mut u, mut uw, mut un, mut unw] = [n; 4];
+        if Self::PLANES {
+            (u, uw) = (window(before, i, plane)?, window(before, i, plane + 1)?);
+            (un, unw) = (window(before, i, plane + row)?, window(before, i, plane + row + 1)?);
+        }
+        let mut known = Known { n, nw, ne, u, uw, un, unw, beside: [0; N] };
+        let mut beside = [0; N];
+        for j in 0..N {
+            beside[j] = Self::beside(known.near(0, j));
+        }
+        known.beside = beside;
+        Some((known, *before.last()?, here.first_chunk_mut()?))
+    }
+
+    #[inline(always)]
+    fn of(near: Near) -> (u16, u16) {
+        // No threshold is near the greatest.
+        (Self::expected(near), Self::along(near).saturating_add(Self::beside(near)))
+    }
+
+    #[inline(always)]
+    fn expected(near: Near) -> u16 {
+        let Near { w, n, nw, u, uw, un, unw, .. } = near;
+        if CODE == ALONE {
+            return w;
+        }
+        match CODE % PREDICTORS {
             0 => w,
             1 => n,
             2 => median(w, n, nw),
@@ -160,11 +256,31 @@ impl<const CODE: u8> Look<CODE> {
             6 => median(n, u, un),
             _ => {
                 let near = w.wrapping_add(n).wrapping_sub(nw).wrapping_add(u);
-                near.wrapping_sub(uw).wrapping_sub(un).wrapping_add(back(q, i, plane + row + 1))
+                near.wrapping_sub(uw).wrapping_sub(un).wrapping_add(unw)
             }
-        };
-        let along = if CODE & WIDE == 0 { apart(n, nw) } else { apart(w, uw) + apart(n, un) };
-        (expected, apart(w, nw) + apart(n, ne) + along)
+        }
+    }
+
+    /// The part of the activity that the point before has to do with.
+    #[inline(always)]
+    fn along(near: Near) -> u16 {
+        let Near { w, ww, nw, uw, .. } = near;
+        match CODE {
+            ALONE => apart(w, ww),
+            _ if CODE & WIDE == 0 => apart(w, nw),
+            _ => apart(w, nw).saturating_add(apart(w, uw)),
+        }
+    }
+
+    /// The other part.
+    #[inline(always)]
+    fn beside(near: Near) -> u16 {
+        let Near { n, nw, ne, un, .. } = near;
+        match CODE {
+            ALONE => 0,
+            _ if CODE & WIDE == 0 => apart(n, ne).saturating_add(apart(n, nw)),
+            _ => apart(n, ne).saturating_add(apart(n, un)),
+        }
     }
 
     /// Whether points from `i` on, as many as `N`, have no neighbors but those of value `w`, if those among them have it.
@@ -184,8 +300,43 @@ impl<const CODE: u8> Look<CODE> {
     }
 }
 
+/// What is known of `N` places before the first of them is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a, const CODE: u8, const N: usize> {
+    n: &'a [u16; N],
+    nw: &'a [u16; N],
+    ne: &'a [u16; N],
+    u: &'a [u16; N],
+    uw: &'a [u16; N],
+    un: &'a [u16; N],
+    unw: &'a [u16; N],
+    /// The part of the activities that the point before has nothing to do with.
+    beside: [u16; N],
+}
+
+impl<const CODE: u8, const N: usize> Known<'_, CODE, N> {
+    /// Neighbors of place `j`, whose integer before is `w`.
+    #[inline(always)]
+    fn near(&self, w: u16, j: usize) -> Near {
+        let Known { n, nw, ne, u, uw, un, unw, .. } = *self;
+        Near { w, ww: 0, n: n[j], nw: nw[j], ne: ne[j], u: u[j], uw: uw[j], un: un[j], unw: unw[j] }
+    }
+
+    /// What is expected at place `j`, whose integer before is `w`.
+    #[inline(always)]
+    pub(super) fn expected(&self, w: u16, j: usize) -> u16 {
+        Look::<CODE>::expected(self.near(w, j))
+    }
+
+    /// How active its neighbors are.
+    #[inline(always)]
+    pub(super) fn activity(&self, w: u16, j: usize) -> u16 {
+        Look::<CODE>::along(self.near(w, j)).saturating_add(self.beside[j])
+    }
+}
+
 /// The bucket of an activity.
 #[inline(always)]
-pub(super) fn bucket(activity: u32) -> usize {
-    THRESHOLDS.iter().map(|t| usize::from(activity >= u32::from(*t))).sum()
+pub(super) fn bucket(activity: u16) -> usize {
+    THRESHOLDS.iter().map(|t| usize::from(activity >= *t)).sum()
 }

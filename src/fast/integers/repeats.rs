@@ -1,19 +1,10 @@
-//! Integers that stood before: which ranges are copied, and from where (SPEC 9.4.8).
+//! Which integers to copy from where they stood before, so that all cost least. On the writer's side only.
 
+use super::Effort;
+use super::sequences::{BIT, Sequence, cost};
 use crate::vector::vectorize;
 use std::ops::Range;
 
-/// After so many literals come so many copied integers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sequence {
-    pub(super) run: u32,
-    pub(super) len: u32,
-    /// How far back they stand; 0 for as far as in the sequence before.
-    pub(super) distance: u32,
-}
-
-/// Prices are in parts of a bit.
-pub(super) const BIT: u32 = 8;
 /// Integers of a hash.
 const SHORT: usize = 3;
 const LONG: usize = 8;
@@ -21,22 +12,6 @@ const LONG: usize = 8;
 const TRIES: usize = 8;
 /// Repeats so long are taken without looking for better ones.
 const ENOUGH: usize = 192;
-/// Copies integers of `q` within it; false if that is not possible.
-pub(super) fn copy(q: &mut [u16], to: Range<usize>, distance: usize) -> bool {
-    let (start, end) = (to.start, to.end);
-    if distance == 0 || distance > start || end > q.len() || start > end {
-        return false;
-    }
-    let mut at = start;
-    while at < end {
-        // What was copied can be copied in turn.
-        let n = (end - at).min(at - (start - distance));
-        q.copy_within(start - distance..start - distance + n, at);
-        at += n;
-    }
-    true
-}
-
 /// Where integers stood before.
 struct Finder<'a> {
     q: &'a [u16],
@@ -110,37 +85,6 @@ impl Ongoing {
     fn put(&mut self, d: usize, end: usize) {
         self.0[d % Ongoing::PLACES] = (d, end);
     }
-}
-
-/// Slots so small hold themselves.
-const SMALL: u32 = 16;
-
-/// The slot of a number: how many bits it has, and the two after its highest (SPEC 9.4.8).
-pub(super) fn slot(number: u32) -> u32 {
-    match number {
-        0..SMALL => number,
-        n => 4 * n.ilog2() + (n >> (n.ilog2() - 2) & 3),
-    }
-}
-
-/// How many bits follow a slot, and its least number; `None` if there is no such slot.
-pub(super) fn of_slot(slot: u32) -> Option<(u32, u32)> {
-    match slot {
-        0..SMALL => Some((0, slot)),
-        SMALL..128 => Some((slot / 4 - 2, (4 | slot & 3) << (slot / 4 - 2))),
-        _ => None,
-    }
-}
-
-/// What a field of a sequence costs, about.
-fn field_cost(number: u32) -> u32 {
-    4 * BIT + BIT * number.max(1).ilog2() * if number < SMALL { 1 } else { 2 } / 2
-}
-
-/// What a sequence costs, about.
-fn cost(run: u32, len: u32, distance: u32, last: u32) -> u32 {
-    let far = if distance == last { 2 * BIT } else { (4 + distance.max(1).ilog2()) * BIT };
-    far + field_cost(run) + field_cost(len)
 }
 
 /// The best way to a place that was found.
@@ -267,12 +211,12 @@ fn sequences(ways: &[Way]) -> Vec<Sequence> {
 const WINDOW: usize = 12;
 
 /// About a sixteenth of the places at which a window of integers begins: the same integers are picked wherever they stand.
-fn picked(q: &[u16]) -> Vec<u32> {
-    vectorize!(_simd => picked_lanes(q))
+fn picked(q: &[u16], effort: Effort) -> Vec<u32> {
+    vectorize!(_simd => picked_lanes(q, effort))
 }
 
 #[inline(always)]
-fn picked_lanes(q: &[u16]) -> Vec<u32> {
+fn picked_lanes(q: &[u16], effort: Effort) -> Vec<u32> {
     const LANES: usize = 64;
     let places = q.len().saturating_sub(WINDOW - 1);
     let mut picked = Vec::with_capacity(places / 16 + LANES);
@@ -284,7 +228,9 @@ fn picked_lanes(q: &[u16]) -> Vec<u32> {
         for j in 0..LANES {
             let key = (u32::from(near[j]) << 16 | u32::from(near[j + 1])).wrapping_mul(0x9e37_79b1)
                 ^ u32::from(near[j + 2]).wrapping_mul(0x85eb_ca77);
-            hits[j] = u8::from(key.wrapping_mul(0xc2b2_ae3d) >> 28 == 0);
+            // What stays the same most often costs next to nothing, and there may be much of it.
+            let same = (near[j] ^ near[j + 1]) | (near[j + 1] ^ near[j + 2]) == 0 && effort == Effort::Hasty;
+            hits[j] = u8::from(key.wrapping_mul(0xc2b2_ae3d) >> 28 == 0) & u8::from(!same);
         }
         for (k, eight) in hits.as_chunks::<8>().0.iter().enumerate() {
             let mut left = u64::from_le_bytes(*eight);
@@ -301,12 +247,15 @@ fn picked_lanes(q: &[u16]) -> Vec<u32> {
 }
 
 /// The part of the price of all integers that is left where what stood before costs nothing, by places picked by what they hold.
-pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
-    /// Places that are priced.
-    const PRICED: usize = 1024;
+pub(in crate::fast) fn rest(q: &[u16], effort: Effort, mut price: impl FnMut(Range<usize>) -> u32) -> f64 {
+    // Places that are priced.
+    let priced = match effort {
+        Effort::Hasty => 512,
+        Effort::Thorough => 1024,
+    };
     let mut seen = vec![0u32; 1 << 14];
-    let picked = picked(q);
-    let step = picked.len().div_ceil(PRICED).max(1);
+    let picked = picked(q, effort);
+    let step = picked.len().div_ceil(priced).max(1);
     let (mut all, mut left) = (0u64, 0u64);
     for (k, i) in picked.iter().enumerate() {
         let window = *i as usize..*i as usize + WINDOW;
@@ -325,16 +274,9 @@ pub(super) fn rest(q: &[u16], price: impl Fn(Range<usize>) -> u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sequences::copy;
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn copies_may_overlap_what_they_make() {
-        let mut q = [1, 2, 0, 0, 0, 0, 0];
-        assert!(copy(&mut q, 2..7, 2));
-        assert_eq!(q, [1, 2, 1, 2, 1, 2, 1]);
-        assert!(!copy(&mut q, 2..7, 3) && !copy(&mut q, 2..8, 1) && !copy(&mut q, 2..4, 0));
-    }
 
     /// The integers that sequences give, with those of `q` as literals.
     fn follow(q: &[u16], sequences: &[Sequence]) -> (Vec<u16>, usize) {
@@ -366,19 +308,11 @@ mod tests {
                 q.extend_from_slice(&part[start..part.len().min(start + n)]);
             }
             let prices: Vec<u32> = (0..=q.len() as u32).map(|i| i * 9 * BIT).collect();
-            let sequences = find(&q, &prices, [0, 0]);
-            let (out, copied) = follow(&q, &sequences);
+            let (out, copied) = follow(&q, &find(&q, &prices, [0, 0]));
             prop_assert_eq!(&out, &q);
             prop_assert!(copied * 2 > q.len() - part.len(), "{} of {}", copied, q.len());
+            let (out, _) = follow(&q, &super::super::greedy::find(&q, &prices, [7, part.len()]));
+            prop_assert_eq!(&out, &q);
         }
-    }
-
-    #[test]
-    fn slots_have_all_numbers() {
-        for d in (0..5000).chain([u32::MAX, u32::MAX / 3]) {
-            let (bits, least) = of_slot(slot(d)).unwrap();
-            assert!(d >= least && u64::from(d) < u64::from(least) + (1 << bits), "{d}");
-        }
-        assert_eq!(of_slot(128), None);
     }
 }
