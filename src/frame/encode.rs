@@ -367,7 +367,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         /// ... but so many of a small frame and of a large one.
         const LOOKED_AT: (usize, usize) = (512, 4096);
         let looked_at = (self.values.len() / PART).clamp(LOOKED_AT.0, LOOKED_AT.1);
-        let step = (self.values.len() / looked_at).max(1);
+        let step = self.values.len().checked_div(looked_at).unwrap_or(0).max(1);
         let at = self.values.iter().enumerate().step_by(step).filter(|(i, _)| self.is_ordinary(*i));
         let mut seen: Vec<T> = at.map(|(_, v)| *v).collect();
         seen.sort_unstable_by_key(|v| v.to_ordered());

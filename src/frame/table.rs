@@ -144,16 +144,16 @@ fn cells_are_few<T: Element>(values: impl Iterator<Item = T> + Clone, tolerance:
     if !(cells < (8 * MOST) as f64) {
         return true;
     }
-    let mut occupied = vec![false; cells as usize + 1];
+    let mut occupied = vec![false; (cells as usize).saturating_add(1)];
     for v in values {
         if let Some(cell) = occupied.get_mut(((v.to_f64() - low) * scale) as usize) {
             *cell = true;
         }
     }
     // Values more than so many cells apart have no place in common.
-    let (mut places, mut next) = (0, 0);
+    let (mut places, mut next) = (0usize, 0usize);
     while let Some(at) = occupied.get(next..).and_then(|rest| rest.iter().position(|o| *o)) {
-        places += 1;
+        places = places.saturating_add(1);
         next = next.saturating_add(at).saturating_add(PARTS + 1);
     }
     is_sparse(low, high, places, tolerance)
@@ -257,7 +257,7 @@ fn cover(spans: &[(i64, i64)], shift: u8) -> Option<Vec<(i64, usize)>> {
 pub(super) fn may_pay<T: Element>(some: &[T], (low, high): (f64, f64), tolerance: Tolerance) -> bool {
     /// Rounding makes no two groups of one.
     const SLACK: f64 = 1.0 + 1e-6;
-    let (mut places, mut first) = (0, None);
+    let (mut places, mut first) = (0usize, None);
     for v in some {
         let v = v.to_f64();
         let is_near = |first: f64| match tolerance {
@@ -266,7 +266,7 @@ pub(super) fn may_pay<T: Element>(some: &[T], (low, high): (f64, f64), tolerance
             Tolerance::Pointwise(b) => v - first <= 2.0 * b * SLACK / (1.0 - b).max(0.0) * first.abs().max(v.abs()),
         };
         if !first.is_some_and(is_near) {
-            (places, first) = (places + 1, Some(v));
+            (places, first) = (places.saturating_add(1), Some(v));
         }
     }
     is_sparse(low, high, places, tolerance)

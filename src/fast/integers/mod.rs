@@ -15,7 +15,7 @@ use crate::error::FormatError;
 use differences::Differences;
 use literals::{Literals, Reading, class_of};
 use neighbors::{Distances, Form};
-pub(super) use repeats::rest;
+pub(super) use repeats::{rest, rough_price};
 use sequences::Sequence;
 use std::ops::Range;
 pub(super) use survey::{Care, Survey, looked_at};

@@ -246,6 +246,12 @@ fn picked_lanes(q: &[u16], effort: Effort) -> Vec<u32> {
     picked
 }
 
+/// What integers cost by their differences from those before, roughly.
+pub(in crate::fast) fn rough_price(q: &[u16], range: Range<usize>) -> u32 {
+    let pairs = q[range.start.saturating_sub(1)..range.end].windows(2);
+    pairs.map(|p| 2 * (u32::BITS - (2 * u32::from(p[1].abs_diff(p[0]))).leading_zeros())).sum()
+}
+
 /// The part of the price of all integers that is left where what stood before costs nothing, by places picked by what they hold.
 pub(in crate::fast) fn rest(q: &[u16], effort: Effort, mut price: impl FnMut(Range<usize>) -> u32) -> f64 {
     // Places that are priced.

@@ -135,6 +135,9 @@ impl Survey {
 
     /// The part of the bits that is left where what stood before costs nothing.
     pub(super) fn rest(&self, q: &[u16], effort: Effort) -> f64 {
+        if effort == Effort::Hasty {
+            return repeats::rest(q, effort, |range| repeats::rough_price(q, range));
+        }
         let prices = self.prices();
         let mut some = Differences::default();
         repeats::rest(q, effort, |range| {

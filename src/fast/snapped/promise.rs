@@ -20,8 +20,5 @@ pub(super) fn saved<T: Sample>(values: &[T], ordinary: Option<&[bool]>, scale: &
         let end = values.len().min(start + SEGMENT);
         fill(q, &values[start..end], ordinary.map(|o| &o[start..end]), scale, 0..end - start);
     }
-    1.0 - integers::rest(&sample, effort, |range| {
-        let pairs = sample[range.start.saturating_sub(1)..range.end].windows(2);
-        pairs.map(|p| 2 * (u16::BITS - (2 * p[1].abs_diff(p[0])).leading_zeros())).sum()
-    })
+    1.0 - integers::rest(&sample, effort, |range| integers::rough_price(&sample, range))
 }
