@@ -37,11 +37,20 @@ pub(crate) struct ClassMap<T> {
 impl<T: Element> ClassMap<T> {
     /// Which points are coded by the frame's method.
     pub(crate) fn ordinary(&self) -> Vec<bool> {
-        let mut coded = [false; 256];
-        for (c, flag) in self.table.iter().zip(&mut coded) {
-            *flag = matches!(c, Class::Ordinary | Class::Negative);
+        let is_coded = |c: &Class<T>| matches!(c, Class::Ordinary | Class::Negative);
+        let mut coded = self.table.iter().zip(0u8..).filter(|(c, _)| is_coded(c)).map(|(_, n)| n);
+        match (coded.next(), coded.next()) {
+            // Most often one class is, and a comparison tells.
+            (Some(class), None) => self.image.iter().map(|c| *c == class).collect(),
+            (None, _) => vec![false; self.image.len()],
+            _ => {
+                let mut flags = [false; 256];
+                for (c, flag) in self.table.iter().zip(&mut flags) {
+                    *flag = is_coded(c);
+                }
+                self.image.iter().map(|c| flags.get(usize::from(*c)).copied().unwrap_or(false)).collect()
+            }
         }
-        self.image.iter().map(|c| coded.get(usize::from(*c)).copied().unwrap_or(false)).collect()
     }
 
     /// Appends the map of a frame of shape `dims`.
@@ -95,7 +104,8 @@ impl<T: Element> ClassMap<T> {
             _ => classes::decode(coded, count, dims, &mut image)?,
         }
         let is_listed = |i: &&u8| matches!(table.get(usize::from(**i)), Some(Class::Listed));
-        let listed_count = image.iter().filter(is_listed).count();
+        let any_listed = table.iter().any(|c| matches!(c, Class::Listed));
+        let listed_count = if any_listed { image.iter().filter(is_listed).count() } else { 0 };
         let needed = listed_count.saturating_mul(T::DATA_TYPE.size());
         if needed != c.remaining() {
             let (found, expected) = (c.remaining() as u64, needed as u64);

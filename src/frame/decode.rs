@@ -186,6 +186,12 @@ fn negative_points<T: Element>(map: Option<&ClassMap<T>>) -> impl Fn(usize) -> b
 
 /// Writes literals and listed values to the points that are not ordinary.
 fn place_others<T: Element>(map: &ClassMap<T>, out: &mut [T]) {
+    if let [Class::Ordinary, Class::Literal(v)] = map.table[..] {
+        for (o, class) in out.iter_mut().zip(&map.image) {
+            *o = if *class == 0 { *o } else { v };
+        }
+        return;
+    }
     let mut listed = map.listed.iter();
     for (o, class) in out.iter_mut().zip(&map.image) {
         match map.table.get(usize::from(*class)) {

@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 pub fn run(args: &Inspect) -> Result<(), Failure> {
     let here = Failure::at(&args.file);
     let reader = Reader::open(&args.file).map_err(&here)?;
-    let report = describe(&reader)?;
+    let mut report = describe(&reader)?;
+    // Another package of the same build may ask for objects that keep the order of their making.
+    report.sort_all_objects();
     if args.json {
         println!("{report}");
         return Ok(());

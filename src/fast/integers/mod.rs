@@ -58,6 +58,8 @@ pub(super) fn encode(
 ) -> Option<()> {
     /// Bytes that are there in any case, about.
     const FRAME: f64 = 40.0;
+    /// Where more than this is left it repeats by chance.
+    const LEFT: f64 = 0.97;
     if distances.is_empty() {
         distances = [0].into_iter().chain(period(q)).map(|row| (row, 0)).collect();
     }
@@ -69,19 +71,12 @@ pub(super) fn encode(
     }
     let form = survey.form;
     let differences = Differences::of(q, &form);
-    // More than this repeats by chance.
-    let most = match effort {
-        Effort::Hasty => 0.98,
-        Effort::Thorough => 0.97,
+    let prices = differences.prices(&survey.prices());
+    let mut found = match effort {
+        Effort::Hasty => greedy::find(q, &prices, form.near()),
+        Effort::Thorough if rest < LEFT => repeats::find(q, &prices, form.near()),
+        Effort::Thorough => Vec::new(),
     };
-    let mut found = Vec::new();
-    if rest < most {
-        let prices = differences.prices(&survey.prices());
-        found = match effort {
-            Effort::Hasty => greedy::find(q, &prices, form.near()),
-            Effort::Thorough => repeats::find(q, &prices, form.near()),
-        };
-    }
     if q.len() + sequences::STREAMS * found.len() > most_numbers(q.len()) {
         found.clear();
     }
