@@ -1,6 +1,6 @@
 //! The first repeat that pays, and then the next. On the writer's side only.
 
-use super::sequences::{BIT, Sequence, cost};
+use super::sequences::{BIT, Sequence, alike, cost};
 
 /// Integers of a hash.
 const SHORT: usize = 4;
@@ -14,14 +14,6 @@ const TRIED: usize = 4;
 fn four(q: &[u16], i: usize) -> Option<u64> {
     let [a, b, c, d] = *q.get(i..)?.first_chunk::<SHORT>()?;
     Some(u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48)
-}
-
-/// Where integers from `i` on cease to stand `d` before, too.
-fn end(q: &[u16], i: usize, d: usize) -> usize {
-    let (a, b) = (&q[i..], &q[i - d..]);
-    let blocks = a.chunks_exact(16).zip(b.chunks_exact(16)).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[16 * blocks..], &b[16 * blocks..]);
-    i + 16 * blocks + a.iter().zip(b).take(16).take_while(|(a, b)| a == b).count()
 }
 
 /// Sequences that save more than they cost. `prices` has the sums of what the integers cost as literals: those of the first `i` at
@@ -53,7 +45,7 @@ pub(super) fn find(q: &[u16], prices: &[u32], near: [usize; 2]) -> Vec<Sequence>
             if d == 0 || d > i || (poor.0 == d && i < poor.1) || four(q, i - d) != Some(word) {
                 continue;
             }
-            let end = end(q, i, d);
+            let end = i + alike(q, i, d);
             let mut start = i;
             while start > copied.max(d) && q[start - 1] == q[start - 1 - d] {
                 start -= 1;

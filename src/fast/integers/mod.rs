@@ -22,12 +22,11 @@ pub(super) use survey::{Care, Survey, looked_at};
 use survey::{Counts, period};
 
 /// How the writer looks for what repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// The first repeat that pays is taken.
     Hasty,
     /// Those by which all integers together take least, as far as they were found: ten times as slow.
-    #[default]
     Thorough,
 }
 
@@ -71,10 +70,10 @@ pub(super) fn encode(
     }
     let form = survey.form;
     let differences = Differences::of(q, &form);
-    let prices = differences.prices(&survey.prices());
+    let prices = || differences.prices(&survey.prices());
     let mut found = match effort {
-        Effort::Hasty => greedy::find(q, &prices, form.near()),
-        Effort::Thorough if rest < LEFT => repeats::find(q, &prices, form.near()),
+        Effort::Hasty => greedy::find(q, &prices(), form.near()),
+        Effort::Thorough if rest < LEFT => repeats::find(q, &prices(), form.near()),
         Effort::Thorough => Vec::new(),
     };
     if q.len() + sequences::STREAMS * found.len() > most_numbers(q.len()) {

@@ -1,7 +1,7 @@
 //! Which integers to copy from where they stood before, so that all cost least. On the writer's side only.
 
 use super::Effort;
-use super::sequences::{BIT, Sequence, cost};
+use super::sequences::{BIT, Sequence, alike, cost};
 use crate::vector::vectorize;
 use std::ops::Range;
 
@@ -56,13 +56,7 @@ impl<'a> Finder<'a> {
 
     /// How many integers from `i` on stand `d` before, too.
     fn len(&self, i: usize, d: usize) -> usize {
-        if d == 0 || d > i {
-            return 0;
-        }
-        let (a, b) = (&self.q[i..], &self.q[i - d..]);
-        let blocks = a.chunks_exact(16).zip(b.chunks_exact(16)).take_while(|(a, b)| a == b).count();
-        let (a, b) = (&a[16 * blocks..], &b[16 * blocks..]);
-        16 * blocks + a.iter().zip(b).take(16).take_while(|(a, b)| a == b).count()
+        if d == 0 || d > i { 0 } else { alike(self.q, i, d) }
     }
 }
 

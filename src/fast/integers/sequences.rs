@@ -100,6 +100,14 @@ pub(super) fn copy(q: &mut [u16], to: Range<usize>, distance: usize) -> bool {
     true
 }
 
+/// How many integers from `i` on stand `d` before, too, which is not before the first.
+pub(super) fn alike(q: &[u16], i: usize, d: usize) -> usize {
+    let (a, b) = (&q[i..], &q[i - d..]);
+    let blocks = a.chunks_exact(16).zip(b.chunks_exact(16)).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[16 * blocks..], &b[16 * blocks..]);
+    16 * blocks + a.iter().zip(b).take(16).take_while(|(a, b)| a == b).count()
+}
+
 /// Bits on their way to whole bytes, the highest first.
 #[derive(Debug, Default)]
 struct Bits {
