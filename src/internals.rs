@@ -29,16 +29,16 @@ pub mod classes {
         classes::encode(image, alphabet, dims)
     }
 
-    /// The same as integers (SPEC 6.3), less the first byte.
-    pub fn encode_integers(image: &[u8], dims: &[usize]) -> Vec<u8> {
-        images::encode(image, dims).split_off(1)
+    /// The same as bits (SPEC 6.3), less the first byte.
+    pub fn encode_bits(image: &[u8], alphabet: u8, dims: &[usize]) -> Vec<u8> {
+        images::encode(image, alphabet, dims).split_off(1)
     }
 
-    /// Inverts [`encode_integers`].
+    /// Inverts [`encode_bits`].
     ///
     /// # Errors
     /// If the bytes are damaged.
-    pub fn decode_integers(bytes: &[u8], count: u8, points: usize) -> Result<Vec<u8>, FormatError> {
+    pub fn decode_bits(bytes: &[u8], count: u8, points: usize) -> Result<Vec<u8>, FormatError> {
         let mut out = vec![0; points];
         images::decode(bytes, count, &mut out)?;
         Ok(out)

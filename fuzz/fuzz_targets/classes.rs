@@ -11,12 +11,12 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(image) = classes::decode(bytes, alphabet, &l.dims) {
         assert!(image.iter().all(|c| *c < alphabet));
     }
-    if let Ok(image) = classes::decode_integers(bytes, alphabet, l.points()) {
+    if let Ok(image) = classes::decode_bits(bytes, alphabet, l.points()) {
         assert!(image.iter().all(|c| *c < alphabet));
     }
     let image: Vec<u8> = (0..l.points()).map(|i| bytes.get(i).map_or(0, |b| b % alphabet)).collect();
     let coded = classes::encode(&image, alphabet, &l.dims);
     assert_eq!(classes::decode(&coded, alphabet, &l.dims).unwrap(), image);
-    let coded = classes::encode_integers(&image, &l.dims);
-    assert_eq!(classes::decode_integers(&coded, alphabet, image.len()).unwrap(), image);
+    let coded = classes::encode_bits(&image, alphabet, &l.dims);
+    assert_eq!(classes::decode_bits(&coded, alphabet, image.len()).unwrap(), image);
 });

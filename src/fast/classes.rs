@@ -53,6 +53,11 @@ impl Classifier {
     }
 }
 
+/// The class of each bucket, given that bit `b` of `starts` says that one starts with bucket `b + 1`.
+pub(super) fn class_of(starts: u32) -> [u8; BUCKETS] {
+    std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8)
+}
+
 /// Joins buckets to at most [`MOST_CLASSES`] classes so that the estimated size is least: bit `b` of the result says that a class
 /// starts at bucket `b + 1`. Each count stands for so many.
 pub(super) fn choose_classes(counts: &[[u32; 256]; BUCKETS], scale: f64) -> u32 {

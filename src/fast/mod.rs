@@ -14,6 +14,7 @@ mod classes;
 pub(crate) mod images;
 mod integers;
 mod levels;
+mod numbers;
 mod parts;
 mod raster;
 mod scale;

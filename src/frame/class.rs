@@ -70,7 +70,7 @@ impl<T: Element> ClassMap<T> {
         }
         let first = self.image.first();
         let coded = match effort {
-            Effort::Hasty if self.image.iter().any(|c| Some(c) != first) => images::encode(&self.image, dims),
+            Effort::Hasty if self.image.iter().any(|c| Some(c) != first) => images::encode(&self.image, count, dims),
             _ => classes::encode(&self.image, count, dims),
         };
         put_block(out, &coded);
@@ -100,7 +100,7 @@ impl<T: Element> ClassMap<T> {
         let coded = c.block("class image")?;
         let mut image = vec![0; n];
         match coded.split_first() {
-            Some((&images::INTEGERS, rest)) => images::decode(rest, count, &mut image)?,
+            Some((&images::BITS, rest)) => images::decode(rest, count, &mut image)?,
             _ => classes::decode(coded, count, dims, &mut image)?,
         }
         let is_listed = |i: &&u8| matches!(table.get(usize::from(**i)), Some(Class::Listed));

@@ -5,8 +5,8 @@ import struct
 
 import numpy as np
 
+import bits
 import classes
-import integers
 import exact
 import fast
 import multilevel
@@ -130,7 +130,7 @@ class Classes:
         coded = cursor.block()
         if coded[:1] == b"\x80":
             inner = Cursor(coded[1:])
-            image = integers.decode(inner, n, [True] * n)
+            image = bits.image(inner, n, count)
             inner.end()
         else:
             image = classes.decode(coded, dims, max(count, 2))

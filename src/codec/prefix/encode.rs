@@ -134,7 +134,9 @@ fn choose_run_bits(lanes: &[Lane], count: usize) -> u32 {
         let mut bits = 0;
         for (run, z) in &runs {
             let run = repeated_zeros(*run, k, |s, times| counts[usize::from(s)] += times);
-            counts[(run | (*z).min(escape) << k) as usize] += 1;
+            // Zeros that nothing follows have a symbol of their own.
+            let symbol = if *z > 0 { run | (*z).min(escape) << k } else { 0 };
+            counts[symbol as usize] += u32::from(*z > 0 || run > 0);
             bits += if *z < escape { 0 } else { 4 + (*z - escape + 1).ilog2() };
         }
         let all = f64::from(counts.iter().sum::<u32>());

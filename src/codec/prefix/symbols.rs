@@ -121,7 +121,8 @@ impl<'a> Lane<'a> {
     }
 
     /// The images other than 0 from word `from` on with the zeros before each, as long as `take` says so; how many zeros are
-    /// before the first is not known, and that is left out, unless the word is the first one. Gives the word after the last.
+    /// before the first is not known, and that is left out, unless the word is the first one. If all words are gone through, the
+    /// zeros at the end come before an image of 0. Gives the word after the last.
     pub(super) fn runs(&self, from: usize, mut take: impl FnMut(u32, u32) -> bool) -> usize {
         let mut next = if from == 0 { Some(0) } else { None };
         for (w, word) in self.words.iter().enumerate().skip(from) {
@@ -135,6 +136,9 @@ impl<'a> Lane<'a> {
                 }
                 next = Some(i + 1);
             }
+        }
+        if let Some(n) = next.filter(|n| from == 0 && *n < self.range.len()) {
+            take((self.range.len() - n) as u32, 0);
         }
         self.words.len()
     }

@@ -1,109 +1,25 @@
 //! Integers by their differences from what is expected, one stream for each class of activity (SPEC 9.4.9).
 
 use super::neighbors::{Form, Look, THRESHOLDS, Visit};
-use crate::codec::cursor::zigzag;
-use crate::codec::prefix::{PADDING, Stream, WIDE};
-use crate::fast::classes::{BUCKETS, MOST_CLASSES};
+use crate::fast::classes::{MOST_CLASSES, class_of};
+use crate::fast::numbers::{CALM, Numbers};
 use std::ops::Range;
 
 /// Activities from here on have one class.
 const TOP: usize = 2048;
-/// Points that are looked at together where nothing changes.
-const CALM: usize = 32;
 /// Points of which all neighbors but the one before are known together.
 const STEP: usize = 16;
-
-/// The numbers of a stream, as far as they were read.
-#[derive(Debug)]
-pub(super) struct Reading {
-    stream: Stream,
-    at: usize,
-    wide: usize,
-    /// The numbers before this place that were not read are 0.
-    zeros: usize,
-}
-
-impl Reading {
-    pub(super) fn new(stream: Stream) -> Self {
-        Reading { stream, at: 0, wide: 0, zeros: 0 }
-    }
-
-    /// Numbers of the stream.
-    pub(super) fn len(&self) -> usize {
-        self.stream.numbers.len() - PADDING
-    }
-
-    /// The next number; what follows the last one is 0, and is found by [`Reading::is_used_up`].
-    #[inline(always)]
-    fn next(&mut self) -> Option<i32> {
-        let number = self.stream.numbers.get(self.at)?.cast_signed();
-        self.at += 1;
-        if number == WIDE {
-            self.wide += 1;
-            return self.stream.wide.get(self.wide - 1).copied();
-        }
-        Some(number.into())
-    }
-
-    /// The image of the next number.
-    pub(super) fn image(&mut self) -> Option<u32> {
-        self.next().map(|n| zigzag(n.into()) as u32)
-    }
-
-    /// Whether the next `n` numbers are there and 0.
-    #[inline(always)]
-    fn has_zeros(&mut self, n: usize) -> bool {
-        if self.at >= self.zeros {
-            self.look_ahead();
-        }
-        self.at + n <= self.zeros
-    }
-
-    /// Finds how many zeros come next, of those that are not far ahead.
-    fn look_ahead(&mut self) {
-        const FAR: usize = 1 << 10;
-        let numbers = &self.stream.numbers[self.at.min(self.len())..self.len()];
-        let mut zeros = 0;
-        for chunk in numbers[..numbers.len().min(FAR)].chunks(CALM) {
-            if chunk.iter().fold(0, |all, n| all | n) != 0 {
-                zeros += chunk.iter().take_while(|n| **n == 0).count();
-                break;
-            }
-            zeros += chunk.len();
-        }
-        self.zeros = self.at + zeros;
-    }
-
-    /// Takes the next [`CALM`] numbers if they are 0.
-    #[inline(always)]
-    fn take_zeros(&mut self) -> bool {
-        let numbers = self.stream.numbers.get(self.at..).and_then(<[u8]>::first_chunk::<CALM>);
-        let zero = numbers.is_some_and(|n| n.iter().fold(0, |all, n| all | n) == 0);
-        self.at += if zero { CALM } else { 0 };
-        zero
-    }
-
-    /// Whether all numbers were read, and none more.
-    pub(super) fn is_used_up(&self) -> bool {
-        self.at == self.len() && self.wide == self.stream.wide.len()
-    }
-}
 
 /// Restores integers from their differences.
 #[derive(Debug)]
 pub(super) struct Literals {
-    streams: [Reading; MOST_CLASSES],
+    streams: [Numbers; MOST_CLASSES],
     class_of: Box<[u8; TOP]>,
-}
-
-/// The class of each bucket, given that bit `b` of `starts` says that one starts with bucket `b + 1`.
-pub(super) fn class_of(starts: u32) -> [u8; BUCKETS] {
-    std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8)
 }
 
 impl Literals {
     /// The streams are those of the classes in order.
-    pub(super) fn new(starts: u32, streams: impl Iterator<Item = Reading>) -> Self {
+    pub(super) fn new(starts: u32, streams: impl Iterator<Item = Numbers>) -> Self {
         let of_bucket = class_of(starts);
         let mut class_of = Box::new([0; TOP]);
         let mut bucket = 0;
@@ -114,8 +30,7 @@ impl Literals {
             *c = of_bucket[bucket];
         }
         let mut streams = streams.fuse();
-        let none = || Reading::new(Stream { numbers: vec![0; PADDING], wide: Vec::new() });
-        Literals { streams: std::array::from_fn(|_| streams.next().unwrap_or_else(none)), class_of }
+        Literals { streams: std::array::from_fn(|_| streams.next().unwrap_or_else(Numbers::none)), class_of }
     }
 
     /// Restores the integers of a range of `q`; `None` if there are not enough differences.
@@ -125,7 +40,7 @@ impl Literals {
 
     /// Whether all differences were used.
     pub(super) fn are_used_up(&self) -> bool {
-        self.streams.iter().all(Reading::is_used_up)
+        self.streams.iter().all(Numbers::is_used_up)
     }
 }
 
@@ -156,7 +71,7 @@ impl Literals {
         let counts = counts.to_le_bytes();
         let there = self.streams.iter_mut().zip(counts).all(|(s, n)| n == 0 || s.has_zeros(n.into()));
         if there {
-            self.streams.iter_mut().zip(counts).for_each(|(s, n)| s.at += usize::from(n));
+            self.streams.iter_mut().zip(counts).for_each(|(s, n)| s.skip(n.into()));
         }
         there
     }

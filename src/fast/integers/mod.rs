@@ -8,12 +8,13 @@ mod repeats;
 mod sequences;
 mod survey;
 
-use super::classes::{BUCKETS, MOST_CLASSES, choose_classes};
+use super::classes::{BUCKETS, MOST_CLASSES, choose_classes, class_of};
+use super::numbers::Numbers;
 use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, Images};
 use crate::error::FormatError;
 use differences::Differences;
-use literals::{Literals, Reading, class_of};
+use literals::Literals;
 use neighbors::{Distances, Form};
 pub(super) use repeats::{rest, rough_price};
 use sequences::Sequence;
@@ -171,9 +172,9 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, ordinary: Option<&[bool]>, n: usiz
     let classes = starts.count_ones() as usize + 1;
     let lower = Cursor::new(cursor.block("bits of sequences")?);
     let streams = prefix::read(cursor, classes + sequences::STREAMS, most_numbers(n))?;
-    let mut streams = streams.into_iter().map(Reading::new);
+    let mut streams = streams.into_iter().map(Numbers::new);
     let mut literals = Literals::new(starts, streams.by_ref().take(classes));
-    let mut fields: Vec<Reading> = streams.collect();
+    let mut fields: Vec<Numbers> = streams.collect();
     let found = sequences::read(&mut fields, lower)?;
     restore(&form, ordinary, &mut literals, &found, n)
         .filter(|_| literals.are_used_up())

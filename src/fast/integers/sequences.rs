@@ -1,9 +1,9 @@
 //! Copies of integers that stood before, and how they are stored (SPEC 9.4.9).
 
-use super::literals::Reading;
 use crate::codec::cursor::{Cursor, put_block};
 use crate::codec::prefix::{self, Coded, Images};
 use crate::error::FormatError;
+use crate::fast::numbers::Numbers;
 use std::ops::Range;
 
 /// After so many literals come so many copied integers.
@@ -60,9 +60,9 @@ pub(super) fn write(sequences: &[Sequence], out: &mut Vec<u8>, streams: &mut Vec
 }
 
 /// The sequences of these streams, with the lower bits of their numbers.
-pub(super) fn read(fields: &mut [Reading], mut lower: Cursor<'_>) -> Result<Vec<Sequence>, FormatError> {
+pub(super) fn read(fields: &mut [Numbers], mut lower: Cursor<'_>) -> Result<Vec<Sequence>, FormatError> {
     let wrong = || FormatError::Code { what: "sequences" };
-    let count = fields.first().map_or(0, Reading::len);
+    let count = fields.first().map_or(0, Numbers::len);
     if fields.iter().any(|f| f.len() != count) {
         return Err(wrong());
     }
@@ -77,7 +77,7 @@ pub(super) fn read(fields: &mut [Reading], mut lower: Cursor<'_>) -> Result<Vec<
         let [run, len, distance] = numbers;
         sequences.push(Sequence { run, len, distance });
     }
-    if !bits.is_done() || !fields.iter().all(Reading::is_used_up) {
+    if !bits.is_done() || !fields.iter().all(Numbers::is_used_up) {
         return Err(wrong());
     }
     lower.finish("bits of sequences")?;

@@ -4,7 +4,7 @@ use super::pyramid::{Level, ROW, STEP};
 use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, Images, PADDING, WIDE};
 use crate::error::FormatError;
-use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes};
+use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes, class_of};
 use crate::fast::streams::{self, Reading, magnitudes, sum};
 
 /// The codes of a block.
@@ -123,7 +123,7 @@ impl Codes {
     #[inline(always)]
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let starts = self.starts();
-        let class_of: [u8; BUCKETS] = std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8);
+        let class_of = class_of(starts);
         let mut sizes = [0usize; MOST_CLASSES];
         let classes = self.about.iter().filter_map(|(_, b, _)| class_of.get(usize::from(*b)));
         classes.for_each(|c| sizes[usize::from(*c)] += STEP);

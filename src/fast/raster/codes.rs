@@ -6,7 +6,7 @@ use super::stencil::CHUNK;
 use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, Images, WIDE};
 use crate::error::FormatError;
-use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes};
+use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes, class_of};
 use crate::fast::streams::{self, BLOCK, MOST_MAGNITUDE, ONES, Reading};
 
 /// Room for the codes of a row and of a chunk past its end.
@@ -126,7 +126,7 @@ const NONE: u8 = u8::MAX;
 pub(super) fn write(coded: &Coded, shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
     let buckets = coded.buckets(shape, ordinary);
     let starts = coded.starts(&buckets);
-    let class_of: [u8; BUCKETS] = std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8);
+    let class_of = class_of(starts);
     let mut sizes = [0usize; MOST_CLASSES];
     buckets.iter().filter_map(|b| class_of.get(usize::from(*b))).for_each(|c| sizes[usize::from(*c)] += BLOCK);
     let mut parts = sizes.map(Images::with_room);

@@ -1,0 +1,283 @@
+//! A bit for each point of a grid, eight of them coded at once (SPEC 8.5).
+
+use crate::codec::cursor::Cursor;
+use crate::codec::prefix::{self, Images};
+use crate::error::FormatError;
+use crate::fast::classes::{BUCKETS, choose_classes, class_of};
+use crate::fast::numbers::Numbers;
+
+/// Points of a byte and of a word.
+const BYTE: usize = 8;
+const WORD: usize = 64;
+/// Rows and planes are at least this far apart: all neighbors of a byte are in bytes before it, ...
+pub(super) const NEAREST: usize = BYTE + 1;
+/// ... and those of a word in words before it.
+const NEAREST_OF_WORDS: usize = WORD + BYTE;
+/// Most classes: one for each number of neighbors that differ.
+const MOST_CLASSES: usize = BYTE + 1;
+/// Zeros around the bits.
+const PAD: usize = 16;
+
+/// Bits of a grid, those around them being 0.
+pub(super) struct Bits {
+    bytes: Vec<u8>,
+    points: usize,
+}
+
+impl Bits {
+    pub(super) fn zeros(points: usize) -> Self {
+        Bits { bytes: vec![0; PAD + points.div_ceil(BYTE) + PAD], points }
+    }
+
+    /// Bit `number` of each of `classes`.
+    pub(super) fn of(classes: &[u8], number: u32) -> Self {
+        /// Moves the lowest bit of each of eight bytes into the highest byte.
+        const GATHER: u64 = 0x0102_0408_1020_4080;
+        let mut bits = Bits::zeros(classes.len());
+        let (whole, last) = classes.as_chunks::<BYTE>();
+        let gather =
+            |c: [u8; BYTE]| ((u64::from_le_bytes(c) >> number & LOWEST).wrapping_mul(GATHER) >> (WORD - BYTE)) as u8;
+        for (to, c) in bits.bytes[PAD..].iter_mut().zip(whole) {
+            *to = gather(*c);
+        }
+        let mut rest = [0; BYTE];
+        rest[..last.len()].copy_from_slice(last);
+        bits.bytes[PAD + whole.len()] = gather(rest);
+        bits
+    }
+
+    /// Adds them to `classes` as bit `number`.
+    pub(super) fn add_to(&self, classes: &mut [u8], number: u32) {
+        /// Bit `j` in byte `j`.
+        const DIAGONAL: u64 = 0x8040_2010_0804_0201;
+        let spread = |b: u8| {
+            let each = (u64::from(b) * LOWEST) & DIAGONAL;
+            // Bytes other than 0 become 1.
+            ((each + LOWEST * 0x7f) >> 7 & LOWEST) << number
+        };
+        let (whole, last) = classes.as_chunks_mut::<BYTE>();
+        let bytes = &self.bytes[PAD..];
+        for (c, b) in whole.iter_mut().zip(bytes) {
+            *c = (u64::from_le_bytes(*c) | spread(*b)).to_le_bytes();
+        }
+        for (c, s) in last.iter_mut().zip(spread(bytes[whole.len()]).to_le_bytes()) {
+            *c |= s;
+        }
+    }
+
+    /// The bits of the 64 points from `at` on, less `back`, which is at most `at` + 8 * [`PAD`].
+    #[inline(always)]
+    fn word(&self, at: usize, back: usize) -> u64 {
+        let first = PAD * BYTE + at - back;
+        let Some([word @ .., last]) = self.bytes[first / BYTE..].first_chunk::<{ WORD / BYTE + 1 }>() else { return 0 };
+        let shift = first % BYTE;
+        u64::from_le_bytes(*word) >> shift | (u64::from(*last) << 1) << (WORD - 1 - shift)
+    }
+
+    /// The points before `at`.
+    #[inline(always)]
+    fn byte_before(&self, at: usize, bytes: usize) -> u8 {
+        self.bytes[PAD + at / BYTE - bytes]
+    }
+
+    /// Bytes of the grid.
+    fn len(&self) -> usize {
+        self.points.div_ceil(BYTE)
+    }
+}
+
+/// The lowest bit of each byte.
+const LOWEST: u64 = u64::MAX / 255;
+
+/// The number of bits set in each byte.
+#[inline(always)]
+fn ones(word: u64) -> [u8; BYTE] {
+    let pairs = word - (word >> 1 & (LOWEST * 0x55));
+    let fours = (pairs & (LOWEST * 0x33)) + (pairs >> 2 & (LOWEST * 0x33));
+    ((fours + (fours >> 4)) & (LOWEST * 0x0f)).to_le_bytes()
+}
+
+/// How far before a point its neighbors in the row and in the plane before are; 0 where there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Distances {
+    pub(super) row: usize,
+    pub(super) plane: usize,
+}
+
+/// What is expected of points, and where their neighbors differ.
+#[derive(Clone, Copy)]
+struct Look<W> {
+    expected: W,
+    differ: W,
+}
+
+impl Distances {
+    /// What is before the 64 points from `at` on, which are that far into the grid.
+    #[inline(always)]
+    fn word(&self, bits: &Bits, at: usize) -> Look<u64> {
+        let n = bits.word(at, self.row);
+        if self.plane > 0 && at >= self.plane {
+            let u = bits.word(at, self.plane);
+            return Look { expected: u, differ: u ^ n };
+        }
+        let (nw, ne) = (bits.word(at, self.row + 1), bits.word(at, self.row - 1));
+        Look { expected: n, differ: (n ^ nw) | (n ^ ne) }
+    }
+
+    /// What is before the 8 points from `at` on.
+    #[inline(always)]
+    fn byte(&self, bits: &Bits, at: usize) -> Look<u8> {
+        if self.row > 0 && at >= self.row {
+            let Look { expected, differ } = self.word(bits, at);
+            return Look { expected: expected as u8, differ: differ as u8 };
+        }
+        let (before, first) = (bits.byte_before(at, 1), bits.byte_before(at, 2) >> 7);
+        Look { expected: if before >> 7 == 1 { u8::MAX } else { 0 }, differ: before ^ (before << 1 | first) }
+    }
+
+    /// Whether what is before the 64 points from `at` on is known without them, and is of one kind.
+    #[inline(always)]
+    fn suits_word(&self, points: usize, at: usize) -> bool {
+        let beside = |d: usize| d == 0 || at >= d || at + WORD <= d;
+        self.row >= NEAREST_OF_WORDS && at >= self.row && at + WORD <= points && beside(self.plane)
+    }
+
+    /// Calls `f` with how many bytes there are of one number of neighbors that differ and one image, and these two.
+    #[inline(always)]
+    fn each(&self, bits: &Bits, mut f: impl FnMut(usize, u8, u8)) {
+        let mut at = 0;
+        while at < bits.points {
+            if self.suits_word(bits.points, at) {
+                let look = self.word(bits, at);
+                let images = bits.word(at, 0) ^ look.expected;
+                if images | look.differ == 0 {
+                    f(BYTE, 0, 0);
+                } else {
+                    for (differ, image) in ones(look.differ).into_iter().zip(images.to_le_bytes()) {
+                        f(1, differ, image);
+                    }
+                }
+                at += WORD;
+            } else {
+                let look = self.byte(bits, at);
+                // Points past the last one are expected to be 0, too.
+                f(1, look.differ.count_ones() as u8, bits.word(at, 0) as u8 ^ look.expected);
+                at += BYTE;
+            }
+        }
+    }
+
+    /// How often each image has each number of neighbors that differ.
+    fn counts(&self, bits: &Bits) -> Box<Counts> {
+        let mut counts: Box<Counts> = Box::new([[0; 256]; BUCKETS]);
+        self.each(bits, |many, differ, image| counts[usize::from(differ) % BUCKETS][usize::from(image)] += many as u32);
+        counts
+    }
+}
+
+type Counts = [[u32; 256]; BUCKETS];
+
+/// Bits that images take, about.
+fn price(counts: &Counts) -> f64 {
+    /// What each image of a class takes in its code.
+    const SYMBOL_BITS: f64 = 5.0;
+    let of_class = |counts: &[u32; 256]| {
+        let all = f64::from(counts.iter().sum::<u32>());
+        counts
+            .iter()
+            .filter(|n| **n > 0)
+            .map(|n| SYMBOL_BITS + f64::from(*n) * (all / f64::from(*n)).log2())
+            .sum::<f64>()
+    };
+    counts.iter().map(of_class).sum()
+}
+
+/// Those of some distances by which `bits` take least.
+pub(super) fn choose(bits: &Bits, among: impl Iterator<Item = Distances>) -> Distances {
+    let priced = among.map(|d| (price(&d.counts(bits)), d));
+    let least = priced.min_by(|a, b| a.0.total_cmp(&b.0));
+    least.map_or(Distances { row: 0, plane: 0 }, |(_, d)| d)
+}
+
+/// The distance at which the bits are most alike, if it is one that stands out.
+pub(super) fn period(bits: &Bits) -> Option<usize> {
+    const WINDOWS: usize = 16;
+    let longest = (bits.points / 4).min(1 << 13);
+    if longest < WORD {
+        return None;
+    }
+    let mut scores = vec![0; longest + 1];
+    for k in 0..WINDOWS {
+        let at = longest + (bits.points - WORD - longest) * k / (WINDOWS - 1);
+        let here = bits.word(at, 0);
+        for (d, score) in scores.iter_mut().enumerate() {
+            *score += (here ^ bits.word(at, d)).count_ones();
+        }
+    }
+    let stands_out = |d: &usize| scores[*d] <= scores[*d - 1] && scores[*d] < scores[*d + 1];
+    (NEAREST..longest).filter(stands_out).min_by_key(|d| scores[*d])
+}
+
+/// Appends `bits`.
+pub(super) fn encode(bits: &Bits, distances: Distances, out: &mut Vec<u8>) {
+    let counts = distances.counts(bits);
+    let starts = choose_classes(&counts, 1.0);
+    let class_of = class_of(starts);
+    let mut sizes = [0usize; MOST_CLASSES];
+    for (counts, class) in counts.iter().zip(class_of) {
+        sizes[usize::from(class)] += counts.iter().sum::<u32>() as usize;
+    }
+    let mut parts = sizes.map(Images::with_room);
+    distances.each(bits, |many, differ, image| {
+        let part = &mut parts[usize::from(class_of[usize::from(differ) % BUCKETS]) % MOST_CLASSES];
+        if image == 0 { part.push_zeros(many) } else { part.push_image(image.into()) }
+    });
+    out.push(starts as u8);
+    let streams: Vec<_> = parts[..=starts.count_ones() as usize].iter().map(prefix::encode).collect();
+    prefix::write(&streams, out);
+}
+
+/// Inverts [`encode`].
+pub(super) fn decode(cursor: &mut Cursor<'_>, distances: Distances, points: usize) -> Result<Bits, FormatError> {
+    let starts = u32::from(cursor.u8("class starts")?);
+    let class_of = class_of(starts);
+    let mut bits = Bits::zeros(points);
+    let streams = prefix::read(cursor, starts.count_ones() as usize + 1, bits.len())?;
+    let mut streams = streams.into_iter().map(Numbers::new);
+    let mut streams: [Numbers; MOST_CLASSES] = std::array::from_fn(|_| streams.next().unwrap_or_else(Numbers::none));
+    let mut at = 0;
+    while at < points {
+        if distances.suits_word(points, at) {
+            let look = distances.word(&bits, at);
+            let to = PAD + at / BYTE;
+            if look.differ == 0 && streams[0].has_zeros(BYTE) {
+                streams[0].skip(BYTE);
+                bits.bytes[to..to + BYTE].copy_from_slice(&look.expected.to_le_bytes());
+            } else {
+                let bytes = look.expected.to_le_bytes().into_iter().zip(ones(look.differ));
+                for (to, (expected, differ)) in bits.bytes[to..].iter_mut().zip(bytes) {
+                    *to = expected ^ image(&mut streams, class_of[usize::from(differ)])?;
+                }
+            }
+            at += WORD;
+        } else {
+            let look = distances.byte(&bits, at);
+            bits.bytes[PAD + at / BYTE] =
+                look.expected ^ image(&mut streams, class_of[look.differ.count_ones() as usize])?;
+            at += BYTE;
+        }
+    }
+    let last = bits.bytes[PAD + bits.len() - 1];
+    let is_padded = points.is_multiple_of(BYTE) || last >> (points % BYTE) == 0;
+    if !is_padded || !streams.iter().all(Numbers::is_used_up) {
+        return Err(FormatError::Code { what: "bits of classes" });
+    }
+    Ok(bits)
+}
+
+/// The image of the next number of a class; one that no byte has is an error.
+#[inline(always)]
+fn image(streams: &mut [Numbers; MOST_CLASSES], class: u8) -> Result<u8, FormatError> {
+    let image = streams[usize::from(class) % MOST_CLASSES].image();
+    image.and_then(|z| u8::try_from(z).ok()).ok_or(FormatError::Code { what: "bits of classes" })
+}
