@@ -11,6 +11,7 @@
 
 mod choice;
 mod classes;
+mod eight;
 pub(crate) mod images;
 mod integers;
 mod levels;

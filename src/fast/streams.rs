@@ -1,6 +1,7 @@
 //! Streams of codes, one for each class, as raster and levels mode read them (SPEC 9.4.4).
 
 use super::classes::{BUCKETS, Classifier, MOST_CLASSES};
+use super::eight::LOWEST;
 use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, PADDING, Stream};
 use crate::error::FormatError;
@@ -64,15 +65,13 @@ pub(super) fn finish(streams: &[Reading]) -> Result<(), FormatError> {
     if streams.iter().all(is_read) { Ok(()) } else { Err(FormatError::Code { what: "codes of a class" }) }
 }
 
-/// The lowest bit of each byte.
-pub(super) const ONES: u64 = u64::MAX / 255;
 /// The lower byte of each pair.
 const LOWER: u64 = u64::MAX / 257;
 
 /// Magnitudes of eight numbers.
 #[inline(always)]
 pub(super) fn magnitudes(numbers: u64) -> u64 {
-    let sign = numbers >> 7 & ONES;
+    let sign = numbers >> 7 & LOWEST;
     (numbers ^ (sign * 255)) + sign
 }
 

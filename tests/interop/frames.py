@@ -5,11 +5,11 @@ import struct
 
 import numpy as np
 
-import bits
 import classes
 import exact
 import fast
 import multilevel
+import planes
 import raster
 import sparse
 from contexts import IntegerModel
@@ -130,7 +130,7 @@ class Classes:
         coded = cursor.block()
         if coded[:1] == b"\x80":
             inner = Cursor(coded[1:])
-            image = bits.image(inner, n, count)
+            image = planes.image(inner, n, count)
             inner.end()
         else:
             image = classes.decode(coded, dims, max(count, 2))

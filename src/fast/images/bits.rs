@@ -4,6 +4,7 @@ use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, Images};
 use crate::error::FormatError;
 use crate::fast::classes::{BUCKETS, choose_classes, class_of};
+use crate::fast::eight::{gather, ones, spread};
 use crate::fast::numbers::Numbers;
 
 /// Points of a byte and of a word.
@@ -31,37 +32,26 @@ impl Bits {
 
     /// Bit `number` of each of `classes`.
     pub(super) fn of(classes: &[u8], number: u32) -> Self {
-        /// Moves the lowest bit of each of eight bytes into the highest byte.
-        const GATHER: u64 = 0x0102_0408_1020_4080;
         let mut bits = Bits::zeros(classes.len());
         let (whole, last) = classes.as_chunks::<BYTE>();
-        let gather =
-            |c: [u8; BYTE]| ((u64::from_le_bytes(c) >> number & LOWEST).wrapping_mul(GATHER) >> (WORD - BYTE)) as u8;
         for (to, c) in bits.bytes[PAD..].iter_mut().zip(whole) {
-            *to = gather(*c);
+            *to = gather(*c, number);
         }
         let mut rest = [0; BYTE];
         rest[..last.len()].copy_from_slice(last);
-        bits.bytes[PAD + whole.len()] = gather(rest);
+        bits.bytes[PAD + whole.len()] = gather(rest, number);
         bits
     }
 
     /// Adds them to `classes` as bit `number`.
     pub(super) fn add_to(&self, classes: &mut [u8], number: u32) {
-        /// Bit `j` in byte `j`.
-        const DIAGONAL: u64 = 0x8040_2010_0804_0201;
-        let spread = |b: u8| {
-            let each = (u64::from(b) * LOWEST) & DIAGONAL;
-            // Bytes other than 0 become 1.
-            ((each + LOWEST * 0x7f) >> 7 & LOWEST) << number
-        };
         let (whole, last) = classes.as_chunks_mut::<BYTE>();
         let bytes = &self.bytes[PAD..];
         for (c, b) in whole.iter_mut().zip(bytes) {
-            *c = (u64::from_le_bytes(*c) | spread(*b)).to_le_bytes();
+            *c = (u64::from_le_bytes(*c) | spread(*b) << number).to_le_bytes();
         }
         for (c, s) in last.iter_mut().zip(spread(bytes[whole.len()]).to_le_bytes()) {
-            *c |= s;
+            *c |= s << number;
         }
     }
 
@@ -84,17 +74,6 @@ impl Bits {
     fn len(&self) -> usize {
         self.points.div_ceil(BYTE)
     }
-}
-
-/// The lowest bit of each byte.
-const LOWEST: u64 = u64::MAX / 255;
-
-/// The number of bits set in each byte.
-#[inline(always)]
-fn ones(word: u64) -> [u8; BYTE] {
-    let pairs = word - (word >> 1 & (LOWEST * 0x55));
-    let fours = (pairs & (LOWEST * 0x33)) + (pairs >> 2 & (LOWEST * 0x33));
-    ((fours + (fours >> 4)) & (LOWEST * 0x0f)).to_le_bytes()
 }
 
 /// How far before a point its neighbors in the row and in the plane before are; 0 where there are none.

@@ -1,22 +1,19 @@
 //! Codes of a frame to and from streams, one for each class (SPEC 9.4.4).
 
 use super::activity::{Activity, first_row};
+use super::masks::Masks;
 use super::shape::Shape;
 use super::stencil::CHUNK;
 use crate::codec::cursor::Cursor;
 use crate::codec::prefix::{self, Images, WIDE};
 use crate::error::FormatError;
 use crate::fast::classes::{BUCKETS, Classifier, MOST_CLASSES, choose_classes, class_of};
-use crate::fast::streams::{self, BLOCK, MOST_MAGNITUDE, ONES, Reading};
+use crate::fast::eight::LOWEST;
+use crate::fast::streams::{self, BLOCK, MOST_MAGNITUDE, Reading};
 
 /// Room for the codes of a row and of a chunk past its end.
 pub(super) fn row_capacity(shape: &Shape) -> usize {
     shape.row.next_multiple_of(CHUNK)
-}
-
-/// Whether a block has a point that is ordinary.
-fn is_coded(ordinary: Option<&[bool]>, x: usize) -> bool {
-    ordinary.is_none_or(|o| o.iter().skip(x).take(BLOCK).any(|o| *o))
 }
 
 /// The codes of all rows, in blocks. Those of points that are not ordinary are 0.
@@ -62,7 +59,7 @@ impl Coded {
 
     /// The bucket of each block; [`NONE`] for those that are not coded.
     #[inline(always)]
-    fn buckets(&self, shape: &Shape, ordinary: Option<&[bool]>) -> Vec<u8> {
+    fn buckets(&self, shape: &Shape, masks: Option<&Masks>) -> Vec<u8> {
         let all = Classifier::new((1 << (BUCKETS - 1)) - 1);
         let mut activity = Activity::new(shape);
         let mut buckets = vec![0u8; self.magnitudes.len()];
@@ -79,13 +76,8 @@ impl Coded {
                     }
                 }
             }
-            if let Some(o) = ordinary {
-                let mask = &o[r * self.row..(r + 1) * self.row];
-                buckets
-                    .iter_mut()
-                    .zip(mask.chunks(BLOCK))
-                    .filter(|(_, o)| !o.contains(&true))
-                    .for_each(|(b, _)| *b = NONE);
+            if let Some(mask) = masks.and_then(|m| m.row(r)) {
+                buckets.iter_mut().zip(mask).for_each(|(b, step)| *b = if *step == 0 { NONE } else { *b });
             }
             activity.magnitudes().copy_from_slice(magnitudes);
             activity.advance(shape, magnitudes.iter().fold(0, |all, m| all | m) == 0);
@@ -123,8 +115,8 @@ const NONE: u8 = u8::MAX;
 
 /// Appends the streams.
 #[inline(always)]
-pub(super) fn write(coded: &Coded, shape: &Shape, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
-    let buckets = coded.buckets(shape, ordinary);
+pub(super) fn write(coded: &Coded, shape: &Shape, masks: Option<&Masks>, out: &mut Vec<u8>) {
+    let buckets = coded.buckets(shape, masks);
     let starts = coded.starts(&buckets);
     let class_of = class_of(starts);
     let mut sizes = [0usize; MOST_CLASSES];
@@ -181,23 +173,23 @@ impl CodeReader {
         })
     }
 
-    /// Reads the codes of the next row; `ordinary` is given where not all points are.
+    /// Reads the codes of the next row; `mask` is given where not all points are ordinary.
     #[inline(always)]
-    pub(super) fn row(&mut self, shape: &Shape, ordinary: Option<&[bool]>) -> Result<Codes<'_>, FormatError> {
+    pub(super) fn row(&mut self, shape: &Shape, mask: Option<&[u8]>) -> Result<Codes<'_>, FormatError> {
         let n = shape.row;
         let mut first = false;
         match self.activity.look(shape) {
             None => first = true,
-            Some((_, true)) if ordinary.is_none() && self.streams.first_mut().is_some_and(|r| r.zeros(n)) => {
+            Some((_, true)) if mask.is_none() && self.streams.first_mut().is_some_and(|r| r.zeros(n)) => {
                 self.activity.advance(shape, true);
                 return Ok(Codes::Zero);
             }
             Some((activities, _)) => self.classifier.classes(activities, &mut self.classes),
         };
-        if first || ordinary.is_some() {
-            self.blocks_in_turn(first, n, ordinary)?;
-        } else {
-            self.blocks(n)?;
+        match mask {
+            _ if first => self.first_blocks(n, mask)?,
+            Some(mask) => self.masked_blocks(n, mask)?,
+            None => self.blocks(n)?,
         }
         let blocks = &self.narrow;
         let mut total = 0u64;
@@ -210,7 +202,7 @@ impl CodeReader {
         if total == 0 {
             return Ok(Codes::Zero);
         }
-        if total & ONES << 7 == 0 {
+        if total & LOWEST << 7 == 0 {
             return Ok(Codes::Narrow(self.narrow.as_flattened()));
         }
         self.widen()?;
@@ -227,29 +219,43 @@ impl CodeReader {
             *to = taken.ok_or(FormatError::Code { what: "codes of a class" })?;
             last = last.saturating_sub(BLOCK);
         }
-        if !n.is_multiple_of(BLOCK) {
-            self.cut(n);
-        }
+        self.cut(n);
         Ok(())
     }
 
     /// Clears what is past the end of a row.
     fn cut(&mut self, n: usize) {
-        if let Some(to) = self.narrow.get_mut(n / BLOCK) {
+        if !n.is_multiple_of(BLOCK)
+            && let Some(to) = self.narrow.get_mut(n / BLOCK)
+        {
             to[n % BLOCK..].fill(0);
         }
     }
 
-    /// Takes the blocks of a row that is the first, or has points that are not ordinary.
+    /// Takes the blocks of a row that has points which are not ordinary; those without others are not coded.
+    #[inline(always)]
+    fn masked_blocks(&mut self, n: usize, mask: &[u8]) -> Result<(), FormatError> {
+        let mut last = n;
+        for ((to, class), step) in self.narrow.iter_mut().zip(&self.classes).zip(mask) {
+            *to = [0; BLOCK];
+            if *step != 0 {
+                let taken = self.streams.get_mut(usize::from(*class)).and_then(|r| r.block(last.min(BLOCK)));
+                *to = taken.ok_or(FormatError::Code { what: "codes of a class" })?;
+            }
+            last = last.saturating_sub(BLOCK);
+        }
+        self.cut(n);
+        Ok(())
+    }
+
+    /// Takes the blocks of the first row.
     #[cold]
-    fn blocks_in_turn(&mut self, first: bool, n: usize, ordinary: Option<&[bool]>) -> Result<(), FormatError> {
+    fn first_blocks(&mut self, n: usize, mask: Option<&[u8]>) -> Result<(), FormatError> {
         let (mut one, mut two) = (0, 0);
         for j in 0..self.classes.len() {
-            if first {
-                self.classes[j] = self.classifier.class(first_row(one, two));
-            }
+            self.classes[j] = self.classifier.class(first_row(one, two));
             let here = BLOCK.min(n - j * BLOCK);
-            let block = match is_coded(ordinary, j * BLOCK) {
+            let block = match mask.is_none_or(|m| m[j] != 0) {
                 true => self.streams.get_mut(usize::from(self.classes[j])).and_then(|r| r.block(here)),
                 false => Some([0; BLOCK]),
             };

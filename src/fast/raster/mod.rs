@@ -4,6 +4,7 @@ mod activity;
 mod codes;
 mod history;
 mod learn;
+mod masks;
 mod predictor;
 mod shape;
 mod stencil;
@@ -20,7 +21,8 @@ use codes::{CodeReader, Coded, Codes};
 use fearless_simd::{Simd, f32x8};
 use history::History;
 use learn::learn;
-use predictor::{Predictor, is_whole, kinds, mask};
+use masks::{Masks, WHOLE};
+use predictor::{Predictor, kinds};
 use shape::{OUTER, Shape};
 use std::ops::Range;
 use stencil::{CHUNK, Layout, MOST_TAPS, STEP, Weights};
@@ -59,7 +61,7 @@ impl<T: Sample> Encoder<'_, T> {
 
     /// Whether every ordinary value of row `r` is within half a step of `level`.
     #[inline(always)]
-    fn is_level(&self, level: f32, r: usize, mask: Option<&[bool]>) -> bool {
+    fn is_level(&self, level: f32, r: usize, mask: Option<&[u8]>) -> bool {
         /// A little less than half a step.
         const NEAR: f32 = 0.499;
         let n = self.shape.row;
@@ -67,7 +69,10 @@ impl<T: Sample> Encoder<'_, T> {
         let far = |v: &T| !((self.scale.place(*v) - level).abs() <= NEAR);
         match mask {
             None => row.chunks(CHUNK).all(|c| !c.iter().fold(false, |any, v| any | far(v))),
-            Some(m) => row.iter().zip(m).all(|(v, o)| !o || !far(v)),
+            Some(m) => {
+                let steps = row.chunks(STEP).zip(m);
+                steps.into_iter().all(|(c, m)| c.iter().enumerate().all(|(j, v)| m >> j & 1 == 0 || !far(v)))
+            }
         }
     }
 }
@@ -189,6 +194,8 @@ fn encode_rows<S: Simd, T: Sample>(
         weights.write(&layout, out);
         predictors[k] = Some(Predictor::new(layout, &weights, &shape));
     }
+    let masks = grid.ordinary.map(|o| Masks::new(&shape, o));
+    let masks = masks.as_ref();
     let mut history = History::new(&shape, 1);
     let mut e = Encoder { values, shape: &shape, scale, coded: Coded::new(&shape), widest: [0.0; LANES] };
     let mut rows = Vec::new();
@@ -199,14 +206,14 @@ fn encode_rows<S: Simd, T: Sample>(
             let level = history.level(&rows)?;
             run = r..r + 1;
             history.unlevel(r);
-            if !e.is_level(level, r, mask(grid.ordinary, shape.row, r)) {
-                wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e)?;
+            if !e.is_level(level, r, masks.and_then(|m| m.row(r))) {
+                wavefront::run(simd, &shape, &predictors, masks, &mut history, run.clone(), &mut e)?;
             }
             if e.coded.is_zero(r) {
                 history.fill(r, level);
             }
         } else {
-            wavefront::run(simd, &shape, &predictors, grid.ordinary, &mut history, run.clone(), &mut e)?;
+            wavefront::run(simd, &shape, &predictors, masks, &mut history, run.clone(), &mut e)?;
         }
         if !e.widest.iter().all(|w| *w <= WIDEST) {
             return None;
@@ -214,7 +221,7 @@ fn encode_rows<S: Simd, T: Sample>(
         r = run.end;
     }
     let start = out.len();
-    codes::write(&e.coded, &shape, grid.ordinary, out);
+    codes::write(&e.coded, &shape, masks, out);
     Some(start)
 }
 
@@ -223,7 +230,7 @@ struct Decoder<'a, T> {
     reader: CodeReader,
     shape: &'a Shape,
     scale: &'a Scale,
-    ordinary: Option<&'a [bool]>,
+    masks: Option<Masks>,
     /// The codes of a row that has none but 0.
     zeros: Vec<u8>,
     out: &'a mut [T],
@@ -256,7 +263,8 @@ fn decode_rows<S: Simd, T: Sample>(
     let reader = CodeReader::new(cursor, &shape)?;
     let zeros = vec![0; codes::row_capacity(&shape)];
     let mut history = History::new(&shape, 1);
-    let mut d = Decoder { reader, shape: &shape, scale, ordinary: grid.ordinary, zeros, out };
+    let masks = grid.ordinary.map(|o| Masks::new(&shape, o));
+    let mut d = Decoder { reader, shape: &shape, scale, masks, zeros, out };
     let mut rows = Vec::new();
     let mut r = 0;
     while r < shape.rows() {
@@ -283,7 +291,7 @@ impl<T: Sample> Decoder<'_, T> {
         rows: &mut Vec<usize>,
     ) -> Result<(), FormatError> {
         let (shape, n) = (self.shape, self.shape.row);
-        let mask = mask(self.ordinary, n, r);
+        let mask = self.masks.as_ref().and_then(|m| m.row(r));
         let out = &mut self.out[r * n..(r + 1) * n];
         let codes = self.reader.row(shape, mask)?;
         if let (Codes::Zero, Some(v)) = (&codes, level) {
@@ -342,7 +350,7 @@ struct Row<'a> {
     /// What stands before its first point.
     start: f32,
     /// Which points are ordinary, unless all are.
-    mask: Option<&'a [bool]>,
+    mask: Option<&'a [u8]>,
 }
 
 /// The values of a row from its codes.
@@ -366,13 +374,11 @@ fn reconstruct<S: Simd, C: Code>(simd: S, history: &mut History, p: &Predictor, 
         }
         let Some(to) = history.place::<CHUNK>(start, x) else { return };
         for (s, (to, (u, inner))) in to.as_chunks_mut::<STEP>().0.iter_mut().zip(u.into_iter().zip(inner)).enumerate() {
-            let broken = row.mask.filter(|m| !is_whole(m, x + s * STEP));
-            let v = match broken {
-                None => p.recurrence.step(simd, inner, one, two),
-                Some(m) => {
-                    let rest = m.get(x + s * STEP..).unwrap_or_default();
-                    simd.load_array_f32x8(p.recurrence.broken(simd.as_array_f32x8(u), rest, one, two))
-                }
+            let ordinary = row.mask.and_then(|m| m.get(x / STEP + s)).copied().unwrap_or(WHOLE);
+            let v = match ordinary {
+                WHOLE => p.recurrence.step(simd, inner, one, two),
+                0 => simd.splat_f32x8(one),
+                _ => simd.load_array_f32x8(p.recurrence.broken(simd.as_array_f32x8(u), ordinary, one, two)),
             };
             simd.store_array_f32x8(v, to);
             [.., two, one] = simd.as_array_f32x8(v);

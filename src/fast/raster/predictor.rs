@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::shape::{OUTER, Shape};
-use super::stencil::{self, Layout, MOST_TAPS, ONE, Recurrence, STEP, Tap, Weights};
+use super::stencil::{self, Layout, MOST_TAPS, ONE, Recurrence, Tap, Weights};
 
 /// One kind of row and how it is predicted.
 pub(super) struct Predictor {
@@ -51,13 +51,4 @@ impl Predictor {
 pub(super) fn kinds(shape: &Shape) -> impl Iterator<Item = usize> {
     let all = stencil::kind(shape.outer.map(|n| n - 1));
     (0..1 << OUTER).filter(move |k| k & !all == 0)
-}
-
-/// Which points of row `r` are ordinary, unless all are.
-pub(super) fn mask(ordinary: Option<&[bool]>, n: usize, r: usize) -> Option<&[bool]> {
-    ordinary.and_then(|o| o.get(r * n..(r + 1) * n)).filter(|o| !o.iter().fold(true, |all, o| all & o))
-}
-
-pub(super) fn is_whole(mask: &[bool], x: usize) -> bool {
-    mask.iter().skip(x).take(STEP).all(|o| *o)
 }

@@ -251,10 +251,10 @@ impl Recurrence {
     }
 
     /// The points of a step some of which are not ordinary: these repeat the one before.
-    pub(super) fn broken(&self, u: [f32; STEP], ordinary: &[bool], mut one: f32, mut two: f32) -> [f32; STEP] {
+    pub(super) fn broken(&self, u: [f32; STEP], ordinary: u8, mut one: f32, mut two: f32) -> [f32; STEP] {
         let [a, b] = self.before();
         std::array::from_fn(|j| {
-            let value = if ordinary.get(j).is_none_or(|o| *o) { (u[j] + b * two) + a * one } else { one };
+            let value = if ordinary >> j & 1 == 1 { (u[j] + b * two) + a * one } else { one };
             (two, one) = (one, value);
             value
         })

@@ -2,9 +2,11 @@
 //! what its stencil needs is there. A row and its points follow from the same operations as alone, which is how the reader works.
 
 use super::history::History;
-use super::predictor::{Predictor, is_whole, mask};
+use super::masks::{Masks, WHOLE};
+use super::predictor::Predictor;
 use super::shape::Shape;
 use super::stencil::{self, MOST_TAPS, STEP};
+use crate::fast::eight;
 use fearless_simd::{Simd, f32x8, mask32x8};
 use std::ops::Range;
 
@@ -53,7 +55,7 @@ pub(super) struct Lanes<'a> {
     taps: [[(usize, f32); MOST_TAPS]; LANES],
     count: [usize; LANES],
     /// Which points of the row are ordinary, unless all are.
-    mask: [Option<&'a [bool]>; LANES],
+    mask: [Option<&'a [u8]>; LANES],
     kind: [usize; LANES],
     /// Weights of the points before the step, one and two back.
     pub(super) one: [[f32; LANES]; STEP],
@@ -70,25 +72,21 @@ impl Lanes<'_> {
 
     #[inline(always)]
     fn holes<S: Simd>(&self, simd: S) -> Option<Holes<S>> {
-        let mut rows = [simd.splat_f32x8(1.0); LANES];
-        let mut whole = [1f32; LANES];
+        let mut steps = [WHOLE; LANES];
         for k in self.active() {
-            let Some(m) = self.mask[k].filter(|m| !is_whole(m, self.x[k])) else { continue };
-            // Past the end of the row its last value is repeated, which may be no number.
-            let is = |j: usize| m.get(self.x[k] + j).or(m.last()).is_none_or(|o| *o);
-            rows[k] = simd.load_array_f32x8(std::array::from_fn(|j| f32::from(u8::from(is(j)))));
-            whole[k] = 0.0;
+            steps[k] = self.mask[k].and_then(|m| m.get(self.x[k] / STEP)).copied().unwrap_or(WHOLE);
         }
-        if whole == [1.0; LANES] {
+        if steps == [WHOLE; LANES] {
             return None;
         }
-        let half = simd.splat_f32x8(0.5);
-        let rows = transposed(simd, rows);
-        let mut ordinary = [simd.simd_gt_f32x8(half, half); STEP];
+        // A byte for each point, with a bit for each lane.
+        let points = eight::transposed(steps);
+        let of = |lanes: u8| simd.from_bitmask_mask32x8(lanes.into());
+        let mut ordinary = [of(WHOLE); STEP];
         for j in 0..STEP {
-            ordinary[j] = simd.simd_gt_f32x8(rows[j], half);
+            ordinary[j] = of(points[j]);
         }
-        Some(Holes { ordinary, whole: simd.simd_gt_f32x8(simd.load_array_f32x8(whole), half) })
+        Some(Holes { ordinary, whole: of(points.iter().fold(WHOLE, |all, p| all & p)) })
     }
 }
 
@@ -98,7 +96,7 @@ pub(super) fn run<S: Simd, T: Task>(
     simd: S,
     shape: &Shape,
     predictors: &[Option<Predictor>],
-    ordinary: Option<&[bool]>,
+    masks: Option<&Masks>,
     history: &mut History,
     rows: Range<usize>,
     task: &mut T,
@@ -129,7 +127,7 @@ pub(super) fn run<S: Simd, T: Task>(
             let p = predictors.get(kind)?.as_ref()?;
             let start = p.places(shape, history, next, position, &mut scratch, &mut places);
             lanes.count[free] = p.taps.len();
-            lanes.mask[free] = mask(ordinary, n, next);
+            lanes.mask[free] = masks.and_then(|m| m.row(next));
             for (to, (place, (_, w))) in lanes.taps[free].iter_mut().zip(places.iter().zip(&p.taps)) {
                 *to = (*place, *w);
             }
@@ -157,7 +155,7 @@ pub(super) fn run<S: Simd, T: Task>(
             let taps = lanes.taps[k].get(..lanes.count[k]).unwrap_or_default();
             sums[k] = history.sum_step(simd, taps, lanes.x[k]);
         }
-        let holes = if ordinary.is_some() { lanes.holes(simd) } else { None };
+        let holes = if masks.is_some() { lanes.holes(simd) } else { None };
         let step = Step { lanes: &lanes, sums, before: [near, far], holes: holes.as_ref() };
         let u = task.inputs(simd, &step);
         let v = values(simd, &step, u);
