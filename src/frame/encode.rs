@@ -377,8 +377,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         if !recur || !table::may_pay(&seen, self.range?, self.tolerance) {
             return None;
         }
-        let count = self.ordinary.as_ref().map_or(self.values.len(), |o| o.iter().filter(|o| **o).count());
-        Table::new(self.ordinary_values(), count, self.tolerance)
+        Table::new(self.values, &self.grid(), self.range?, self.tolerance)
     }
 
     /// A negative ordinary value that has a class of its own.

@@ -7,6 +7,7 @@ use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::codec::integers::{Integers, MAGNITUDE_MAX, bit_length};
 use crate::element::Element;
 use crate::error::FormatError;
+use crate::lattice::Grid;
 
 /// Most values of a table.
 const MOST: usize = 1 << 16;
@@ -77,11 +78,14 @@ pub(super) struct Table<T> {
 }
 
 impl<T: Element> Table<T> {
-    /// The smallest table with a value within `tolerance` of each of `values`; `None` if they are too many for it to pay.
-    pub(super) fn new(values: impl Iterator<Item = T> + Clone, count: usize, tolerance: Tolerance) -> Option<Self> {
-        if !cells_are_few(values.clone(), tolerance) {
+    /// The smallest table with a value within `tolerance` of each ordinary one of `values`, which lie in `range`; `None` if they are too many for it to pay.
+    pub(super) fn new(values: &[T], grid: &Grid, range: (f64, f64), tolerance: Tolerance) -> Option<Self> {
+        if !cells_are_few(values, grid, range, tolerance) {
             return None;
         }
+        let count = grid.ordinary.map_or(values.len(), |o| o.iter().filter(|o| **o).count());
+        let ordinary = values.iter().enumerate().filter(|(i, _)| grid.is_ordinary(*i));
+        let values = ordinary.map(|(_, v)| *v);
         let found = distinct(values, count)?;
         let spans: Vec<(i64, i64)> = found.iter().map(|p| span(T::from_ordered(*p), tolerance)).collect();
         let least = cover(&spans, 0)?.len();
@@ -128,16 +132,15 @@ impl<T: Element> Table<T> {
     }
 }
 
-/// Whether the values leave so much of their range empty that a table may pay.
+/// Whether the ordinary values, which lie between `low` and `high`, leave so much of that range empty that a table may pay.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells are few")]
-fn cells_are_few<T: Element>(values: impl Iterator<Item = T> + Clone, tolerance: Tolerance) -> bool {
+fn cells_are_few<T: Element>(values: &[T], grid: &Grid, (low, high): (f64, f64), tolerance: Tolerance) -> bool {
     /// Cells of the width that a value reaches to both sides.
     const PARTS: usize = 4;
+    /// Values that are looked at one after another; of so many such chunks one, then twice as many, until enough was seen.
+    const CHUNK: usize = 64;
+    const APART: usize = 32;
     let Tolerance::Absolute(e) = tolerance else { return true };
-    let (low, high) = values.clone().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-        let v = v.to_f64();
-        (if v < a { v } else { a }, if v > b { v } else { b })
-    });
     // A little wider, so that rounding makes no two values seem farther apart than they are.
     let scale = PARTS as f64 / (2.0 * e * (1.0 + 1e-9));
     let cells = (high - low) * scale;
@@ -145,18 +148,32 @@ fn cells_are_few<T: Element>(values: impl Iterator<Item = T> + Clone, tolerance:
         return true;
     }
     let mut occupied = vec![false; (cells as usize).saturating_add(1)];
-    for v in values {
-        if let Some(cell) = occupied.get_mut(((v.to_f64() - low) * scale) as usize) {
-            *cell = true;
+    let mut looked_at = 0usize;
+    for turn in 0..APART {
+        for k in (turn..values.len().div_ceil(CHUNK)).step_by(APART) {
+            let start = k.saturating_mul(CHUNK);
+            for (i, v) in values.iter().enumerate().skip(start).take(CHUNK) {
+                let cell = occupied.get_mut(((v.to_f64() - low) * scale) as usize);
+                if let Some(cell) = cell.filter(|_| grid.is_ordinary(i)) {
+                    *cell = true;
+                }
+            }
+        }
+        looked_at = looked_at.saturating_add(1);
+        if !looked_at.is_power_of_two() {
+            continue;
+        }
+        // Values more than so many cells apart have no place in common.
+        let (mut places, mut next) = (0usize, 0usize);
+        while let Some(at) = occupied.get(next..).and_then(|rest| rest.iter().position(|o| *o)) {
+            places = places.saturating_add(1);
+            next = next.saturating_add(at).saturating_add(PARTS + 1);
+        }
+        if !is_sparse(low, high, places, tolerance) {
+            return false;
         }
     }
-    // Values more than so many cells apart have no place in common.
-    let (mut places, mut next) = (0usize, 0usize);
-    while let Some(at) = occupied.get(next..).and_then(|rest| rest.iter().position(|o| *o)) {
-        places = places.saturating_add(1);
-        next = next.saturating_add(at).saturating_add(PARTS + 1);
-    }
-    is_sparse(low, high, places, tolerance)
+    true
 }
 
 /// Bits of a hash of positions seen lately.
@@ -300,8 +317,7 @@ mod tests {
 
     #[test]
     fn many_values_and_those_of_a_plain_lattice_have_no_table() {
-        let table =
-            |values: Vec<f64>, e| Table::new(values.iter().copied(), values.len(), Tolerance::Absolute(e)).is_some();
+        let table = |values: Vec<f64>, e| table_of(&values, Tolerance::Absolute(e)).is_some();
         let lattice = |i: u32| f64::from(i % 50);
         assert!(!table((0..1000).map(|i| f64::from(i).sqrt()).collect(), 1e-9));
         assert!(!table((0..1000).map(lattice).collect(), 0.4));
@@ -317,8 +333,13 @@ mod tests {
         ]
     }
 
+    fn table_of<T: Element>(values: &[T], tolerance: Tolerance) -> Option<Table<T>> {
+        let grid = Grid { dims: &[values.len()], ordinary: None };
+        Table::new(values, &grid, crate::fast::range(values, None).unwrap_or_default(), tolerance)
+    }
+
     fn check<T: Element>(values: &[T], tolerance: Tolerance) {
-        if let Some(table) = Table::new(values.iter().copied(), values.len(), tolerance) {
+        if let Some(table) = table_of(values, tolerance) {
             assert_eq!(read::<T>(&table.bytes).unwrap(), table.values());
             assert!(table.values().windows(2).all(|w| w[0] < w[1]));
             for x in values {

@@ -111,6 +111,7 @@ class Codes:
             raise CaeError("starts")
         self.thresholds = [t for b, t in enumerate(THRESHOLDS) if starts >> b & 1]
         streams = prefix.decode_streams(cursor, len(self.thresholds) + 1, len(ordinary))
+        cursor.end()
         self.streams = streams
         self.taken = [0] * len(streams)
         self.magnitudes = {}

@@ -101,6 +101,7 @@ def decode(cursor, n, ordinary):
     bits = prefix.Bits(cursor.block())
     classes = starts.bit_count() + 1
     streams = prefix.decode_streams(cursor, classes + 3, 2 * n + 16)
+    cursor.end()
     fields = [[image(v) for v in stream] for stream in streams[classes:]]
     if len({len(field) for field in fields}) > 1:
         raise CaeError("sequences")

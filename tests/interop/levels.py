@@ -123,6 +123,7 @@ class Codes:
             raise CaeError("starts")
         self.thresholds = [t for b, t in enumerate(THRESHOLDS) if starts >> b & 1]
         self.streams = prefix.decode_streams(cursor, len(self.thresholds) + 1, points)
+        cursor.end()
         self.taken = [0] * len(self.streams)
 
     def part(self, ordinary, sources):

@@ -115,7 +115,7 @@ def decode_lane(data, table, k, count):
 
 
 def decode_streams(cursor, streams, most):
-    """The numbers of each stream (SPEC 8.4.1), to the end of the cursor."""
+    """The numbers of each stream (SPEC 8.4.1)."""
     counts = [cursor.varint() for _ in range(streams)]
     if sum(counts) > most:
         raise CaeError("too many numbers")
@@ -139,5 +139,4 @@ def decode_streams(cursor, streams, most):
             data = cursor.take(next(sizes))
             numbers += decode_lane(data, table, form & 7, min(part, count - first))
         out.append(numbers)
-    cursor.end()
     return out

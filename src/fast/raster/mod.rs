@@ -196,7 +196,7 @@ fn encode_rows<S: Simd, T: Sample>(
     }
     let masks = grid.ordinary.map(|o| Masks::new(&shape, o));
     let masks = masks.as_ref();
-    let mut history = History::new(&shape, 1);
+    let mut history = History::new(&shape, wavefront::rows_abreast(&shape));
     let mut e = Encoder { values, shape: &shape, scale, coded: Coded::new(&shape), widest: [0.0; LANES] };
     let mut rows = Vec::new();
     let mut r = 0;

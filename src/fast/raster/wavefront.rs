@@ -1,13 +1,14 @@
-//! Rows side by side (SPEC 9.4.3): each lane of a vector has a row of its own and is two steps behind the lane before it, so that
-//! what its stencil needs is there. A row and its points follow from the same operations as alone, which is how the reader works.
+//! Rows side by side (SPEC 9.4.3): each lane of a vector has a row of its own and is two steps behind the row before it, so that
+//! what its stencil needs is there. Short rows leave lanes for the planes that follow. A row and its points follow from the same operations as alone, which is how the reader works.
 
 use super::history::History;
 use super::masks::{Masks, WHOLE};
 use super::predictor::Predictor;
-use super::shape::Shape;
+use super::shape::{OUTER, Shape};
 use super::stencil::{self, MOST_TAPS, STEP};
 use crate::fast::eight;
 use fearless_simd::{Simd, f32x8, mask32x8};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Rows side by side.
@@ -90,6 +91,76 @@ impl Lanes<'_> {
     }
 }
 
+/// Planes that are worked on side by side, as many as rows so short leave lanes for.
+fn planes_abreast(shape: &Shape) -> usize {
+    let [slices, planes, _] = shape.outer;
+    let rows = shape.row.div_ceil(STEP).div_ceil(LAG);
+    if slices * planes > 1 { (LANES / rows).max(1) } else { 1 }
+}
+
+/// Rows between the first and the last one that are worked on at once.
+pub(super) fn rows_abreast(shape: &Shape) -> usize {
+    match planes_abreast(shape) {
+        1 => 1,
+        // The last rows of a plane are not done when the next but one begins.
+        planes => (planes + 1) * shape.outer[OUTER - 1],
+    }
+}
+
+/// In which order rows are begun: those of a slot at once, each [`LAG`] steps after those of the slot before. A plane is two slots
+/// or more behind the one before it, since its rows look one row ahead there.
+struct Schedule {
+    rows: Range<usize>,
+    /// Rows of a plane.
+    height: usize,
+    slot: usize,
+    /// Planes at work and how many there may be: of each the number of its row 0 and the slot of that, if no row were missing.
+    planes: VecDeque<(usize, isize)>,
+    abreast: usize,
+}
+
+impl Schedule {
+    fn new(shape: &Shape, rows: Range<usize>) -> Self {
+        let height = shape.outer[OUTER - 1];
+        let inside = rows.start % height;
+        let first = (rows.start - inside, -(inside as isize));
+        Schedule { rows, height, slot: 0, planes: VecDeque::from([first]), abreast: planes_abreast(shape) }
+    }
+
+    /// The rows of the next slot that has any, at most [`LANES`], and how many they are; 0 after the last.
+    fn next(&mut self) -> ([usize; LANES], usize) {
+        let (mut found, mut count) = ([0; LANES], 0);
+        while count == 0 && !self.planes.is_empty() {
+            let slot = self.slot as isize;
+            for (first, start) in &self.planes {
+                let row = first + (slot - start).max(0) as usize;
+                if *start <= slot && self.rows.contains(&row) && row < first + self.height {
+                    found[count % LANES] = row;
+                    count += 1;
+                }
+            }
+            self.slot += 1;
+            while self.planes.front().is_some_and(|p| p.1 + self.height as isize <= self.slot as isize) {
+                let done = self.planes.pop_front();
+                self.open(done);
+            }
+            self.open(None);
+        }
+        (found, count)
+    }
+
+    /// Adds the planes that fit, after those at work or the one that is done.
+    fn open(&mut self, done: Option<(usize, isize)>) {
+        while self.planes.len() < self.abreast
+            && let Some((first, start)) = self.planes.back().copied().or(done)
+            && first + self.height < self.rows.end
+        {
+            // At once if those before it have had their lead.
+            self.planes.push_back((first + self.height, (start + 2).max(self.slot as isize)));
+        }
+    }
+}
+
 /// Works on `rows`, none of which may be level; `None` if there is no predictor for one.
 #[inline(always)]
 pub(super) fn run<S: Simd, T: Task>(
@@ -102,7 +173,6 @@ pub(super) fn run<S: Simd, T: Task>(
     task: &mut T,
 ) -> Option<()> {
     let n = shape.row;
-    let steps = n.div_ceil(STEP);
     let zero = simd.splat_f32x8(0.0);
     let mut lanes = Lanes {
         active: 0,
@@ -117,36 +187,36 @@ pub(super) fn run<S: Simd, T: Task>(
         two: [[0.0; LANES]; STEP],
     };
     let (mut near, mut far) = (zero, zero);
-    let (mut next, mut free, mut wait) = (rows.start, 0, 0);
-    let mut position = shape.position(next);
+    let mut schedule = Schedule::new(shape, rows);
+    let (mut next, mut wait) = (schedule.next(), 0);
     let mut scratch = Vec::new();
     let mut places = [0; MOST_TAPS];
-    while lanes.active != 0 || next < rows.end {
-        if wait == 0 && next < rows.end {
-            let kind = stencil::kind(position);
-            let p = predictors.get(kind)?.as_ref()?;
-            let start = p.places(shape, history, next, position, &mut scratch, &mut places);
-            lanes.count[free] = p.taps.len();
-            lanes.mask[free] = masks.and_then(|m| m.row(next));
-            for (to, (place, (_, w))) in lanes.taps[free].iter_mut().zip(places.iter().zip(&p.taps)) {
-                *to = (*place, *w);
-            }
-            if lanes.kind[free] != kind {
-                lanes.kind[free] = kind;
-                for j in 0..STEP {
-                    (lanes.one[j][free], lanes.two[j][free]) = p.recurrence.weights(j);
+    while lanes.active != 0 || next.1 > 0 {
+        if wait == 0 && next.1 > 0 && next.1 + lanes.active.count_ones() as usize <= LANES {
+            for r in next.0.into_iter().take(next.1) {
+                let free = lanes.active.trailing_ones() as usize % LANES;
+                let position = shape.position(r);
+                let kind = stencil::kind(position);
+                let p = predictors.get(kind)?.as_ref()?;
+                let start = p.places(shape, history, r, position, &mut scratch, &mut places);
+                lanes.count[free] = p.taps.len();
+                lanes.mask[free] = masks.and_then(|m| m.row(r));
+                for (to, (place, (_, w))) in lanes.taps[free].iter_mut().zip(places.iter().zip(&p.taps)) {
+                    *to = (*place, *w);
                 }
+                if lanes.kind[free] != kind {
+                    lanes.kind[free] = kind;
+                    for j in 0..STEP {
+                        (lanes.one[j][free], lanes.two[j][free]) = p.recurrence.weights(j);
+                    }
+                }
+                lanes.active |= 1 << free;
+                (lanes.row[free], lanes.x[free], lanes.start[free]) = (r, 0, history.start(r));
+                let here = simd.from_bitmask_mask32x8(1 << free);
+                let start = simd.splat_f32x8(start);
+                (near, far) = (simd.select_f32x8(here, start, near), simd.select_f32x8(here, start, far));
             }
-            lanes.active |= 1 << free;
-            (lanes.row[free], lanes.x[free], lanes.start[free]) = (next, 0, history.start(next));
-            let here = simd.from_bitmask_mask32x8(1 << free);
-            let start = simd.splat_f32x8(start);
-            (near, far) = (simd.select_f32x8(here, start, near), simd.select_f32x8(here, start, far));
-            // The first lane goes on when its row is done and the last one is far enough.
-            wait = if free + 1 < LANES { LAG } else { steps.saturating_sub((LANES - 1) * LAG).max(LAG) };
-            free = (free + 1) % LANES;
-            next += 1;
-            shape.advance(&mut position);
+            (next, wait) = (schedule.next(), LAG);
         }
         wait = wait.saturating_sub(1);
 
