@@ -7,10 +7,12 @@ mod domain;
 mod encode;
 mod patch;
 mod table;
+mod trial;
 
 pub(crate) use class::ordinary;
 pub(crate) use decode::{Judgement, check, decode, judge, sections};
-pub(crate) use encode::{Block, Candidate, Encoded, Kernel, Models, View, encode, samples};
+pub(crate) use encode::{Candidate, Encoded, View, encode, samples};
+pub(crate) use trial::{Block, Kernel, Models};
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};

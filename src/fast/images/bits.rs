@@ -91,11 +91,17 @@ struct Look<W> {
 }
 
 impl Distances {
+    /// Whether points from `at` on have neighbors in the plane before.
+    #[inline(always)]
+    fn has_plane(&self, at: usize) -> bool {
+        self.plane > 0 && at >= self.plane
+    }
+
     /// What is before the 64 points from `at` on, which are that far into the grid.
     #[inline(always)]
     fn word(&self, bits: &Bits, at: usize) -> Look<u64> {
         let n = bits.word(at, self.row);
-        if self.plane > 0 && at >= self.plane {
+        if self.has_plane(at) {
             let u = bits.word(at, self.plane);
             return Look { expected: u, differ: u ^ n };
         }
@@ -114,11 +120,17 @@ impl Distances {
         Look { expected: if before >> 7 == 1 { u8::MAX } else { 0 }, differ: before ^ (before << 1 | first) }
     }
 
-    /// Whether what is before the 64 points from `at` on is known without them, and is of one kind.
+    /// Whether 64 points from `at` on are in the grid and have neighbors of one kind, not only those in their own row.
     #[inline(always)]
-    fn suits_word(&self, points: usize, at: usize) -> bool {
-        let beside = |d: usize| d == 0 || at >= d || at + WORD <= d;
-        self.row >= NEAREST_OF_WORDS && at >= self.row && at + WORD <= points && beside(self.plane)
+    fn suit_a_word(&self, points: usize, at: usize) -> bool {
+        let beside = self.plane == 0 || at >= self.plane || at + WORD <= self.plane;
+        self.row > 0 && at >= self.row && at + WORD <= points && beside
+    }
+
+    /// Whether such points have all their neighbors in words before them.
+    #[inline(always)]
+    fn are_far(&self) -> bool {
+        self.row >= NEAREST_OF_WORDS
     }
 
     /// Calls `f` with how many bytes there are of one number of neighbors that differ and one image, and these two.
@@ -126,7 +138,7 @@ impl Distances {
     fn each(&self, bits: &Bits, mut f: impl FnMut(usize, u8, u8)) {
         let mut at = 0;
         while at < bits.points {
-            if self.suits_word(bits.points, at) {
+            if self.suit_a_word(bits.points, at) {
                 let look = self.word(bits, at);
                 let images = bits.word(at, 0) ^ look.expected;
                 if images | look.differ == 0 {
@@ -226,23 +238,31 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, distances: Distances, points: usiz
     let mut streams: [Numbers; MOST_CLASSES] = std::array::from_fn(|_| streams.next().unwrap_or_else(Numbers::none));
     let mut at = 0;
     while at < points {
-        if distances.suits_word(points, at) {
+        let to = PAD + at / BYTE;
+        let is_word = distances.suit_a_word(points, at);
+        if is_word && (distances.are_far() || distances.has_plane(at)) {
+            // In rows so short that neighbors are among these points, as if all were as the plane before has them.
+            let all = distances.word(&bits, at).expected.to_le_bytes();
+            bits.bytes[to..to + BYTE].copy_from_slice(&all);
             let look = distances.word(&bits, at);
-            let to = PAD + at / BYTE;
+            at += WORD;
             if look.differ == 0 && streams[0].has_zeros(BYTE) {
                 streams[0].skip(BYTE);
-                bits.bytes[to..to + BYTE].copy_from_slice(&look.expected.to_le_bytes());
-            } else {
-                let bytes = look.expected.to_le_bytes().into_iter().zip(ones(look.differ));
-                for (to, (expected, differ)) in bits.bytes[to..].iter_mut().zip(bytes) {
-                    *to = expected ^ image(&mut streams, class_of[usize::from(differ)])?;
-                }
+                continue;
             }
-            at += WORD;
-        } else {
+            if distances.are_far() {
+                for (to, differ) in bits.bytes[to..].iter_mut().zip(ones(look.differ)) {
+                    *to ^= image(&mut streams, class_of[usize::from(differ)])?;
+                }
+                continue;
+            }
+            bits.bytes[to..to + BYTE].fill(0);
+            at -= WORD;
+        }
+        for _ in 0..if is_word { WORD / BYTE } else { 1 } {
             let look = distances.byte(&bits, at);
-            bits.bytes[PAD + at / BYTE] =
-                look.expected ^ image(&mut streams, class_of[look.differ.count_ones() as usize])?;
+            let class = class_of[look.differ.count_ones() as usize];
+            bits.bytes[PAD + at / BYTE] = look.expected ^ image(&mut streams, class)?;
             at += BYTE;
         }
     }
