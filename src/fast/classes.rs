@@ -1,5 +1,7 @@
 //! Which activities share a class (SPEC 9.4.4).
 
+use crate::codec::prefix::Images;
+
 /// Runs of activities that a class is made of.
 pub(super) const BUCKETS: usize = 16;
 /// Lowest activity of buckets 1, 2, ..
@@ -58,9 +60,21 @@ pub(super) fn class_of(starts: u32) -> [u8; BUCKETS] {
     std::array::from_fn(|b| (starts & ((1u32 << b) - 1)).count_ones() as u8)
 }
 
+/// How often each image stands in each bucket; large ones may count as one.
+pub(super) type Counts = [[u32; 256]; BUCKETS];
+
+/// Room for the images of each class.
+pub(super) fn parts(counts: &Counts, class_of: &[u8; BUCKETS]) -> [Images; MOST_CLASSES] {
+    let mut sizes = [0; MOST_CLASSES];
+    for (counts, class) in counts.iter().zip(class_of) {
+        sizes[usize::from(*class) % MOST_CLASSES] += counts.iter().sum::<u32>() as usize;
+    }
+    sizes.map(Images::with_room)
+}
+
 /// Joins buckets to at most [`MOST_CLASSES`] classes so that the estimated size is least: bit `b` of the result says that a class
 /// starts at bucket `b + 1`. Each count stands for so many.
-pub(super) fn choose_classes(counts: &[[u32; 256]; BUCKETS], scale: f64) -> u32 {
+pub(super) fn choose_classes(counts: &Counts, scale: f64) -> u32 {
     /// Estimated bits that a code spends on each symbol that it holds, and on itself.
     const SYMBOL_BITS: f64 = 2.0;
     const CODE_BITS: f64 = 60.0;

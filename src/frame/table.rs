@@ -148,7 +148,6 @@ fn cells_are_few<T: Element>(values: &[T], grid: &Grid, (low, high): (f64, f64),
         return true;
     }
     let mut occupied = vec![false; (cells as usize).saturating_add(1)];
-    let mut looked_at = 0usize;
     for turn in 0..APART {
         for k in (turn..values.len().div_ceil(CHUNK)).step_by(APART) {
             let start = k.saturating_mul(CHUNK);
@@ -159,8 +158,7 @@ fn cells_are_few<T: Element>(values: &[T], grid: &Grid, (low, high): (f64, f64),
                 }
             }
         }
-        looked_at = looked_at.saturating_add(1);
-        if !looked_at.is_power_of_two() {
+        if !turn.saturating_add(1).is_power_of_two() {
             continue;
         }
         // Values more than so many cells apart have no place in common.

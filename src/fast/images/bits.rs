@@ -1,9 +1,9 @@
 //! A bit for each point of a grid, eight of them coded at once (SPEC 8.5).
 
 use crate::codec::cursor::Cursor;
-use crate::codec::prefix::{self, Images};
+use crate::codec::prefix;
 use crate::error::FormatError;
-use crate::fast::classes::{BUCKETS, choose_classes, class_of};
+use crate::fast::classes::{self, BUCKETS, Counts, choose_classes, class_of, parts};
 use crate::fast::eight::{gather, ones, spread};
 use crate::fast::numbers::Numbers;
 
@@ -127,10 +127,10 @@ impl Distances {
         self.row > 0 && at >= self.row && at + WORD <= points && beside
     }
 
-    /// Whether such points have all their neighbors in words before them.
+    /// Whether what is expected of such points is in words before them.
     #[inline(always)]
-    fn are_far(&self) -> bool {
-        self.row >= NEAREST_OF_WORDS
+    fn expects_known(&self, at: usize) -> bool {
+        (if self.has_plane(at) { self.plane } else { self.row }) >= NEAREST_OF_WORDS
     }
 
     /// Calls `f` with how many bytes there are of one number of neighbors that differ and one image, and these two.
@@ -165,8 +165,6 @@ impl Distances {
         counts
     }
 }
-
-type Counts = [[u32; 256]; BUCKETS];
 
 /// Bits that images take, about.
 fn price(counts: &Counts) -> f64 {
@@ -214,13 +212,9 @@ pub(super) fn encode(bits: &Bits, distances: Distances, out: &mut Vec<u8>) {
     let counts = distances.counts(bits);
     let starts = choose_classes(&counts, 1.0);
     let class_of = class_of(starts);
-    let mut sizes = [0usize; MOST_CLASSES];
-    for (counts, class) in counts.iter().zip(class_of) {
-        sizes[usize::from(class)] += counts.iter().sum::<u32>() as usize;
-    }
-    let mut parts = sizes.map(Images::with_room);
+    let mut parts = parts(&counts, &class_of);
     distances.each(bits, |many, differ, image| {
-        let part = &mut parts[usize::from(class_of[usize::from(differ) % BUCKETS]) % MOST_CLASSES];
+        let part = &mut parts[usize::from(class_of[usize::from(differ) % BUCKETS]) % classes::MOST_CLASSES];
         if image == 0 { part.push_zeros(many) } else { part.push_image(image.into()) }
     });
     out.push(starts as u8);
@@ -240,7 +234,7 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, distances: Distances, points: usiz
     while at < points {
         let to = PAD + at / BYTE;
         let is_word = distances.suit_a_word(points, at);
-        if is_word && (distances.are_far() || distances.has_plane(at)) {
+        if is_word && distances.expects_known(at) {
             // In rows so short that neighbors are among these points, as if all were as the plane before has them.
             let all = distances.word(&bits, at).expected.to_le_bytes();
             bits.bytes[to..to + BYTE].copy_from_slice(&all);
@@ -250,7 +244,7 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, distances: Distances, points: usiz
                 streams[0].skip(BYTE);
                 continue;
             }
-            if distances.are_far() {
+            if distances.row >= NEAREST_OF_WORDS {
                 for (to, differ) in bits.bytes[to..].iter_mut().zip(ones(look.differ)) {
                     *to ^= image(&mut streams, class_of[usize::from(differ)])?;
                 }
@@ -279,4 +273,38 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, distances: Distances, points: usiz
 fn image(streams: &mut [Numbers; MOST_CLASSES], class: u8) -> Result<u8, FormatError> {
     let image = streams[usize::from(class) % MOST_CLASSES].image();
     image.and_then(|z| u8::try_from(z).ok()).ok_or(FormatError::Code { what: "bits of classes" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        /// Whatever the writer would choose, short distances and planes nearer than rows included.
+        #[test]
+        fn any_distances_lead_back(
+            row in prop_oneof![Just(0usize), 9usize..20, 9usize..100],
+            plane in prop_oneof![Just(0usize), 9usize..20, 9usize..200],
+            period in prop_oneof![9usize..20, 1usize..100],
+            flips in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            pattern in any::<u128>(),
+            points in 1usize..1000,
+        ) {
+            let distances = Distances { row, plane: if row > 0 { plane } else { 0 } };
+            let mut points: Vec<u8> = (0..points).map(|i| (pattern >> (i % period) & 1) as u8).collect();
+            for flip in flips {
+                let i = flip.index(points.len());
+                points[i] ^= 1;
+            }
+            let mut bytes = Vec::new();
+            encode(&Bits::of(&points, 0), distances, &mut bytes);
+            let mut cursor = Cursor::new(&bytes);
+            let mut back = vec![0; points.len()];
+            decode(&mut cursor, distances, points.len()).unwrap().add_to(&mut back, 0);
+            prop_assert_eq!((back, cursor.remaining()), (points, 0));
+        }
+    }
 }

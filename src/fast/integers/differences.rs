@@ -1,8 +1,8 @@
 //! How integers differ from what is expected of them, all at once. On the writer's side only.
 
 use super::neighbors::{Form, Look, THRESHOLDS, Visit, bucket};
-use super::survey::{Counts, Prices};
-use crate::fast::classes::BUCKETS;
+use super::survey::Prices;
+use crate::fast::classes::{BUCKETS, Counts};
 use crate::vector::vectorize;
 use std::ops::Range;
 

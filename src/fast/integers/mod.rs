@@ -8,10 +8,10 @@ mod repeats;
 mod sequences;
 mod survey;
 
-use super::classes::{BUCKETS, MOST_CLASSES, choose_classes, class_of};
+use super::classes::{BUCKETS, Counts, MOST_CLASSES, choose_classes, class_of, parts};
 use super::numbers::Numbers;
 use crate::codec::cursor::Cursor;
-use crate::codec::prefix::{self, Images};
+use crate::codec::prefix;
 use crate::error::FormatError;
 use differences::Differences;
 use literals::Literals;
@@ -19,8 +19,8 @@ use neighbors::{Distances, Form};
 pub(super) use repeats::{rest, rough_price};
 use sequences::Sequence;
 use std::ops::Range;
+use survey::period;
 pub(super) use survey::{Care, Survey, looked_at};
-use survey::{Counts, period};
 
 /// How the writer looks for what repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +138,7 @@ fn write(differences: &Differences, ordinary: Option<&[bool]>, found: &[Sequence
     });
     let starts = choose_classes(&counts, 1.0);
     let class_of = class_of(starts);
-    let mut sizes = [0usize; MOST_CLASSES];
-    for (counts, class) in counts.iter().zip(class_of) {
-        sizes[usize::from(class)] += counts.iter().sum::<u32>() as usize;
-    }
-    let mut parts = sizes.map(Images::with_room);
+    let mut parts = parts(&counts, &class_of);
     literals(n, ordinary, found, |range| {
         differences.each(range, |many, b, z| {
             let part = &mut parts[usize::from(class_of[usize::from(b) % BUCKETS]) % MOST_CLASSES];

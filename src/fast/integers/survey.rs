@@ -5,11 +5,8 @@ use super::differences::{self, Differences};
 use super::neighbors::{Distances, FIRST_OF_PLANES, Form, PREDICTORS};
 use super::repeats;
 use super::sequences::BIT;
-use crate::fast::classes::BUCKETS;
+use crate::fast::classes::{BUCKETS, Counts};
 use std::ops::Range;
-
-/// How often each difference stood in each bucket: images, all large ones as one.
-pub(super) type Counts = [[u32; 256]; BUCKETS];
 
 /// What each difference costs in each bucket, by images, in parts of a bit.
 pub(super) type Prices = [[u8; 256]; BUCKETS];

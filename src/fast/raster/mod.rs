@@ -70,8 +70,8 @@ impl<T: Sample> Encoder<'_, T> {
         match mask {
             None => row.chunks(CHUNK).all(|c| !c.iter().fold(false, |any, v| any | far(v))),
             Some(m) => {
-                let steps = row.chunks(STEP).zip(m);
-                steps.into_iter().all(|(c, m)| c.iter().enumerate().all(|(j, v)| m >> j & 1 == 0 || !far(v)))
+                let level = |(c, m): (&[T], &u8)| c.iter().enumerate().all(|(j, v)| m >> j & 1 == 0 || !far(v));
+                row.chunks(STEP).zip(m).all(level)
             }
         }
     }
