@@ -41,9 +41,10 @@ fn lowest(data_type: DataType) -> i64 {
 }
 
 mod sealed {
+    use crate::frame::Typed;
     use std::ops::{Add, Sub};
 
-    pub trait Sealed: Sized + Add<Output = Self> + Sub<Output = Self> {}
+    pub trait Sealed: Sized + Add<Output = Self> + Sub<Output = Self> + Typed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

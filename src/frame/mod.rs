@@ -8,11 +8,13 @@ mod encode;
 mod patch;
 mod table;
 mod trial;
+mod typed;
 
 pub(crate) use class::ordinary;
-pub(crate) use decode::{Judgement, check, decode, judge, sections};
-pub(crate) use encode::{Candidate, Encoded, View, encode, samples};
+pub(crate) use decode::{Judgement, check, judge, sections};
+pub(crate) use encode::{Candidate, Encoded, View};
 pub(crate) use trial::{Block, Kernel, Models};
+pub(crate) use typed::{Typed, decode, encode, samples};
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};
