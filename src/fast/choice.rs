@@ -1,10 +1,11 @@
 //! The writer's choice of mode.
 
-use super::levels::Options;
-use super::levels::pyramid::{self, AXES, axes};
-use super::parts::cut;
+use super::levels::{Options, starts::starts};
+use super::parts::Part;
+use super::raster::Learned;
 use super::scale::Scale;
-use super::{LEVELS, RASTER, Sample, levels, raster};
+use super::snapped::Outlook;
+use super::{Effort, LEVELS, RASTER, SNAPPED, Sample, background, levels, raster};
 use crate::lattice::Grid;
 
 /// Where raster mode takes more bits a point, it is taken: values between those of a coarser grid are seldom known better.
@@ -13,14 +14,32 @@ const MOST_BITS: f32 = 1.3;
 /// frame say so.
 const FAR_LESS: f32 = 0.3;
 const LESS: f32 = 0.45;
-/// Frames with fewer points are too small for their parts to tell anything, ...
-const FEW: usize = 1 << 18;
-/// ... of larger ones parts of one in so many points are looked at.
-const PART: usize = 32;
+/// Where this part, levels take less than raster mode almost always.
+const LESS_IN_HASTE: f32 = 0.2;
 /// Raster mode decodes faster: levels must take less than so many hundredths of its bytes.
 const WORTH: usize = 95;
 /// Of frames of which so many points share a byte more is tried in the levels mode.
 const SMOOTHEST: usize = 32;
+/// Of what takes fewer bits the coarser levels are coded more finely at once, and no weights are learned.
+const VERY_SMOOTH: f32 = 0.025;
+/// Frames with fewer points are too small for their parts to tell anything, ...
+const FEW: usize = 1 << 18;
+/// ... of larger ones parts of one in so many points are looked at.
+const PART: usize = 32;
+/// Small parts flatter the levels mode by so much.
+const FLATTERED: f64 = 1.25;
+/// Values spread over more steps than this do not suit modes that predict: single precision would place them too roughly.
+const LARGEST_SPREAD: f64 = 80_000.0;
+
+/// What is to be coded.
+pub(super) struct Frame<'a, T> {
+    pub(super) values: &'a [T],
+    pub(super) grid: &'a Grid<'a>,
+    /// Least and largest ordinary value.
+    pub(super) range: (f64, f64),
+    pub(super) tolerance: f64,
+    pub(super) effort: Effort,
+}
 
 /// What codes a frame, and where in it the codes begin.
 struct Coded {
@@ -28,186 +47,162 @@ struct Coded {
     start: usize,
 }
 
-/// Codes `values` in raster mode, or in levels where they are that smooth.
-pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Vec<u8>> {
-    let Some(raster) = of_raster(values, grid, scale) else {
-        let options = Options { starts: starts(values, grid, scale).0, finer: false, learned: true };
-        return of_levels(values, grid, scale, &options).map(|c| c.bytes);
-    };
-    let bits = 8.0 * raster.bytes.len() as f32 / values.len() as f32;
-    if bits < MOST_BITS {
-        let (starts, estimate) = starts(values, grid, scale);
-        let options = Options { starts, finer: false, learned: true };
-        let tried = estimate < bits * FAR_LESS
-            || estimate < bits * LESS && values.len() >= FEW && parts_suit_levels(values, grid, scale, &options);
-        if tried
-            && let Some(levels) = of_levels(values, grid, scale, &options)
-            && let levels = smoothest(levels, values, grid, scale, &options)
-            && levels.bytes.len() * 100 < raster.bytes.len() * WORTH
-        {
-            return Some(levels.bytes);
+/// What estimates prefer.
+enum Mode {
+    Raster,
+    Levels(Options),
+    Snapped,
+}
+
+impl<T: Sample> Frame<'_, T> {
+    /// Codes the values in the mode that takes the fewest bytes, as far as it was tried; `None` if none suits.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        let outlook = Outlook::new(self.values, self.grid, self.range, self.tolerance, self.effort);
+        let snapped = |codes: Vec<u8>| [&[SNAPPED], codes.as_slice()].concat();
+        let alone = |o: Outlook| snapped(o.encode(self.values, self.grid));
+        let Some(scale) = self.scale() else { return outlook.map(alone) };
+        let learned = raster::learn(self.values, self.grid, &scale);
+        let predicted = match self.effort {
+            Effort::Thorough => self.predicted(&scale, &learned),
+            Effort::Hasty => match self.likeliest(&scale, &learned, outlook.as_ref()) {
+                Mode::Snapped => return outlook.map(alone),
+                Mode::Levels(options) => {
+                    self.levels(&scale, &options).or_else(|| self.raster(&scale, &learned)).map(|c| c.bytes)
+                }
+                Mode::Raster => self.predicted(&scale, &learned),
+            },
+        };
+        let limit = predicted.as_ref().map_or(usize::MAX, Vec::len);
+        let codes = outlook.and_then(|o| o.encode_below(self.values, self.grid, limit));
+        codes.map(snapped).or(predicted)
+    }
+
+    /// The lattice of modes that predict values; `None` if they do not suit.
+    fn scale(&self) -> Option<Scale> {
+        let (low, high) = self.range;
+        let base = background(self.values, self.grid.ordinary);
+        let base = base.unwrap_or_else(|| T::from_f64(low + (high - low) / 2.0).to_f64());
+        let scale = Scale::fit::<T>(base, low, high, self.tolerance);
+        ((high - low) / scale.step < LARGEST_SPREAD && scale.suits::<T>(low, high)).then_some(scale)
+    }
+
+    /// The mode that takes the fewest bytes, as far as estimates tell: snapped mode only if it is so far ahead that no other need be tried.
+    fn likeliest(&self, scale: &Scale, learned: &Learned, outlook: Option<&Outlook>) -> Mode {
+        /// Estimates of snapped mode and of the others are off by less than this, mostly, ...
+        const AHEAD: f32 = 0.85;
+        /// ... but levels are estimated too low by more, the smoother the values are.
+        const TOO_LOW: f32 = 2.0;
+        let Some(bits) = learned.bits else { return Mode::Raster };
+        let (options, estimate) = self.options(scale);
+        let most = f64::from(bits.min(TOO_LOW * estimate) * AHEAD) * self.values.len() as f64 / 8.0;
+        let is_ahead = |o: &Outlook| o.is_below(self.values, self.grid, most) && o.bytes(self.values, self.grid) < most;
+        if outlook.is_some_and(is_ahead) {
+            Mode::Snapped
+        } else if estimate < bits * LESS_IN_HASTE {
+            Mode::Levels(options)
+        } else {
+            Mode::Raster
         }
     }
-    Some(raster.bytes)
-}
 
-/// Whether parts of the values say that the levels mode gives fewer bytes.
-fn parts_suit_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> bool {
-    // Points without an earlier neighbor along some axis take about twice the bits, and are more of a part.
-    let border = |dims: &[usize]| 2.0 - dims.iter().map(|d| 1.0 - 1.0 / *d as f64).product::<f64>();
-    let (mut less, mut more) = (0.0, 0.0);
-    // Two: what is in the middle of a grid may be nowhere else.
-    for quarters in [1, 3] {
-        let (part, ordinary, dims) = cut(values, grid, values.len() / PART / 2, quarters);
-        let sample = Grid { dims: &dims, ordinary: ordinary.as_deref() };
-        let Some(levels) = of_levels(&part, &sample, scale, options) else { return false };
-        let Some(raster) = of_raster(&part, &sample, scale) else { return true };
-        let factor = values.len() as f64 / part.len() as f64 / 2.0;
-        let whole = |c: &Coded| c.start as f64 / 2.0 + (c.bytes.len() - c.start) as f64 * factor;
-        less += whole(&levels);
-        more += whole(&raster) * border(grid.dims) / border(&dims);
-    }
-    // Small parts flatter the levels mode.
-    less * 1.1 < more
-}
-
-fn of_raster<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Option<Coded> {
-    let mut bytes = vec![RASTER];
-    scale.write(&mut bytes);
-    let start = raster::encode(values, grid, scale, &mut bytes)?;
-    Some(Coded { bytes, start })
-}
-
-fn of_levels<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Option<Coded> {
-    let mut bytes = vec![LEVELS];
-    scale.write(&mut bytes);
-    let start = levels::encode(values, grid, scale, options, &mut bytes)?;
-    Some(Coded { bytes, start })
-}
-
-/// What compresses well is worth more tries, which take little time.
-fn smoothest<T: Sample>(first: Coded, values: &[T], grid: &Grid, scale: &Scale, options: &Options) -> Coded {
-    let mut best = first;
-    if best.bytes.len() * SMOOTHEST <= values.len() {
-        for finer in [false, true] {
-            let options = Options { finer, learned: false, ..*options };
-            if let Some(tried) = of_levels(values, grid, scale, &options)
-                && tried.bytes.len() < best.bytes.len()
+    /// Codes the values in raster mode, or in levels where they are that smooth.
+    fn predicted(&self, scale: &Scale, learned: &Learned) -> Option<Vec<u8>> {
+        let Some(raster) = self.raster(scale, learned) else {
+            return self.levels(scale, &self.options(scale).0).map(|c| c.bytes);
+        };
+        let bits = 8.0 * raster.bytes.len() as f32 / self.values.len() as f32;
+        if bits < MOST_BITS {
+            let (options, estimate) = self.options(scale);
+            if self.levels_suit(scale, bits, estimate, &options)
+                && let Some(levels) = self.levels(scale, &options)
+                && let levels = self.smoothest(levels, scale, &options)
+                && levels.bytes.len() * 100 < raster.bytes.len() * WORTH
             {
-                best = tried;
+                return Some(levels.bytes);
             }
         }
+        Some(raster.bytes)
     }
-    best
-}
 
-/// Halvings of an axis whose effect is measured.
-const HALVINGS: usize = 4;
-/// An axis that is halved last.
-const LAST: u8 = 15;
-
-/// At which level to halve each axis first, by how well values lie on cubics along each, and how many bits a point takes then, about.
-fn starts<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> ([u8; AXES], f32) {
-    let dims = axes(grid.dims);
-    let roughness: [[f32; HALVINGS]; AXES] =
-        std::array::from_fn(|a| std::array::from_fn(|h| roughness(values, grid, scale, &dims, a, h)));
-    let long: Vec<usize> = (0..AXES).filter(|a| dims[*a] > 1).collect();
-    let mut best = (f32::INFINITY, [0; AXES]);
-    for choice in 0..3usize.pow(long.len() as u32) {
-        let mut starts = [0; AXES];
-        let mut rest = choice;
-        for a in &long {
-            starts[*a] = [0, 1, LAST][rest % 3];
-            rest /= 3;
+    /// Whether levels mode is worth a try where raster mode takes so many bits a point.
+    fn levels_suit(&self, scale: &Scale, bits: f32, estimate: f32, options: &Options) -> bool {
+        if self.effort == Effort::Hasty {
+            return estimate < bits * LESS_IN_HASTE;
         }
-        if long.iter().all(|a| starts[*a] > 0) {
-            continue;
-        }
-        let cost = cost(&roughness, dims, starts);
-        if cost < best.0 {
-            best = (cost, starts);
-        }
-    }
-    (best.1, best.0)
-}
-
-/// Squared errors in steps that take half a bit.
-const QUIET: f32 = 0.1;
-
-/// How far values are from a cubic through those two to the power `halvings` before and after, along axis `a`: squared, in steps.
-fn roughness<T: Sample>(
-    values: &[T],
-    grid: &Grid,
-    scale: &Scale,
-    dims: &[usize; AXES],
-    a: usize,
-    halvings: usize,
-) -> f32 {
-    const SAMPLES: usize = 96;
-    let s = 1 << halvings;
-    let n = dims[a];
-    if n <= 2 * s {
-        return f32::INFINITY;
-    }
-    let stride: usize = dims[a + 1..].iter().product();
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    // Many logarithms as that of one product: a factor is less than 2^60.
-    const FACTORS: u32 = 16;
-    let (mut bits, mut count, mut product) = (0.0, 0, 1f64);
-    for _ in 0..SAMPLES {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let i = (((seed >> 32) * values.len() as u64) >> 32) as usize;
-        let x = i / stride % n;
-        let here = s + x % (n - 2 * s);
-        let i = i - x * stride + here * stride;
-        let at = |i: usize| scale.place(values[i]);
-        let near = [i, i - s * stride, i + s * stride];
-        if near.iter().any(|i| !grid.is_ordinary(*i)) {
-            continue;
-        }
-        let mean = (at(near[1]) + at(near[2])) * 0.5;
-        let curve = if here >= 3 * s && here + 3 * s < n {
-            let far = [i - 3 * s * stride, i + 3 * s * stride];
-            let whole = far.iter().all(|i| grid.is_ordinary(*i));
-            if whole { (mean - (at(far[0]) + at(far[1])) * 0.5) * 0.125 } else { 0.0 }
-        } else {
-            0.0
+        let parts_suit = || {
+            let parts = self.parts();
+            let levels = parts.bytes(|p| p.levels(scale, options)).unwrap_or(f64::INFINITY);
+            // Small parts flatter the levels mode.
+            parts
+                .bytes(|p| p.raster(scale, &raster::learn(p.values, p.grid, scale)))
+                .is_none_or(|raster| levels * FLATTERED < raster)
         };
-        let error = at(i) - mean - curve;
-        product *= f64::from(1.0 + error * error / QUIET);
-        count += 1;
-        if count % FACTORS == 0 {
-            bits += product.log2();
-            product = 1.0;
-        }
+        estimate < bits * FAR_LESS || self.values.len() >= FEW && estimate < bits * LESS && parts_suit()
     }
-    if count == 0 { 1.0 } else { QUIET * (((bits + product.log2()) as f32 / count as f32).exp2() - 1.0) }
+
+    fn raster(&self, scale: &Scale, learned: &Learned) -> Option<Coded> {
+        let mut bytes = vec![RASTER];
+        scale.write(&mut bytes);
+        let start = raster::encode(self.values, self.grid, scale, learned, &mut bytes)?;
+        Some(Coded { bytes, start })
+    }
+
+    fn levels(&self, scale: &Scale, options: &Options) -> Option<Coded> {
+        let mut bytes = vec![LEVELS];
+        scale.write(&mut bytes);
+        let start = levels::encode(self.values, self.grid, scale, options, &mut bytes)?;
+        Some(Coded { bytes, start })
+    }
+
+    /// The options of the levels mode that suit, and how many bits a point takes then, about.
+    fn options(&self, scale: &Scale) -> (Options, f32) {
+        let (starts, bits) = starts(self.values, self.grid, scale);
+        let smooth = self.effort == Effort::Hasty && bits < VERY_SMOOTH;
+        (Options { starts, finer: smooth, learned: !smooth }, bits)
+    }
+
+    /// What compresses well is worth more tries, which take little time.
+    fn smoothest(&self, first: Coded, scale: &Scale, options: &Options) -> Coded {
+        let mut best = first;
+        if self.effort == Effort::Thorough && best.bytes.len() * SMOOTHEST <= self.values.len() {
+            for finer in [false, true] {
+                let options = Options { finer, learned: false, ..*options };
+                if let Some(tried) = self.levels(scale, &options)
+                    && tried.bytes.len() < best.bytes.len()
+                {
+                    best = tried;
+                }
+            }
+        }
+        best
+    }
+
+    /// Two parts: what is in the middle of a grid may be nowhere else.
+    fn parts(&self) -> Parts<'_, T> {
+        let points = self.values.len() / PART / 2;
+        Parts { whole: self, parts: [1, 3].map(|quarters| Part::cut(self.values, self.grid, points, quarters)) }
+    }
 }
 
-/// Bits that a point takes, about.
-fn cost(roughness: &[[f32; HALVINGS]; AXES], dims: [usize; AXES], starts: [u8; AXES]) -> f32 {
-    let all: f32 = dims.iter().map(|d| *d as f32).product();
-    let mut halvings = [0; AXES];
-    let mut total = 0.0;
-    let mut last = 0.0;
-    let mut left = all;
-    for level in pyramid::levels(dims, starts).iter().take(2 * HALVINGS) {
-        let points: f32 = level.dims.iter().map(|d| *d as f32).product();
-        let passes = level.passes();
-        let each = points / (passes.len() + 1) as f32;
-        for pass in passes {
-            let inverse: f32 = (0..AXES)
-                .filter(|a| pass >> a & 1 == 1)
-                .map(|a| 1.0 / (roughness[a][halvings[a].min(HALVINGS - 1)] + 1e-6))
-                .sum();
-            let error = 1.0 / inverse.max(1e-6);
-            last = 0.6 * (1.0 + error / QUIET).log2();
-            total += each * last;
+/// Parts of a frame by which the whole is judged.
+struct Parts<'a, T> {
+    whole: &'a Frame<'a, T>,
+    parts: [Part<T>; 2],
+}
+
+impl<T: Sample> Parts<'_, T> {
+    /// Bytes that a mode gives for the whole, about, by what it gives for the parts; `None` if it does not suit.
+    fn bytes(&self, mode: impl Fn(&Frame<T>) -> Option<Coded>) -> Option<f64> {
+        // Points without an earlier neighbor along some axis take about twice the bits, and are more of a part.
+        let border = |dims: &[usize]| 2.0 - dims.iter().map(|d| 1.0 - 1.0 / *d as f64).product::<f64>();
+        let mut bytes = 0.0;
+        for p in &self.parts {
+            let grid = Grid { dims: &p.dims, ordinary: p.ordinary.as_deref() };
+            let coded = mode(&Frame { values: &p.values, grid: &grid, ..*self.whole })?;
+            let factor = self.whole.values.len() as f64 / p.values.len() as f64 / 2.0;
+            let codes = (coded.bytes.len() - coded.start) as f64 * factor;
+            bytes += coded.start as f64 / 2.0 + codes * border(self.whole.grid.dims) / border(&p.dims);
         }
-        for a in 0..AXES {
-            halvings[a] += usize::from(level.halved[a]);
-        }
-        left = each;
+        Some(bytes)
     }
-    (total + left * last) / all
 }

@@ -40,9 +40,6 @@ const LEVELS: u8 = 2;
 /// Whole numbers of a lattice.
 const SNAPPED: u8 = 3;
 
-/// Values spread over more steps than this do not suit: single precision would place them too roughly.
-const LARGEST_SPREAD: f64 = 80_000.0;
-
 /// Least and largest of the values; `None` if there is none or one is not finite.
 pub(crate) fn finite_range<T: Sample>(values: &[T]) -> Option<(f64, f64)> {
     vectorize!(simd => finite_lanes(simd, values))
@@ -152,26 +149,7 @@ pub(crate) fn encode<T: Sample>(
         out.extend(middle.to_le_bytes());
         return Some(out);
     }
-    let predicted = predicted(values, grid, (low, high), middle, tolerance);
-    let limit = predicted.as_ref().map_or(usize::MAX, Vec::len);
-    let snapped = snapped::encode(values, grid, (low, high), tolerance, effort, limit);
-    snapped.map(|codes| [&[SNAPPED], codes.as_slice()].concat()).or(predicted)
-}
-
-/// Codes in raster or levels mode, each value predicted from reconstructed ones.
-fn predicted<T: Sample>(
-    values: &[T],
-    grid: &Grid,
-    (low, high): (f64, f64),
-    middle: f64,
-    tolerance: f64,
-) -> Option<Vec<u8>> {
-    let base = background(values, grid.ordinary).unwrap_or(T::from_f64(middle).to_f64());
-    let scale = Scale::fit::<T>(base, low, high, tolerance);
-    if !((high - low) / scale.step < LARGEST_SPREAD) || !scale.suits::<T>(low, high) {
-        return None;
-    }
-    choice::encode(values, grid, &scale)
+    choice::Frame { values, grid, range: (low, high), tolerance, effort }.encode()
 }
 
 /// Inverts [`encode`]; `out` has the grid's length and receives every point, ordinary or not.
@@ -260,7 +238,8 @@ mod tests {
     fn raster_suits(values: &[f32], grid: &Grid) -> bool {
         round_trip(values, grid, 1e-3, 0.0).unwrap();
         let (low, high) = range(values, grid.ordinary).unwrap();
-        raster::encode(values, grid, &Scale::fit::<f32>(0.0, low, high, 1e-3), &mut Vec::new()).is_some()
+        let scale = Scale::fit::<f32>(0.0, low, high, 1e-3);
+        raster::encode(values, grid, &scale, &raster::learn(values, grid, &scale), &mut Vec::new()).is_some()
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(crate) fn encode<T: Element>(
     let seen = |view| candidates.iter().any(|c| c.view == view);
     let hole = if seen(View::Hole) { frequent_value(values, plain.ordinary.as_deref()) } else { None };
     let holed = hole.map(|h| Prepared::new(block, Some(h), effort));
-    let table = if seen(View::Table) { plain.table() } else { None };
+    let table = if seen(View::Table) { plain.table(effort) } else { None };
 
     let mut race = Race { tried: Vec::new(), best: None };
     match plain.constant() {

@@ -7,6 +7,7 @@ use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::codec::integers::{Integers, MAGNITUDE_MAX, bit_length};
 use crate::element::Element;
 use crate::error::FormatError;
+use crate::fast::Effort;
 use crate::lattice::Grid;
 
 /// Most values of a table.
@@ -79,8 +80,16 @@ pub(super) struct Table<T> {
 
 impl<T: Element> Table<T> {
     /// The smallest table with a value within `tolerance` of each ordinary one of `values`, which lie in `range`; `None` if they are too many for it to pay.
-    pub(super) fn new(values: &[T], grid: &Grid, range: (f64, f64), tolerance: Tolerance) -> Option<Self> {
-        if !cells_are_few(values, grid, range, tolerance) {
+    pub(super) fn new(
+        values: &[T],
+        grid: &Grid,
+        range: (f64, f64),
+        tolerance: Tolerance,
+        effort: Effort,
+    ) -> Option<Self> {
+        // Data that were whole numbers once have 1.5 to 2.5 values for each; who is in haste tries no others.
+        let crowd = if effort == Effort::Hasty { 3 } else { usize::MAX };
+        if !cells_are_few(values, grid, range, tolerance, crowd) {
             return None;
         }
         let count = grid.ordinary.map_or(values.len(), |o| o.iter().filter(|o| **o).count());
@@ -91,7 +100,7 @@ impl<T: Element> Table<T> {
         let least = cover(&spans, 0)?.len();
         let [low, .., high] = found.as_slice() else { return None };
         let [low, high] = [low, high].map(|p| T::from_ordered(*p).to_f64());
-        if least < 2 || !is_sparse(low, high, least, tolerance) {
+        if least < 2 || found.len() > crowd.saturating_mul(least) || !is_sparse(low, high, least, tolerance) {
             return None;
         }
         // Fewer bits to store, at hardly more values.
@@ -132,9 +141,16 @@ impl<T: Element> Table<T> {
     }
 }
 
-/// Whether the ordinary values, which lie between `low` and `high`, leave so much of that range empty that a table may pay.
+/// Whether the ordinary values, which lie between `low` and `high`, leave so much of that range empty that a table may pay, and are
+/// fewer than `crowd` for each place in it, as far as this tells.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells are few")]
-fn cells_are_few<T: Element>(values: &[T], grid: &Grid, (low, high): (f64, f64), tolerance: Tolerance) -> bool {
+fn cells_are_few<T: Element>(
+    values: &[T],
+    grid: &Grid,
+    (low, high): (f64, f64),
+    tolerance: Tolerance,
+    crowd: usize,
+) -> bool {
     /// Cells of the width that a value reaches to both sides.
     const PARTS: usize = 4;
     /// Values that are looked at one after another; of so many such chunks one, then twice as many, until enough was seen.
@@ -167,7 +183,8 @@ fn cells_are_few<T: Element>(values: &[T], grid: &Grid, (low, high): (f64, f64),
             places = places.saturating_add(1);
             next = next.saturating_add(at).saturating_add(PARTS + 1);
         }
-        if !is_sparse(low, high, places, tolerance) {
+        let cells = occupied.iter().filter(|o| **o).count();
+        if cells > crowd.saturating_mul(places) || !is_sparse(low, high, places, tolerance) {
             return false;
         }
     }
@@ -333,7 +350,8 @@ mod tests {
 
     fn table_of<T: Element>(values: &[T], tolerance: Tolerance) -> Option<Table<T>> {
         let grid = Grid { dims: &[values.len()], ordinary: None };
-        Table::new(values, &grid, crate::fast::range(values, None).unwrap_or_default(), tolerance)
+        let range = crate::fast::range(values, None).unwrap_or_default();
+        Table::new(values, &grid, range, tolerance, Effort::Thorough)
     }
 
     fn check<T: Element>(values: &[T], tolerance: Tolerance) {

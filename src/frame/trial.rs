@@ -144,7 +144,7 @@ impl<'a, T: Element> Prepared<'a, T> {
     }
 
     /// The values that ordinary points have, if they are few.
-    pub(super) fn table(&self) -> Option<Table<T>> {
+    pub(super) fn table(&self, effort: Effort) -> Option<Table<T>> {
         /// One in so many points shows of most frames that they take far too many values, ...
         const PART: usize = 64;
         /// ... but so many of a small frame and of a large one.
@@ -160,7 +160,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         if !recur || !table::may_pay(&seen, self.range?, self.tolerance) {
             return None;
         }
-        Table::new(self.values, &self.grid(), self.range?, self.tolerance)
+        Table::new(self.values, &self.grid(), self.range?, self.tolerance, effort)
     }
 
     /// A negative ordinary value that has a class of its own.

@@ -15,7 +15,8 @@ use crate::codec::prefix;
 use crate::error::FormatError;
 use differences::Differences;
 use literals::Literals;
-use neighbors::{Distances, Form};
+pub(super) use neighbors::Distances;
+use neighbors::Form;
 pub(super) use repeats::{rest, rough_price};
 use sequences::Sequence;
 use std::ops::Range;
@@ -46,52 +47,60 @@ pub(super) fn distances(dims: &[usize]) -> Vec<Distances> {
     }
 }
 
-/// Appends the integers, with neighbors at one of `distances`; those that are not ordinary hold what the one before does, and take nothing.
-/// `None` if that takes more than `limit` bytes, as far as a part of them tells.
-pub(super) fn encode(
-    q: &[u16],
-    ordinary: Option<&[bool]>,
-    mut distances: Vec<Distances>,
+/// Integers, and what a part of them says of all.
+pub(super) struct Surveyed {
+    q: Vec<u16>,
     effort: Effort,
-    limit: usize,
-    out: &mut Vec<u8>,
-) -> Option<()> {
-    /// Bytes that are there in any case, about.
-    const FRAME: f64 = 40.0;
-    /// Where more than this is left it repeats by chance.
-    const LEFT: f64 = 0.97;
-    if distances.is_empty() {
-        distances = [0].into_iter().chain(period(q)).map(|row| (row, 0)).collect();
+    survey: Survey,
+    /// The part of their bits that is left where what stood before costs nothing.
+    rest: f64,
+}
+
+impl Surveyed {
+    /// For integers with neighbors at one of `distances`; those that are not ordinary hold what the one before does.
+    pub(super) fn new(q: Vec<u16>, mut distances: Vec<Distances>, effort: Effort) -> Self {
+        if distances.is_empty() {
+            distances = [0].into_iter().chain(period(&q)).map(|row| (row, 0)).collect();
+        }
+        let survey = Survey::new(&q, &distances, Care::Thorough);
+        let rest = survey.rest(&q, effort);
+        Surveyed { q, effort, survey, rest }
     }
-    let survey = Survey::new(q, &distances, Care::Thorough);
-    // Without a limit it does not matter how much is left.
-    let rest = if limit == usize::MAX { 0.0 } else { survey.rest(q, effort) };
-    if survey.bits() * rest / 8.0 + FRAME > limit as f64 {
-        return None;
+
+    /// Bytes that all of them take, about.
+    pub(super) fn bytes(&self) -> f64 {
+        /// Bytes that are there in any case, about.
+        const FRAME: f64 = 40.0;
+        self.survey.bits() * self.rest / 8.0 + FRAME
     }
-    let form = survey.form;
-    let differences = Differences::of(q, &form);
-    let prices = || differences.prices(&survey.prices());
-    let mut found = match effort {
-        Effort::Hasty => greedy::find(q, &prices(), form.near()),
-        Effort::Thorough if rest < LEFT => repeats::find(q, &prices(), form.near()),
-        Effort::Thorough => Vec::new(),
-    };
-    if q.len() + sequences::STREAMS * found.len() > most_numbers(q.len()) {
-        found.clear();
-    }
-    form.write(out);
-    let start = out.len();
-    write(&differences, ordinary, &found, out);
-    if effort == Effort::Thorough && !found.is_empty() {
-        // Repeats that save little are seldom worth their streams.
-        let mut plain = out[..start].to_vec();
-        write(&differences, ordinary, &[], &mut plain);
-        if plain.len() < out.len() {
-            *out = plain;
+
+    /// Appends the integers; those that are not ordinary take nothing.
+    pub(super) fn write(&self, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
+        /// Where more than this is left it repeats by chance.
+        const LEFT: f64 = 0.97;
+        let form = &self.survey.form;
+        let differences = Differences::of(&self.q, form);
+        let prices = || differences.prices(&self.survey.prices());
+        let mut found = match self.effort {
+            Effort::Hasty => greedy::find(&self.q, &prices(), form.near()),
+            Effort::Thorough if self.rest < LEFT => repeats::find(&self.q, &prices(), form.near()),
+            Effort::Thorough => Vec::new(),
+        };
+        if self.q.len() + sequences::STREAMS * found.len() > most_numbers(self.q.len()) {
+            found.clear();
+        }
+        form.write(out);
+        let start = out.len();
+        write(&differences, ordinary, &found, out);
+        if self.effort == Effort::Thorough && !found.is_empty() {
+            // Repeats that save little are seldom worth their streams.
+            let mut plain = out[..start].to_vec();
+            write(&differences, ordinary, &[], &mut plain);
+            if plain.len() < out.len() {
+                *out = plain;
+            }
         }
     }
-    Some(())
 }
 
 /// Calls `f` with the ranges of ordinary points of a range, in order.
@@ -157,7 +166,7 @@ fn most_numbers(n: usize) -> usize {
     n.saturating_mul(2).saturating_add(16)
 }
 
-/// Inverts [`encode`] for `n` integers; takes all that is left of `cursor`.
+/// Inverts [`Surveyed::write`] for `n` integers; takes all that is left of `cursor`.
 pub(super) fn decode(cursor: &mut Cursor<'_>, ordinary: Option<&[bool]>, n: usize) -> Result<Vec<u16>, FormatError> {
     let form = Form::read(cursor, n)?;
     let starts = u32::from(cursor.u8("class starts")?) | u32::from(cursor.u8("class starts")?) << 8;

@@ -4,7 +4,8 @@ mod codes;
 mod fit;
 mod header;
 mod interpolate;
-pub(super) mod pyramid;
+mod pyramid;
+pub(super) mod starts;
 
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
@@ -490,7 +491,8 @@ mod tests {
             let options = Options { starts: [0; AXES], finer: false, learned: false };
             let bytes = round_trip(&values, &grid, 1e-3, &options);
             let mut other = Vec::new();
-            raster::encode(&values, &grid, &Scale::fit::<f64>(0.0, -2.0, 2.0, 1e-3), &mut other).unwrap();
+            let scale = Scale::fit::<f64>(0.0, -2.0, 2.0, 1e-3);
+            raster::encode(&values, &grid, &scale, &raster::learn(&values, &grid, &scale), &mut other).unwrap();
             assert!(bytes.len() * 2 < other.len(), "{dims:?}: {} {}", bytes.len(), other.len());
         }
     }

@@ -20,7 +20,7 @@ use crate::vector::vectorize;
 use codes::{CodeReader, Coded, Codes};
 use fearless_simd::{Simd, f32x8};
 use history::History;
-use learn::learn;
+pub(super) use learn::Learned;
 use masks::{Masks, WHOLE};
 use predictor::{Predictor, kinds};
 use shape::{OUTER, Shape};
@@ -147,9 +147,20 @@ impl<T: Sample> Encoder<'_, T> {
     }
 }
 
+/// Learns on some of the values how all are predicted.
+pub(super) fn learn<T: Sample>(values: &[T], grid: &Grid, scale: &Scale) -> Learned {
+    vectorize!(simd => learn::learn(simd, values, grid, scale))
+}
+
 /// Appends what codes `values` and returns where the codes begin; `None` if one is too wide.
-pub(super) fn encode<T: Sample>(values: &[T], grid: &Grid, scale: &Scale, out: &mut Vec<u8>) -> Option<usize> {
-    vectorize!(simd => encode_rows(simd, values, grid, scale, out))
+pub(super) fn encode<T: Sample>(
+    values: &[T],
+    grid: &Grid,
+    scale: &Scale,
+    learned: &Learned,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
+    vectorize!(simd => encode_rows(simd, values, grid, scale, learned, out))
 }
 
 /// Rows from `first` on before one that may be level.
@@ -184,15 +195,15 @@ fn encode_rows<S: Simd, T: Sample>(
     values: &[T],
     grid: &Grid,
     scale: &Scale,
+    learned: &Learned,
     out: &mut Vec<u8>,
 ) -> Option<usize> {
     let shape = Shape::new(grid.dims);
     let mut predictors: Vec<Option<Predictor>> = (0..1 << OUTER).map(|_| None).collect();
-    for k in kinds(&shape) {
-        let layout = Layout::new(k);
-        let weights = learn(simd, k, &layout, &shape, values, scale, grid.ordinary);
+    for (kind, weights) in &learned.weights {
+        let layout = Layout::new(*kind);
         weights.write(&layout, out);
-        predictors[k] = Some(Predictor::new(layout, &weights, &shape));
+        predictors[*kind] = Some(Predictor::new(layout, weights, &shape));
     }
     let masks = grid.ordinary.map(|o| Masks::new(&shape, o));
     let masks = masks.as_ref();

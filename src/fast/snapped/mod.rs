@@ -3,56 +3,98 @@
 mod promise;
 
 use super::Sample;
-use super::integers::{self, Care, Effort, Survey};
+use super::integers::{self, Care, Distances, Effort, Survey, Surveyed};
 use super::scale::Scale;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::vector::vectorize;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// The largest integer.
 const MOST: f64 = 65_000.0;
 /// Integers are decoded one by one: they must take less than so many hundredths of what the other mode takes.
 const WORTH: usize = 94;
+const WORTH_IN_HASTE: usize = 90;
 
-/// Codes values between `low` and `high` so that they decode within `tolerance`; `None` if that takes `limit` bytes or not much
-/// less, as far as a part of them tells.
-pub(super) fn encode<T: Sample>(
-    values: &[T],
-    grid: &Grid,
-    (low, high): (f64, f64),
-    tolerance: f64,
+/// What a few integers say of all.
+pub(super) struct Outlook {
+    scale: Scale,
+    distances: Vec<Distances>,
+    /// Bits of all integers, about, if nothing repeats; `None` if there is one axis only, whose integers do not tell that soon.
+    bits: Option<f64>,
+    /// The part of them that is saved by repeats, once it was asked for.
+    saved: OnceCell<f64>,
+    /// All integers, once they were asked for.
+    all: OnceCell<Surveyed>,
     effort: Effort,
-    limit: usize,
-) -> Option<Vec<u8>> {
-    /// What a sample saves by repeats is more in the whole.
-    const REPEATS: f64 = 4.0;
-    /// A few integers say more or less than all.
-    const DOUBT: f64 = 1.03;
-    let scale = Scale::exact::<T>(low, high, tolerance);
-    if !((high - low) / scale.step < MOST) || !(1.0 / scale.step).is_finite() {
-        return None;
-    }
-    let limit = limit.saturating_mul(WORTH) / 100;
-    let distances = integers::distances(grid.dims);
-    let mut q = vec![0; values.len()];
-    let fill = |q: &mut [u16], range| fill(q, values, grid.ordinary, &scale, range);
-    if !distances.is_empty() {
-        // Most frames are spared the survey of all integers.
-        integers::looked_at(values.len(), &distances, |range| fill(&mut q, range));
-        let bits = Survey::new(&q, &distances, Care::Hasty).bits();
-        let most = |saved: f64| bits / 8.0 * (1.0 - REPEATS * saved);
-        let limit = limit as f64 * DOUBT;
-        if most(0.0) > limit && most(promise::saved(values, grid.ordinary, &scale, effort)) > limit {
+}
+
+impl Outlook {
+    /// For values between `low` and `high` that are to decode within `tolerance`; `None` if the mode does not suit.
+    pub(super) fn new<T: Sample>(
+        values: &[T],
+        grid: &Grid,
+        (low, high): (f64, f64),
+        tolerance: f64,
+        effort: Effort,
+    ) -> Option<Self> {
+        let scale = Scale::exact::<T>(low, high, tolerance);
+        if !((high - low) / scale.step < MOST) || !(1.0 / scale.step).is_finite() {
             return None;
         }
+        let distances = integers::distances(grid.dims);
+        let bits = (!distances.is_empty()).then(|| {
+            let mut q = vec![0; values.len()];
+            integers::looked_at(values.len(), &distances, |range| fill(&mut q, values, grid.ordinary, &scale, range));
+            Survey::new(&q, &distances, Care::Hasty).bits()
+        });
+        Some(Outlook { scale, distances, bits, saved: OnceCell::new(), all: OnceCell::new(), effort })
     }
-    fill(&mut q, 0..values.len());
-    let mut out = Vec::new();
-    scale.write(&mut out);
-    integers::encode(&q, grid.ordinary, distances, effort, limit, &mut out)?;
-    (out.len() < limit).then_some(out)
+
+    /// Whether all may take fewer than so many bytes, as far as a few tell.
+    pub(super) fn is_below<T: Sample>(&self, values: &[T], grid: &Grid, limit: f64) -> bool {
+        /// What a sample saves by repeats is more in the whole.
+        const REPEATS: f64 = 4.0;
+        let saved = || self.saved.get_or_init(|| promise::saved(values, grid.ordinary, &self.scale, self.effort));
+        let most = |bits: f64| bits / 8.0 <= limit || bits / 8.0 * (1.0 - REPEATS * saved()) <= limit;
+        self.bits.is_none_or(most)
+    }
+
+    fn all<T: Sample>(&self, values: &[T], grid: &Grid) -> &Surveyed {
+        self.all.get_or_init(|| {
+            let mut q = vec![0; values.len()];
+            fill(&mut q, values, grid.ordinary, &self.scale, 0..values.len());
+            Surveyed::new(q, self.distances.clone(), self.effort)
+        })
+    }
+
+    /// Bytes that all take, about.
+    pub(super) fn bytes<T: Sample>(&self, values: &[T], grid: &Grid) -> f64 {
+        self.all(values, grid).bytes()
+    }
+
+    /// Codes the values.
+    pub(super) fn encode<T: Sample>(&self, values: &[T], grid: &Grid) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.scale.write(&mut out);
+        self.all(values, grid).write(grid.ordinary, &mut out);
+        out
+    }
+
+    /// Codes the values; `None` if that takes `limit` bytes or not much less, as far as a part of them tells.
+    pub(super) fn encode_below<T: Sample>(&self, values: &[T], grid: &Grid, limit: usize) -> Option<Vec<u8>> {
+        /// A few integers say more or less than all.
+        const DOUBT: f64 = 1.03;
+        // What is near the limit is seldom below it in the end: who is in haste does not see.
+        let (worth, doubt) = if self.effort == Effort::Hasty { (WORTH_IN_HASTE, 1.06) } else { (WORTH, 1.0) };
+        let limit = limit.saturating_mul(worth) / 100;
+        if !self.is_below(values, grid, limit as f64 * DOUBT) || self.bytes(values, grid) * doubt > limit as f64 {
+            return None;
+        }
+        Some(self.encode(values, grid)).filter(|out| out.len() < limit)
+    }
 }
 
 /// Sets those integers of a range: the lattice points of values; where they are not ordinary, that of the point before.
@@ -81,7 +123,7 @@ fn fill_lanes<T: Sample>(q: &mut [u16], values: &[T], ordinary: Option<&[bool]>,
     }
 }
 
-/// Inverts [`encode`]; takes all that is left of `cursor`.
+/// Inverts [`Outlook::encode`]; takes all that is left of `cursor`.
 pub(super) fn decode<T: Sample>(cursor: &mut Cursor<'_>, grid: &Grid, out: &mut [T]) -> Result<(), FormatError> {
     let scale = Scale::read(cursor)?;
     let q = integers::decode(cursor, grid.ordinary, out.len())?;
@@ -117,7 +159,7 @@ mod tests {
 
     fn coded<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, effort: Effort) -> Vec<u8> {
         let range = crate::fast::range(values, grid.ordinary).unwrap_or((0.0, 0.0));
-        encode(values, grid, range, tolerance, effort, usize::MAX).unwrap()
+        Outlook::new(values, grid, range, tolerance, effort).unwrap().encode(values, grid)
     }
 
     /// The most bytes that any effort gives.
@@ -154,7 +196,8 @@ mod tests {
         let smooth: Vec<f32> =
             (0..40_000).map(|i| ((i % 200) as f32 * 0.03).sin() * ((i / 200) as f32 * 0.02).cos()).collect();
         let grid = Grid { dims: &[200, 200], ordinary: None };
-        assert_eq!(encode(&smooth, &grid, (-1.0, 1.0), 1e-4, Effort::Thorough, 3000), None);
+        let outlook = Outlook::new(&smooth, &grid, (-1.0, 1.0), 1e-4, Effort::Thorough).unwrap();
+        assert_eq!(outlook.encode_below(&smooth, &grid, 3000), None);
     }
 
     fn shapes() -> impl Strategy<Value = Vec<usize>> {
