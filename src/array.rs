@@ -325,7 +325,7 @@ impl<'r> Array<'r> {
         decoder: Option<&dyn Decoder>,
         out: &mut [T],
     ) -> Result<()> {
-        frame::decode(self.frame_bytes(frame), &region.extent, decoder, out).map_err(|e| self.at(frame, e))
+        T::decode_frame(self.frame_bytes(frame), &region.extent, decoder, out).map_err(|e| self.at(frame, e))
     }
 
     /// A damaged frame can be left out; what would fail for every frame alike cannot.

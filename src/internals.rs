@@ -200,7 +200,7 @@ pub fn fast_decode<T: Sample>(
 /// Lone frames (SPEC 6).
 pub mod frame {
     use crate::fast::Effort;
-    use crate::frame::{self, Block, Candidate, Kernel, Models, View};
+    use crate::frame::{Block, Candidate, Kernel, Models, View};
     use crate::lattice::multilevel::{Options, Profile};
     use crate::lattice::raster;
     use crate::parallel::Threads;
@@ -237,14 +237,14 @@ pub mod frame {
         let tolerance = ResolvedBound::new(bound.validate()?, e).tolerance;
         let block = Block { values, dims, tolerance, fill: None, kept: None };
         let models = Models { encoder: None, decoder: network };
-        let encoded = frame::encode(&block, &candidates, &models, Threads::new(1))?;
+        let encoded = T::encode_frame(&block, &candidates, &models, Threads::new(1))?;
         Ok((encoded.chosen == "asked").then_some(encoded.bytes))
     }
 
     /// # Errors
     /// What is wrong with the frame.
     pub fn decode<T: Element>(bytes: &[u8], dims: &[usize], out: &mut [T]) -> Result<()> {
-        frame::decode(bytes, dims, None, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
+        T::decode_frame(bytes, dims, None, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::bound::{Bound, ResolvedBound};
 use crate::element::Element;
 use crate::error::{ArgumentError, Place, Resource, Result};
-use crate::frame::{self, Block, Models};
+use crate::frame::{Block, Models};
 use crate::grid::FrameGrid;
 use crate::lattice::multilevel::Samples;
 use crate::limits::{Limits, frame_memory, within};
@@ -73,7 +73,7 @@ pub struct CodedFrame {
 pub fn predictor_samples<T: Element>(values: &[T], shape: &[usize], options: &FrameOptions) -> Result<Samples> {
     with_job(values, shape, options, |job, bound| {
         let block = Block { values, dims: shape, tolerance: bound.tolerance, fill: job.fill, kept: None };
-        Ok(frame::samples(&block, job.models.in_loop()).unwrap_or_default())
+        Ok(T::samples(&block, job.models.in_loop()).unwrap_or_default())
     })
 }
 
@@ -142,7 +142,7 @@ pub fn decompress_frame<T: Element>(
         return Err(ArgumentError::Shape(format!("shape {shape:?} for {} values", out.len())).into());
     }
     frame_memory(out.len() as u64, limits)?;
-    frame::decode(bytes, shape, decoder, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
+    T::decode_frame(bytes, shape, decoder, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
 }
 
 #[cfg(test)]

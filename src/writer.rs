@@ -537,7 +537,7 @@ impl<T: Element> Job<'_, T> {
         // Where frames are fewer than threads, the candidates are what can run side by side.
         let spare = self.grid.frame_count() < self.threads.get() as u64;
         let threads = if spare { self.threads } else { Threads::new(1) };
-        frame::encode(&block, &plan.candidates, &self.models, threads)
+        T::encode_frame(&block, &plan.candidates, &self.models, threads)
     }
 
     /// The bounds of the points of `region`, if each has its own.

@@ -132,7 +132,6 @@ impl<T: Sample> Frame<'_, T> {
         let parts_suit = || {
             let parts = self.parts();
             let levels = parts.bytes(|p| p.levels(scale, options)).unwrap_or(f64::INFINITY);
-            // Small parts flatter the levels mode.
             parts
                 .bytes(|p| p.raster(scale, &raster::learn(p.values, p.grid, scale)))
                 .is_none_or(|raster| levels * FLATTERED < raster)

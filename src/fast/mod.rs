@@ -290,6 +290,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_learned_tells_what_raster_mode_takes() {
+        let grid = Grid { dims: &[20, 50, 60], ordinary: None };
+        for noise in [0.003, 0.03, 0.3] {
+            let values = field(60_000, noise, 11);
+            let (low, high) = range(&values, None).unwrap();
+            let scale = Scale::fit::<f64>(0.0, low, high, 1e-3);
+            let learned = raster::learn(&values, &grid, &scale);
+            let mut bytes = Vec::new();
+            raster::encode(&values, &grid, &scale, &learned, &mut bytes).unwrap();
+            let (told, taken) = (learned.bits.unwrap(), bytes.len() as f32 * 8.0 / values.len() as f32);
+            assert!((0.67..1.5).contains(&(told / taken)), "noise {noise}: {told} bits instead of {taken}");
+        }
+    }
+
+    #[test]
+    fn haste_takes_the_mode_that_suits() {
+        let grid = Grid { dims: &[400, 400], ordinary: None };
+        let at = |i: usize| ((i % 400) as f64, (i / 400) as f64);
+        let smooth: Vec<f64> = (0..160_000).map(at).map(|(x, y)| (x * 0.01).sin() * (y * 0.02).cos()).collect();
+        let noise = field(160_000, 0.3, 7);
+        // Rows of noise that come again in no order.
+        let repeats: Vec<f64> = (0..160_000).map(|i| noise[i / 400 * 37 % 11 * 400 + i % 400]).collect();
+        for (values, mode) in [(smooth, LEVELS), (noise, RASTER), (repeats, SNAPPED)] {
+            assert_eq!(encode(&values, &grid, 1e-3).unwrap()[0], mode);
+        }
+    }
+
     fn shapes() -> impl Strategy<Value = Vec<usize>> {
         prop::collection::vec(prop_oneof![1usize..5, 1usize..40], 1..6)
             .prop_filter("small", |d| d.iter().product::<usize>() < 20_000)

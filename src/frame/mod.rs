@@ -14,7 +14,7 @@ pub(crate) use class::ordinary;
 pub(crate) use decode::{Judgement, check, judge, sections};
 pub(crate) use encode::{Candidate, Encoded, View};
 pub(crate) use trial::{Block, Kernel, Models};
-pub(crate) use typed::{Typed, decode, encode, samples};
+pub(crate) use typed::Typed;
 
 use crate::codec::checksum_holds;
 use crate::codec::cursor::{Cursor, put_block};

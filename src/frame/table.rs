@@ -340,6 +340,18 @@ mod tests {
         assert!(table((0..1000).map(|i| lattice(i).sqrt()).collect(), 1e-3));
     }
 
+    #[test]
+    fn haste_leaves_places_that_many_values_crowd() {
+        let grid = Grid { dims: &[4000], ordinary: None };
+        for (values_of_a_place, crowded) in [(2, false), (20, true)] {
+            let place = |i: u32| f64::from(i % 50 * 10) + 1e-3 * f64::from(i / 50 % values_of_a_place);
+            let values: Vec<f64> = (0..4000).map(place).collect();
+            let table = |effort| Table::new(&values, &grid, (0.0, 490.02), Tolerance::Absolute(0.1), effort);
+            assert!(table(Effort::Thorough).is_some());
+            assert_eq!(table(Effort::Hasty).is_none(), crowded);
+        }
+    }
+
     fn tolerances() -> impl Strategy<Value = Tolerance> {
         prop_oneof![
             Just(Tolerance::Lossless),
