@@ -95,17 +95,17 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
 
         // From here on only the magnitude matters: experts are mirrored for a negative number.
         let mut experts = given.experts;
-        let mut tail = above;
+        let (mut low, mut high) = (above, [0.0; EXPERTS]);
         if negative {
             experts.iter_mut().for_each(|e| e.center = -e.center);
-            tail = below;
+            low = below;
         }
         let m = k.unsigned_abs();
         let mut class = 0;
         while class < CLASS_MAX {
             let edge = (2u32 << class) as f32 - 0.5;
             let next: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
-            let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / tail[e]);
+            let p: [f32; EXPERTS] = std::array::from_fn(|e| next[e] / low[e]);
             let (node, kind) = if class < 6 { (2 + class, 2 + class) } else { ((class - 6).min(7), 8) };
             if class == 6 {
                 rows = self.decisions.rows_of(&given.contexts, 64);
@@ -117,15 +117,13 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
                 self.decide_lightly(simd, coder, longer, node as usize, kind as usize, &rows, &p)
             };
             if !one {
-                // `next` is now the tail above the class.
-                let low = tail;
-                return self.mantissa(simd, coder, m, class, given, &experts, low, next, negative);
+                high = next;
+                break;
             }
-            tail = next;
+            low = next;
             class += 1;
         }
-        let zero = [0.0; EXPERTS];
-        self.mantissa(simd, coder, m, class, given, &experts, tail, zero, negative)
+        self.mantissa(simd, coder, m, class, given, &experts, low, high, negative)
     }
 
     /// The bits of `m` below its leading one, which is bit `class`; `low` and `high` are the experts' tails at
@@ -196,10 +194,30 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         bit
     }
 
-    /// One decision at slot `node` of `rows`; `expected` holds the experts' probabilities of a 1.
+    /// One decision at slot `node` of `rows`; `expected` holds the experts' probabilities of a 1. Not inlined: it is long, and
+    /// called from several places.
+    #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
+    #[inline(never)]
+    fn decide<S: Simd, C: BitCoder>(
+        &mut self,
+        simd: S,
+        coder: &mut C,
+        bit: bool,
+        node: usize,
+        kind: usize,
+        rows: &[usize; CONTEXTS],
+        given: &Given<CONTEXTS, SELECTORS, EXPERTS>,
+        expected: &[f32; EXPERTS],
+    ) -> bool {
+        simd.vectorize(
+            #[inline(always)]
+            || self.decide_in_lanes(simd, coder, bit, node, kind, rows, given, expected),
+        )
+    }
+
     #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
     #[inline(always)]
-    fn decide<S: Simd, C: BitCoder>(
+    fn decide_in_lanes<S: Simd, C: BitCoder>(
         &mut self,
         simd: S,
         coder: &mut C,

@@ -91,9 +91,17 @@ impl Stencil {
         (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
     }
 
-    /// Learns that `taps` were followed by `target`; `weight` is the trust in it.
-    #[inline(always)]
+    /// Learns that `taps` were followed by `target`; `weight` is the trust in it. Not inlined: writer and reader share it.
+    #[inline(never)]
     pub(crate) fn learn<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, weight: f64) {
+        simd.vectorize(
+            #[inline(always)]
+            || self.learn_in_lanes(simd, taps, target, weight),
+        );
+    }
+
+    #[inline(always)]
+    fn learn_in_lanes<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, weight: f64) {
         self.add(simd, taps, target, weight * self.gain);
         self.gain *= self.growth;
         self.samples += 1;

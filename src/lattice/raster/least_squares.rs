@@ -69,9 +69,17 @@ impl LeastSquares {
         (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
     }
 
-    /// Learns that `inputs` came with `target`; `trust` weighs the sample.
-    #[inline(always)]
+    /// Learns that `inputs` came with `target`; `trust` weighs the sample. Not inlined: it is long, and called from several places.
+    #[inline(never)]
     pub(super) fn learn<S: Simd>(&mut self, simd: S, inputs: &[f64], target: f64, trust: f64) {
+        simd.vectorize(
+            #[inline(always)]
+            || self.learn_in_lanes(simd, inputs, target, trust),
+        );
+    }
+
+    #[inline(always)]
+    fn learn_in_lanes<S: Simd>(&mut self, simd: S, inputs: &[f64], target: f64, trust: f64) {
         let weight = self.gain * trust;
         let inputs = inputs.as_chunks::<BLOCK>().0;
         let blocks = self.side / BLOCK;

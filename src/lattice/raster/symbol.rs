@@ -51,6 +51,14 @@ pub(super) struct Given {
     pub(super) records: [Option<usize>; GUESSES],
 }
 
+impl Given {
+    /// A bit for each guess, set if it is such a one.
+    #[inline(always)]
+    fn ones(&self, is_one: impl Fn(i64) -> bool) -> u32 {
+        self.guesses.iter().zip(0..).fold(0, |ones, (guess, g)| ones | u32::from(is_one(*guess)) << g)
+    }
+}
+
 /// One decision about a number: where it stands and what a number says to it.
 #[derive(Clone, Copy)]
 struct Decision {
@@ -102,12 +110,12 @@ impl SymbolCoder {
 
         let p: [f32; EXPERTS] = std::array::from_fn(|e| 1.0 - below[e] - above[e]);
         let at = Decision { node: 0, kind: 0, stage: 0 };
-        if self.decide(simd, coder, k == 0, at, &rows, given, &p, |g| g == 0) {
+        if self.decide(simd, coder, k == 0, at, &rows, given, &p, given.ones(|g| g == 0)) {
             return 0;
         }
         let p: [f32; EXPERTS] = std::array::from_fn(|e| below[e] / (below[e] + above[e]));
         let at = Decision { node: 1, kind: 1, stage: 1 };
-        let negative = self.decide(simd, coder, k < 0, at, &rows, given, &p, |g| g < 0);
+        let negative = self.decide(simd, coder, k < 0, at, &rows, given, &p, given.ones(|g| g < 0));
 
         let mut experts = given.experts;
         let mut tail = above;
@@ -129,8 +137,8 @@ impl SymbolCoder {
                 }
                 let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
                 let shift = class + 1;
-                if !self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0)
-                {
+                let ones = given.ones(|g| g.unsigned_abs() >> shift != 0);
+                if !self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, ones) {
                     high = next;
                     break;
                 }
@@ -152,7 +160,8 @@ impl SymbolCoder {
                 let at = Decision { node: node.min(if upward { 3 } else { 7 }) as usize, kind: 13 + taken, stage: 2 };
                 taken = (taken + 1).min(2);
                 let shift = at_least;
-                if self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, |g| g.unsigned_abs() >> shift != 0) {
+                let ones = given.ones(|g| g.unsigned_abs() >> shift != 0);
+                if self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, ones) {
                     (class, low) = (at_least, middle);
                     at_least += 1;
                 } else {
@@ -180,8 +189,8 @@ impl SymbolCoder {
                 let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
                 let at = Decision { node: node as usize, kind, stage: 3 };
-                let one = self
-                    .decide(simd, coder, m >> bit & 1 == 1, at, &rows, given, &p, |g| g.unsigned_abs() >> bit & 1 == 1);
+                let ones = given.ones(|g| g.unsigned_abs() >> bit & 1 == 1);
+                let one = self.decide(simd, coder, m >> bit & 1 == 1, at, &rows, given, &p, ones);
                 found = 2 * found + u64::from(one);
                 if one {
                     low = middle;
@@ -194,9 +203,10 @@ impl SymbolCoder {
         if negative { -k } else { k }
     }
 
-    /// One decision; `expected` holds the experts' probabilities of a 1, `says` what a guess makes it.
+    /// One decision; `expected` holds the experts' probabilities of a 1, `ones` has a bit for each guess that makes it one.
+    /// Called from many places: a copy in each would take the compiler minutes.
     #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
-    #[inline(always)]
+    #[inline(never)]
     fn decide<S: Simd, C: BitCoder>(
         &mut self,
         simd: S,
@@ -206,17 +216,32 @@ impl SymbolCoder {
         rows: &[usize; CONTEXTS],
         given: &Given,
         expected: &[f32; EXPERTS],
-        says: impl Fn(i64) -> bool,
+        ones: u32,
+    ) -> bool {
+        simd.vectorize(
+            #[inline(always)]
+            || self.decide_in_lanes(simd, coder, bit, at, rows, given, expected, ones),
+        )
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
+    #[inline(always)]
+    fn decide_in_lanes<S: Simd, C: BitCoder>(
+        &mut self,
+        simd: S,
+        coder: &mut C,
+        bit: bool,
+        at: Decision,
+        rows: &[usize; CONTEXTS],
+        given: &Given,
+        expected: &[f32; EXPERTS],
+        ones: u32,
     ) -> bool {
         let mut inputs = [0f32; INPUTS];
         self.decisions.ask(rows, at.node, expected, &mut inputs);
         inputs[BIAS] = 0.25;
 
         // A guess that was contradicted says nothing more.
-        let mut ones = 0u32;
-        for (g, guess) in given.guesses.iter().enumerate() {
-            ones |= u32::from(says(*guess)) << g;
-        }
         let ones = ones & self.alive;
         let zeros = self.alive & !ones;
         let mut slots = [0usize; GUESSES];
