@@ -97,12 +97,14 @@ impl ErrorStats {
                 last[..last_os.len()].copy_from_slice(last_os);
                 let chunks = xs.iter().zip(ys).zip(os).chain([((&x, &y), &last)]);
                 for ((x, y), o) in chunks {
-                    let (mut kept_x, mut kept_y) = ([T::default(); LANES], [T::default(); LANES]);
-                    for lane in 0..LANES {
-                        kept_x[lane] = if o[lane] { x[lane] } else { T::default() };
-                        kept_y[lane] = if o[lane] { y[lane] } else { T::default() };
+                    match o {
+                        [true, true, true, true] => sums.add(simd, x, y),
+                        [false, false, false, false] => {}
+                        _ => {
+                            let kept = |v: &[T; LANES]| std::array::from_fn(|i| if o[i] { v[i] } else { T::default() });
+                            sums.add(simd, &kept(x), &kept(y));
+                        }
                     }
-                    sums.add(simd, &kept_x, &kept_y);
                 }
                 count = ordinary.iter().map(|o| usize::from(*o)).sum();
             }

@@ -3,6 +3,7 @@
 use super::decode::decode;
 use super::trial::{Block, Kernel, Models, Prepared, Trial};
 use super::{Method, Parts, Payload, digest, kernel_dims};
+use crate::bound::Tolerance;
 use crate::element::Element;
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast::Effort;
@@ -81,7 +82,11 @@ pub(crate) fn encode<T: Element>(
     match plain.constant() {
         Some(trial) => race.enter("constant", &plain, trial),
         None => {
+            // Where a table holds the values of an absolute bound, places in it take fewer bytes almost always.
+            let table_alone =
+                table.is_some() && effort == Effort::Hasty && matches!(block.tolerance, Tolerance::Absolute(_));
             let prepared = |c: &Candidate| match c.view {
+                View::Plain if table_alone => None,
                 View::Plain => Some((&plain, None)),
                 View::Hole => holed.as_ref().map(|p| (p, None)),
                 View::Table => table.as_ref().map(|t| (&plain, Some(t))),

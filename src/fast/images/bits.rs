@@ -159,7 +159,7 @@ impl Distances {
     }
 
     /// How often each image has each number of neighbors that differ.
-    fn counts(&self, bits: &Bits) -> Box<Counts> {
+    pub(super) fn counts(&self, bits: &Bits) -> Box<Counts> {
         let mut counts: Box<Counts> = Box::new([[0; 256]; BUCKETS]);
         self.each(bits, |many, differ, image| counts[usize::from(differ) % BUCKETS][usize::from(image)] += many as u32);
         counts
@@ -181,11 +181,11 @@ fn price(counts: &Counts) -> f64 {
     counts.iter().map(of_class).sum()
 }
 
-/// Those of some distances by which `bits` take least.
-pub(super) fn choose(bits: &Bits, among: impl Iterator<Item = Distances>) -> Distances {
-    let priced = among.map(|d| (price(&d.counts(bits)), d));
-    let least = priced.min_by(|a, b| a.0.total_cmp(&b.0));
-    least.map_or(Distances { row: 0, plane: 0 }, |(_, d)| d)
+/// Those of some distances by which `bits` take least, with what is found by them.
+pub(super) fn choose(bits: &Bits, among: impl Iterator<Item = Distances>) -> Option<(Distances, Box<Counts>)> {
+    let counted = among.map(|d| (d, d.counts(bits)));
+    let priced = counted.map(|(d, counts)| (price(&counts), d, counts));
+    priced.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, d, counts)| (d, counts))
 }
 
 /// The distance at which the bits are most alike, if it is one that stands out.
@@ -207,12 +207,11 @@ pub(super) fn period(bits: &Bits) -> Option<usize> {
     (NEAREST..longest).filter(stands_out).min_by_key(|d| scores[*d])
 }
 
-/// Appends `bits`.
-pub(super) fn encode(bits: &Bits, distances: Distances, out: &mut Vec<u8>) {
-    let counts = distances.counts(bits);
-    let starts = choose_classes(&counts, 1.0);
+/// Appends `bits`, of which `counts` were found.
+pub(super) fn encode(bits: &Bits, distances: Distances, counts: &Counts, out: &mut Vec<u8>) {
+    let starts = choose_classes(counts, 1.0);
     let class_of = class_of(starts);
-    let mut parts = parts(&counts, &class_of);
+    let mut parts = parts(counts, &class_of);
     distances.each(bits, |many, differ, image| {
         let part = &mut parts[usize::from(class_of[usize::from(differ) % BUCKETS]) % classes::MOST_CLASSES];
         if image == 0 { part.push_zeros(many) } else { part.push_image(image.into()) }
@@ -300,7 +299,8 @@ mod tests {
                 points[i] ^= 1;
             }
             let mut bytes = Vec::new();
-            encode(&Bits::of(&points, 0), distances, &mut bytes);
+            let bits = Bits::of(&points, 0);
+            encode(&bits, distances, &distances.counts(&bits), &mut bytes);
             let mut cursor = Cursor::new(&bytes);
             let mut back = vec![0; points.len()];
             decode(&mut cursor, distances, points.len()).unwrap().add_to(&mut back, 0);

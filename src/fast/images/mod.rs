@@ -27,17 +27,21 @@ fn distances(dims: &[usize], points: usize) -> impl Iterator<Item = Distances> {
 /// Codes the class of every point of a grid, each less than `count`.
 pub(crate) fn encode(classes: &[u8], count: u8, dims: &[usize]) -> Vec<u8> {
     let mut out = vec![BITS];
-    let all: Vec<Bits> = (0..width(count)).map(|number| Bits::of(classes, number)).collect();
-    let first = all.first().map(|bits| {
-        let period = if dims.iter().filter(|n| **n > 1).count() < 2 { bits::period(bits) } else { None };
-        let none = Distances { row: 0, plane: 0 };
+    let mut all = (0..width(count)).map(|number| Bits::of(classes, number));
+    let none = Distances { row: 0, plane: 0 };
+    let first = all.next().and_then(|bits| {
+        let period = if dims.iter().filter(|n| **n > 1).count() < 2 { bits::period(&bits) } else { None };
         let lost = period.map(|row| Distances { row, plane: 0 });
-        bits::choose(bits, [none].into_iter().chain(lost).chain(distances(dims, classes.len())))
+        let among = [none].into_iter().chain(lost).chain(distances(dims, classes.len()));
+        bits::choose(&bits, among).map(|(d, counts)| (bits, d, counts))
     });
-    let distances = first.unwrap_or(Distances { row: 0, plane: 0 });
+    let distances = first.as_ref().map_or(none, |(_, d, _)| *d);
     put_varint(&mut out, distances.row as u64);
     put_varint(&mut out, distances.plane as u64);
-    all.iter().for_each(|bits| bits::encode(bits, distances, &mut out));
+    if let Some((bits, _, counts)) = first {
+        bits::encode(&bits, distances, &counts, &mut out);
+    }
+    all.for_each(|bits| bits::encode(&bits, distances, &distances.counts(&bits), &mut out));
     out
 }
 
@@ -124,7 +128,8 @@ mod tests {
         }
         let distances = Distances { row: 16, plane: 0 };
         let mut bytes = vec![BITS, 16, 0];
-        bits::encode(&Bits::of(&classes, 0), distances, &mut bytes);
+        let bits = Bits::of(&classes, 0);
+        bits::encode(&bits, distances, &distances.counts(&bits), &mut bytes);
         let mut out = [9; 32];
         assert_eq!(decode(&bytes[1..], 2, &mut out), Ok(()));
         assert_eq!(out, classes);

@@ -212,12 +212,11 @@ impl CodeReader {
     /// Takes the blocks of a row, all of whose classes are known.
     #[inline(always)]
     fn blocks(&mut self, n: usize) -> Result<(), FormatError> {
-        let blocks = self.narrow.iter_mut().zip(&self.classes);
-        let mut last = n;
-        for (to, class) in blocks {
-            let taken = self.streams.get_mut(usize::from(*class)).and_then(|r| r.block(last.min(BLOCK)));
+        let (whole, last) = (n / BLOCK, n % BLOCK);
+        for (j, (to, class)) in self.narrow.iter_mut().zip(&self.classes).enumerate() {
+            let here = if j < whole { BLOCK } else { last };
+            let taken = self.streams.get_mut(usize::from(*class)).and_then(|r| r.block(here));
             *to = taken.ok_or(FormatError::Code { what: "codes of a class" })?;
-            last = last.saturating_sub(BLOCK);
         }
         self.cut(n);
         Ok(())
