@@ -12,7 +12,7 @@ use crate::model::Decoder;
 use crate::open_file::OpenFile;
 use crate::parallel::{self, Threads};
 use crate::source::Source;
-use crate::stats::ErrorStats;
+use crate::stats::{self, ErrorStats};
 use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -230,12 +230,12 @@ impl<'r> Array<'r> {
         Ok(certificate)
     }
 
-    /// Decodes every frame and compares it with the original: the errors, and whether every value is within the bound
-    /// and every value that is not finite came back bit for bit.
+    /// Decodes every frame and compares it with the original: the errors, but for those of points that hold `fill`, and whether
+    /// every value is within the bound and every value that is not finite came back bit for bit.
     ///
     /// # Errors
     /// As [`Array::read`], and whatever the source says.
-    pub fn compare<T: Element>(&self, original: &dyn Source<T>) -> Result<(ErrorStats, bool)> {
+    pub fn compare<T: Element>(&self, original: &dyn Source<T>, fill: Option<T>) -> Result<(ErrorStats, bool)> {
         let threads = self.threads::<T>()?;
         let decoder = self.decoder()?;
         let frames: Vec<u64> = (0..self.frame_count()).collect();
@@ -252,12 +252,11 @@ impl<'r> Array<'r> {
                 let mut stats = ErrorStats::new(self.tolerance());
                 let mut met = true;
                 for (x, y) in x.iter().zip(&y) {
-                    if x.to_f64().is_finite() {
+                    if stats::counts(*x, fill) {
                         stats.add(x.to_f64(), y.to_f64());
-                        met &= self.tolerance().allows(*x, *y);
-                    } else {
-                        met &= x.to_bits64() == y.to_bits64();
                     }
+                    let is_finite = x.to_f64().is_finite();
+                    met &= if is_finite { self.tolerance().allows(*x, *y) } else { x.to_bits64() == y.to_bits64() };
                 }
                 Ok::<_, Error>((stats, met))
             },

@@ -5,7 +5,20 @@ use crate::element::{DataType, Element};
 use crate::vector::vectorize;
 use fearless_simd::{Simd, f64x4};
 
-/// Sums over the finite values of a frame or an array; [`ErrorStats::merge`] joins those of its parts.
+/// Whether errors of a value count: it is finite, and not the one that stands for none.
+pub(crate) fn counts<T: Element>(x: T, fill: Option<T>) -> bool {
+    x.to_f64().is_finite() && fill.is_none_or(|f| f.to_bits64() != x.to_bits64())
+}
+
+/// The factor that brings errors near one, so that their squares neither vanish nor overflow.
+fn unit(tolerance: Tolerance) -> f64 {
+    match tolerance {
+        Tolerance::Absolute(bound) => (1.0 / bound).clamp(1e-300, 1e300),
+        Tolerance::Lossless | Tolerance::Pointwise(_) => 1.0,
+    }
+}
+
+/// Sums over the finite values of a frame or an array, but for those that stand for none; [`ErrorStats::merge`] joins those of its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ErrorStats {
     tolerance: Tolerance,
@@ -17,6 +30,7 @@ pub struct ErrorStats {
     pub max_error: f64,
     /// Largest error as a multiple of the bound at its point; 0 for lossless.
     pub max_error_over_bound: f64,
+    /// Of errors times [`unit`].
     sum_squares: f64,
     sum_relative: f64,
     nonzero: u64,
@@ -76,7 +90,7 @@ impl ErrorStats {
         if values.len() != n || ordinary.is_some_and(|o| o.len() != n) {
             return false;
         }
-        let mut sums = Sums::new(simd);
+        let mut sums = Sums::new(simd, unit(self.tolerance));
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
         // Zeros that became zeros add nothing.
@@ -133,7 +147,8 @@ impl ErrorStats {
         let e = (x - y).abs();
         self.count = self.count.saturating_add(1);
         self.range = (self.range.0.min(x), self.range.1.max(x));
-        self.sum_squares += e * e;
+        let scaled = e * unit(self.tolerance);
+        self.sum_squares += scaled * scaled;
         if x != 0.0 {
             self.nonzero = self.nonzero.saturating_add(1);
             self.sum_relative += e / x.abs();
@@ -155,7 +170,9 @@ impl ErrorStats {
         self.range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
         self.max_error = self.max_error.max(other.max_error);
         self.max_error_over_bound = self.max_error_over_bound.max(other.max_error_over_bound);
-        self.sum_squares += other.sum_squares;
+        // Parts whose bounds differ have units of their own.
+        let ratio = unit(self.tolerance) / unit(other.tolerance);
+        self.sum_squares += if ratio == 1.0 { other.sum_squares } else { ratio * (ratio * other.sum_squares) };
         self.sum_relative += other.sum_relative;
         self.nonzero = self.nonzero.saturating_add(other.nonzero);
     }
@@ -169,12 +186,13 @@ impl ErrorStats {
     /// Root of the mean squared error.
     #[allow(clippy::cast_precision_loss, reason = "a mean needs no more")]
     pub fn rmse(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { (self.sum_squares / self.count as f64).sqrt() }
+        if self.count == 0 { 0.0 } else { (self.sum_squares / self.count as f64).sqrt() / unit(self.tolerance) }
     }
 
     /// Peak signal-to-noise ratio in dB, the peak being max - min; infinite where nothing was lost.
     pub fn psnr(&self) -> f64 {
-        20.0 * ((self.range.1 - self.range.0) / self.rmse()).log10()
+        // By halves, whose difference does not overflow.
+        20.0 * (2.0 * ((self.range.1 / 2.0 - self.range.0 / 2.0) / self.rmse())).log10()
     }
 }
 
@@ -183,6 +201,7 @@ const LANES: usize = 4;
 
 /// Sums of [`ErrorStats`] lane by lane. As vectors by hand: what has a division and a condition is not vectorized otherwise.
 struct Sums<S: Simd> {
+    unit: f64x4<S>,
     largest: f64x4<S>,
     squares: f64x4<S>,
     relative: f64x4<S>,
@@ -191,9 +210,9 @@ struct Sums<S: Simd> {
 
 impl<S: Simd> Sums<S> {
     #[inline(always)]
-    fn new(simd: S) -> Self {
+    fn new(simd: S, unit: f64) -> Self {
         let zero = simd.splat_f64x4(0.0);
-        Sums { largest: zero, squares: zero, relative: zero, nonzero: zero }
+        Sums { unit: simd.splat_f64x4(unit), largest: zero, squares: zero, relative: zero, nonzero: zero }
     }
 
     #[allow(
@@ -213,7 +232,8 @@ impl<S: Simd> Sums<S> {
         let e = simd.abs_f64x4(simd.sub_f64x4(x, y));
         let x = simd.abs_f64x4(x);
         self.largest = simd.max_f64x4(self.largest, e);
-        self.squares = simd.add_f64x4(self.squares, simd.mul_f64x4(e, e));
+        let scaled = simd.mul_f64x4(e, self.unit);
+        self.squares = simd.add_f64x4(self.squares, simd.mul_f64x4(scaled, scaled));
         let ratio = match T::DATA_TYPE {
             // A mean needs no more, and single precision divides in a fraction of the time.
             DataType::F32 => {

@@ -41,7 +41,7 @@ pub struct ArrayOptions<'a> {
     pub dim_names: Vec<String>,
     /// Text of a JSON object, or empty.
     pub attributes: String,
-    /// Extent of a frame in each dimension; chosen by the preset if `None`.
+    /// Extent of a frame in each dimension, cut to that of the array; chosen by the preset if `None`.
     pub frame_shape: Option<Vec<u64>>,
     /// The autoencoder that codes it, added to the file before.
     pub model: Option<ModelId>,
@@ -221,7 +221,8 @@ impl<W: Write> Writer<W> {
         let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
         let (threads, fill) = (Threads::new(options.threads), options.fill.map(T::from_f64));
         let frames = match &options.frame_shape {
-            Some(frames) => frames.clone(),
+            // No frame is larger than the array.
+            Some(frames) => frames.iter().zip(&shape).map(|(f, n)| *f.min(n)).collect(),
             None => {
                 let recurs = || recurs(source, fill, threads);
                 let target = plan::frame_values(options.preset, options.bound, values, recurs)?;

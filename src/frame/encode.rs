@@ -11,7 +11,7 @@ use crate::lattice::multilevel;
 use crate::model::Predictor;
 use crate::parallel::{self, Threads};
 use crate::sparse;
-use crate::stats::ErrorStats;
+use crate::stats::{self, ErrorStats};
 
 /// One way to code the ordinary values of a frame.
 #[derive(Debug, Clone)]
@@ -194,7 +194,7 @@ fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models, back: &mut
         if !good {
             return Err(failed(format!("misses the bound at value {i}: {x:?} became {y:?}")).into());
         }
-        if x.to_f64().is_finite() {
+        if stats::counts(*x, p.fill) {
             stats.add(x.to_f64(), y.to_f64());
         }
     }

@@ -99,6 +99,8 @@ pub(super) struct Prepared<'a, T> {
     pub(super) map: Option<ClassMap<T>>,
     pub(super) classes: Option<Vec<u8>>,
     pub(super) ordinary: Option<Vec<bool>>,
+    /// Points of this very value stand for none: they do not count in errors.
+    pub(super) fill: Option<T>,
     /// Least and largest ordinary value.
     pub(super) range: Option<(f64, f64)>,
 }
@@ -128,7 +130,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             out
         });
         let range = range.or_else(|| fast::range(values, ordinary.as_deref()));
-        Prepared { values, dims, tolerance, map, classes, ordinary, range }
+        Prepared { values, dims, tolerance, map, classes, ordinary, fill, range }
     }
 
     pub(super) fn is_ordinary(&self, i: usize) -> bool {

@@ -198,7 +198,7 @@ fn bounds_on_the_whole_array_hold_for_the_whole_array() {
             let reader = Reader::new(&file).unwrap();
             let array = reader.array("a").unwrap();
             assert_eq!(array.bound(), bound);
-            let (stats, met) = array.compare::<f32>(&values.view()).unwrap();
+            let (stats, met) = array.compare::<f32>(&values.view(), None).unwrap();
             assert!(met, "{bound:?}");
             match bound {
                 Bound::Rmse(e) => assert!(stats.rmse() <= e, "{} {e}", stats.rmse()),
@@ -207,6 +207,83 @@ fn bounds_on_the_whole_array_hold_for_the_whole_array() {
                 _ => {}
             }
         }
+    }
+}
+
+/// Root mean square of errors and largest difference of values, over those that are not `fill`; errors in multiples of `unit`.
+fn figures<T: Element>(values: &ArrayD<T>, back: &ArrayD<T>, fill: Option<f64>, unit: f64) -> (f64, f64) {
+    let kept = values.iter().zip(back).map(|(x, y)| (x.to_f64(), y.to_f64())).filter(|(x, _)| Some(*x) != fill);
+    let (mut n, mut sum, mut low, mut high) = (0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY);
+    for (x, y) in kept {
+        (n, sum) = (n + 1.0, sum + ((x - y) / unit).powi(2));
+        (low, high) = (low.min(x), high.max(x));
+    }
+    ((sum / n).sqrt(), (high / unit) - (low / unit))
+}
+
+fn keeps_means<T: Element>(values: &ArrayD<T>, fill: Option<f64>, unit: f64) {
+    for preset in PRESETS {
+        for bound in [Bound::Psnr(60.0), Bound::Rmse(0.01 * unit)] {
+            let mut w = Writer::new(Vec::new()).unwrap();
+            let options = ArrayOptions { bound, preset, fill, ..ArrayOptions::default() };
+            let report = w.add_array("a", &values.view(), &options).unwrap();
+            let file = w.finish().unwrap();
+            let array = Reader::new(&file).unwrap();
+            let array = array.array("a").unwrap();
+            let (rmse, range) = figures(values, &array.read::<T>().unwrap(), fill, unit);
+            match bound {
+                Bound::Psnr(p) => assert!(20.0 * (range / rmse).log10() >= p * 0.999_999, "{rmse} {range} {preset:?}"),
+                _ => assert!(rmse <= 0.010_000_01, "{rmse} {preset:?}"),
+            }
+            let (again, met) = array.compare::<T>(&values.view(), fill.map(T::from_f64)).unwrap();
+            assert!(met);
+            for stats in [report.stats, again] {
+                assert!((stats.rmse() / unit - rmse).abs() <= 1e-6 * rmse, "{} {rmse}", stats.rmse());
+                let psnr = 20.0 * (range / rmse).log10();
+                let same = stats.psnr() == psnr || (stats.psnr() - psnr).abs() < 1e-3;
+                assert!(same, "{} {psnr}", stats.psnr());
+            }
+        }
+    }
+}
+
+#[test]
+fn points_that_stand_for_none_do_not_count_in_means() {
+    for fill in [1e20, -9999.0] {
+        let mut values = smooth::<f32>(&[80, 100], 9);
+        values.indexed_iter_mut().filter(|(at, _)| at[1] % 10 < 7).for_each(|(_, v)| *v = fill as f32);
+        keeps_means(&values, Some(f64::from(fill as f32)), 1.0);
+    }
+}
+
+#[test]
+fn means_are_kept_where_squares_vanish_or_overflow() {
+    for unit in [1e-300, 1e-170, 1e170, 1e300] {
+        keeps_means(&smooth::<f64>(&[30, 40], 4).mapv(|v| v * unit), None, unit);
+    }
+}
+
+#[test]
+fn the_largest_values_come_back_in_finite_time() {
+    let mut random = Random(8);
+    let noise = ArrayD::from_shape_fn(IxDyn(&[40, 50]), |_| (random.unit() - 0.5) * 2.0 * f64::MAX);
+    let walk = smooth::<f64>(&[30, 40], 4).mapv(|v| v / 25.0 * f64::MAX);
+    for values in [noise, walk] {
+        for preset in PRESETS {
+            for bound in [Bound::Absolute(1e300), Bound::Absolute(1e305), Bound::Range(1e-3)] {
+                holds(&values, &ArrayOptions { bound, preset, ..ArrayOptions::default() }).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn no_frame_is_larger_than_its_array() {
+    for shape in [&[10, 20, 30][..], &[7, 0, 3]] {
+        let values = smooth::<f32>(shape, 2);
+        let frame_shape = Some(vec![64, 64, 16]);
+        let options = ArrayOptions { bound: Bound::Absolute(0.01), frame_shape, ..ArrayOptions::default() };
+        holds(&values, &options).unwrap();
     }
 }
 

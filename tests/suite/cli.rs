@@ -81,6 +81,42 @@ fn npy(order: &str, shape: &str, values: &[f32]) -> Vec<u8> {
 }
 
 #[test]
+fn nothing_that_is_read_is_written_over() {
+    let folder = folder(&[WIND]);
+    let d = folder.path();
+    let before = std::fs::read(d.join(WIND)).unwrap();
+    bad(d, &["compress", WIND, "-o", WIND, "--rel", "0.1", "--force"], 2);
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1"]);
+    bad(d, &["decompress", "a.cae", "-o", "./a.cae", "--force"], 2);
+    bad(d, &["compress", WIND, "-o", "-", "--rel", "0.1"], 2);
+    assert_eq!(std::fs::read(d.join(WIND)).unwrap(), before);
+    good(d, &["verify", "a.cae"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_or_closed_stdout_is_no_panic() {
+    let folder = folder(&[WIND]);
+    let d = folder.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let out = program().args(["inspect", "a.cae"]).current_dir(d).stdout(full).output().unwrap();
+    one_line(&out, 1, "full");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let out = program().args(["inspect", "a.cae"]).current_dir(d).stdout(writer).output().unwrap();
+    assert!(out.status.success() && out.stderr.is_empty(), "{}", text(&out.stderr));
+}
+
+#[test]
+fn names_do_not_steer_the_terminal() {
+    let folder = folder(&[WIND]);
+    let d = folder.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1", "--name", "a\u{1b}[31m"]);
+    assert!(!good(d, &["inspect", "a.cae"]).contains('\u{1b}'));
+}
+
+#[test]
 fn every_raw_file_goes_in_and_comes_out_within_its_bound() {
     let dir = folder(&[WIND, SST, SEA, RELIEF]);
     let d = dir.path();

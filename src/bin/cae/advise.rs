@@ -52,7 +52,7 @@ pub fn run(args: &Advise) -> Result<(), Failure> {
         }
     }
     if args.json {
-        println!("{}", json!({ "arrays": reports }));
+        say!("{}", json!({ "arrays": reports }));
     }
     Ok(())
 }
@@ -243,7 +243,7 @@ fn speed(w: &Way, a: &Advice) -> f64 {
 
 fn tell(input: &Input, a: &Advice) {
     let f = &a.features;
-    println!(
+    say!(
         "{}: {} values, {} ordinary, {} zero, {} negative",
         input.path.display(),
         f.values,
@@ -252,20 +252,20 @@ fn tell(input: &Input, a: &Advice) {
         f.negative
     );
     let list = |d: &[f64; 11]| d.iter().map(|v| format!("{v:.3e}")).collect::<Vec<_>>().join(" ");
-    println!("  deciles              {}", list(&f.deciles));
-    println!("  normalized           {}", list(&f.normalized_deciles));
-    println!("  byte entropy         {:.2} of 8 bits", f.byte_entropy);
-    println!("  coreset              {} of 100 cells of the range hold 95 %", f.coreset_size);
-    println!("  serial correlation   {:.4}, {:.4} normalized", f.serial_correlation, f.normalized_serial_correlation);
-    println!("  CV                   {:.3}, {:.3} normalized", f.cv, f.normalized_cv);
-    println!("  decimal exponents    {} in {} runs", f.exponents, f.exponent_runs);
-    println!("  measured on {} values, one thread:", a.tried_values);
+    say!("  deciles              {}", list(&f.deciles));
+    say!("  normalized           {}", list(&f.normalized_deciles));
+    say!("  byte entropy         {:.2} of 8 bits", f.byte_entropy);
+    say!("  coreset              {} of 100 cells of the range hold 95 %", f.coreset_size);
+    say!("  serial correlation   {:.4}, {:.4} normalized", f.serial_correlation, f.normalized_serial_correlation);
+    say!("  CV                   {:.3}, {:.3} normalized", f.cv, f.normalized_cv);
+    say!("  decimal exponents    {} in {} runs", f.exponents, f.exponent_runs);
+    say!("  measured on {} values, one thread:", a.tried_values);
     for w in &a.ways {
         let bytes = w.total(a.values, a.tried_values);
         let times = ratio(a.values.saturating_mul(a.value_bytes), 1) / bytes.max(1.0);
-        println!("    {:<12} about {bytes:>12.0} bytes, {times:>8.1} times smaller, {:>8.2} MB/s", w.name, speed(w, a));
+        say!("    {:<12} about {bytes:>12.0} bytes, {times:>8.1} times smaller, {:>8.2} MB/s", w.name, speed(w, a));
     }
     for sentence in &a.words {
-        println!("  {sentence}");
+        say!("  {sentence}");
     }
 }

@@ -49,15 +49,17 @@ pub struct Compress {
     #[command(flatten)]
     pub bound: PointBound,
     /// Largest root of the mean squared error
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub rmse: Option<f64>,
     /// Least peak signal-to-noise ratio in dB
-    #[arg(long, value_name = "DB")]
+    #[arg(long, value_name = "DB", allow_negative_numbers = true)]
     pub psnr: Option<f64>,
-    /// Least ratio of the bytes of the values to those stored, at the best quality that fits
-    #[arg(long, value_name = "R")]
+    /// Least ratio of the bytes of the values to those of the coded frames, at the best quality that fits; the file's header and directory,
+    /// and a model, come on top
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub ratio: Option<f64>,
-    /// Largest error at each point: a .npy or raw f64 array of the input's shape; 0 keeps every bit of a point
+    /// Largest error at each point: a .npy or raw f64 array of the input's shape; 0, or what is no bound (negative, NaN, infinite), keeps
+    /// every bit of a point
     #[arg(long, value_name = "FILE")]
     pub bounds: Option<PathBuf>,
     /// Keep every bit
@@ -94,7 +96,7 @@ pub struct Compress {
     /// Names of the dimensions
     #[arg(long, value_name = "t,y,x", value_delimiter = ',')]
     pub dims: Vec<String>,
-    /// Extents of a frame, the unit of reading
+    /// Extents of a frame, the unit of reading; cut to those of the array
     #[arg(long, value_name = "64x64x64", value_parser = parse_shape)]
     pub frame: Option<Shape>,
     /// Keep the source's SHA-256, the command, the version and the measured errors as attributes
@@ -220,13 +222,13 @@ pub struct Raw {
 #[group(multiple = false)]
 pub struct PointBound {
     /// Largest error at any point
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub abs: Option<f64>,
     /// Largest error as a fraction of max - min
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub rel: Option<f64>,
     /// Largest error at any point as a fraction of the value there; zeros stay exact
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub pw: Option<f64>,
 }
 

@@ -29,11 +29,11 @@ pub fn run(args: &Certify) -> Result<(), Failure> {
         arrays.insert(array.name().to_owned(), report(array.model(), &c));
     }
     if args.json {
-        println!("{}", json!({"ok": failed.is_empty(), "models": models, "arrays": arrays}));
+        say!("{}", json!({"ok": failed.is_empty(), "models": models, "arrays": arrays}));
     } else {
         for m in &models {
             let text = |key: &str| m.get(key).and_then(Value::as_str).unwrap_or_default();
-            println!("model {}: {}", text("sha256"), text("verdict"));
+            say!("model {}: {}", text("sha256"), text("verdict"));
         }
     }
     if failed.is_empty() {
@@ -71,17 +71,18 @@ fn report(model: Option<usize>, c: &Certificate) -> Value {
 
 fn tell(name: &str, c: &Certificate) {
     let verdict = if c.holds() { "proved" } else { "NOT PROVED" };
-    println!("{name}: {verdict}; {} frames are the same bits on every engine", c.exact);
+    say!("{name}: {verdict}; {} frames are the same bits on every engine", c.exact);
     if let (Some(kept), Some(needed)) = (c.kept, c.needed) {
-        println!(
+        say!(
             "  {} frames keep a guard of {kept:.2e} at least, {needed:.2e} is needed; {} have the writer's bits here",
-            c.guarded, c.same_bits
+            c.guarded,
+            c.same_bits
         );
     }
     if !c.uncovered.is_empty() {
-        println!("  {} frames are not covered, first frame {:?}", c.uncovered.len(), c.uncovered.first());
+        say!("  {} frames are not covered, first frame {:?}", c.uncovered.len(), c.uncovered.first());
     }
     if !c.bad.is_empty() {
-        println!("  {} frames are damaged", c.bad.len());
+        say!("  {} frames are damaged", c.bad.len());
     }
 }

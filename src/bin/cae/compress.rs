@@ -25,6 +25,15 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     if args.output.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
     }
+    if args.output.as_os_str() == "-" {
+        return Err(Failure::usage(
+            "an archive is written to a file, which gets its name when it is complete; -o needs one",
+        ));
+    }
+    let models = args.model.split(',').map(Path::new);
+    for read in args.input.iter().chain(&args.bounds).map(PathBuf::as_path).chain(models) {
+        input::not_replaced(read, &args.output)?;
+    }
     if args.name.is_some() && args.input.len() > 1 {
         return Err(Failure::usage("--name needs a single input"));
     }
@@ -53,11 +62,11 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
         report["model_left_out"] = json!(true);
     }
     if args.json {
-        println!("{report}");
+        say!("{report}");
     } else {
         tell(args, &reports, &report);
         if left_out {
-            println!("  the model was left out: it saves less than its own bytes");
+            say!("  the model was left out: it saves less than its own bytes");
         }
     }
     Ok(())
@@ -296,7 +305,7 @@ fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
         let (mode, bound) = figures::bound_of(r.bound.asked);
         let bound = bound.map_or(mode.to_owned(), |b| format!("{mode} {b:e}"));
         let way = r.chosen.keys().copied().collect::<Vec<_>>().join(", ");
-        println!(
+        say!(
             "{name}: {} bytes in {} ({way}); bound {bound}, largest error {:.3} of it, psnr {:.1} dB",
             r.input_bytes,
             r.stored_bytes,
@@ -304,16 +313,16 @@ fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
             r.stats.psnr(),
         );
         if let Some(guard) = r.guard {
-            println!(
+            say!(
                 "{name}: a guard of {guard:.1e} of the normalized values is kept for other engines; it exceeds the bound at {} points",
                 r.eaten
             );
         }
         if r.fell_back > 0 {
-            println!("{name}: {} frames are coded without the model", r.fell_back);
+            say!("{name}: {} frames are coded without the model", r.fell_back);
         }
     }
-    println!(
+    say!(
         "{}: {} bytes, {:.2} times smaller, every value checked, {:.2} s",
         args.output.display(),
         report["output_bytes"],

@@ -2,6 +2,7 @@
 
 use crate::args::{Decompress, Reading, parse_region};
 use crate::failure::Failure;
+use crate::input;
 use crate::progress;
 use cae::{Array, AtomicFile, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region, npy};
 use serde_json::{Value, json};
@@ -40,10 +41,10 @@ pub fn run(args: &Decompress) -> Result<(), Failure> {
     match (&target, args.json) {
         // The values have stdout for themselves.
         (Target::Stdout, true) => eprintln!("{report}"),
-        (_, true) => println!("{report}"),
+        (_, true) => say!("{report}"),
         (Target::Stdout, false) => {}
         (Target::Npy(p) | Target::Raw(p), false) => {
-            println!("{}: {bytes} bytes of {}, {seconds:.2} s", p.display(), array.name());
+            say!("{}: {bytes} bytes of {}, {seconds:.2} s", p.display(), array.name());
         }
     }
     if bad.is_empty() {
@@ -99,6 +100,7 @@ fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
             PathBuf::from(format!("{}.npy", name.trim_start_matches('.')))
         }
     };
+    input::not_replaced(&args.file, &path)?;
     if path.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
     }

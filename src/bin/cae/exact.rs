@@ -105,19 +105,24 @@ fn tell(args: &Exact, tried: &Tried, best: &Trial, error: &OutputError) {
             "output_error": {"rms": error.rms, "max": error.max, "range": error.range},
             "tried": all.collect::<Vec<_>>(),
         });
-        println!("{report}");
+        say!("{report}");
         return;
     }
-    println!(
+    say!(
         "{}: exact, proved; latents of {} bits, weights of {}; model {} bytes",
-        args.output, best.options.latent_bits, best.options.weight_bits, best.sizes.model
+        args.output,
+        best.options.latent_bits,
+        best.options.weight_bits,
+        best.sizes.model
     );
-    println!(
+    say!(
         "values differ from the float model's by {:.1e} (root mean square), {:.1e} at most, of a range of {:.1e}",
-        error.rms, error.max, error.range
+        error.rms,
+        error.max,
+        error.range
     );
     if let (Some(float), Some(change)) = (&tried.float, change) {
-        println!(
+        say!(
             "calibration data: {} bytes with the exact model, {} with the float one ({:+.2} %); of which the model {} and {}",
             best.sizes.total(),
             float.total(),

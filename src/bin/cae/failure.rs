@@ -1,5 +1,7 @@
 //! How a command ends when it does not succeed.
 
+use std::borrow::Cow;
+use std::io::Write;
 use std::path::Path;
 
 /// A message for stderr and an exit status.
@@ -13,6 +15,27 @@ pub struct Failure {
 pub const BAD: u8 = 1;
 /// The command was given wrong.
 pub const USAGE: u8 = 2;
+
+/// Prints a line to stdout. Ends the program if nobody reads on, or if there is no room.
+pub fn say(line: &str) {
+    if let Err(e) = writeln!(std::io::stdout(), "{}", harmless(line)) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("cae: stdout: {e}");
+        std::process::exit(BAD.into());
+    }
+}
+
+/// Without what steers a terminal: names come from files.
+pub fn harmless(line: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !line.contains(steers) {
+        return line.into();
+    }
+    let escaped = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    line.chars().map(escaped).collect::<String>().into()
+}
 
 impl Failure {
     /// A wrong command.

@@ -15,3 +15,13 @@ pub fn describe(path: &Path, raw: &Raw) -> Result<Input, Failure> {
 pub fn describe_as(path: &Path, raw: &Raw, data_type: Option<DataType>) -> Result<Input, Failure> {
     Input::describe(path, raw.shape.as_ref().map(|s| s.0.as_slice()), data_type).map_err(Failure::at(path))
 }
+
+/// Refuses to write over a file that is read.
+pub fn not_replaced(read: &Path, written: &Path) -> Result<(), Failure> {
+    match (read.canonicalize(), written.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => {
+            Err(Failure::usage(format!("{} is read: it cannot be written at once", written.display())))
+        }
+        _ => Ok(()),
+    }
+}

@@ -15,24 +15,20 @@ use std::collections::BTreeMap;
 pub fn run(args: &Inspect) -> Result<(), Failure> {
     let here = Failure::at(&args.file);
     let reader = Reader::open(&args.file).map_err(&here)?;
-    let mut report = describe(&reader)?;
+    let named = |f: Failure| Failure { message: format!("{}: {}", args.file.display(), f.message), ..f };
+    let mut report = describe(&reader).map_err(named)?;
     // Another package of the same build may ask for objects that keep the order of their making.
     report.sort_all_objects();
     if args.json {
-        println!("{report}");
+        say!("{report}");
         return Ok(());
     }
-    println!(
-        "{}: {} bytes, format {}",
-        args.file.display(),
-        reader.file_len(),
-        report["version"].as_str().unwrap_or("")
-    );
+    say!("{}: {} bytes, format {}", args.file.display(), reader.file_len(), report["version"].as_str().unwrap_or(""));
     for m in report["models"].as_array().into_iter().flatten() {
-        println!("model {}: {} bytes", m["sha256"].as_str().unwrap_or(""), m["bytes"]);
+        say!("model {}: {} bytes", m["sha256"].as_str().unwrap_or(""), m["bytes"]);
     }
     for a in report["arrays"].as_array().into_iter().flatten() {
-        println!(
+        say!(
             "array {}: {} {}, frames {} of {}, bound {} {}, {} bytes in {}, {:.2} times smaller",
             a["name"].as_str().unwrap_or(""),
             a["dtype"].as_str().unwrap_or(""),
@@ -45,15 +41,15 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
             a["stored_bytes"],
             a["ratio"].as_f64().unwrap_or(0.0),
         );
-        println!("  methods {}", a["methods"]);
+        say!("  methods {}", a["methods"]);
         for (section, n) in a["sections"].as_object().into_iter().flatten() {
-            println!("  {section:14} {n:>12}");
+            say!("  {section:14} {n:>12}");
         }
         if let Some(cr) = a["cr_th"].as_f64() {
-            println!("  CR_th {cr:.2}, CR_ac {:.2}", a["cr_ac"].as_f64().unwrap_or(0.0));
+            say!("  CR_th {cr:.2}, CR_ac {:.2}", a["cr_ac"].as_f64().unwrap_or(0.0));
         }
         if !a["attributes"].is_null() {
-            println!("  attributes {}", a["attributes"]);
+            say!("  attributes {}", a["attributes"]);
         }
     }
     Ok(())

@@ -1,6 +1,11 @@
 //! The command line. Data and JSON go to stdout, messages to stderr; exit status 0 good, 1 bad file or bound not met,
 //! 2 usage.
 
+/// Prints a line to stdout, as [`failure::say`] does.
+macro_rules! say {
+    ($($line:tt)*) => { $crate::failure::say(&format!($($line)*)) };
+}
+
 mod advise;
 mod args;
 mod certify;
@@ -34,7 +39,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, status }) => {
-            eprintln!("cae: {message}");
+            eprintln!("cae: {}", failure::harmless(&message));
             ExitCode::from(status)
         }
     }

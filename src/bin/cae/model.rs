@@ -20,12 +20,12 @@ pub fn run(args: &Model) -> Result<(), Failure> {
 fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     let reports = files.iter().map(|f| read(f)).collect::<Result<Vec<_>, Failure>>()?;
     match reports.as_slice() {
-        [one] if as_json => println!("{}", report(one)),
+        [one] if as_json => say!("{}", report(one)),
         [one] => tell(one),
         [encoder, decoder] => {
             let misfit = misfit(&encoder.1, &decoder.1);
             if as_json {
-                println!("{}", json!({"encoder": report(encoder), "decoder": report(decoder), "misfit": misfit}));
+                say!("{}", json!({"encoder": report(encoder), "decoder": report(decoder), "misfit": misfit}));
             } else {
                 tell(encoder);
                 tell(decoder);
@@ -34,7 +34,7 @@ fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
                 return Err(Failure::bad(format!("the two do not fit together: {what}")));
             }
             if !as_json {
-                println!("they fit together: cae compress --model {},{}", encoder.0.display(), decoder.0.display());
+                say!("they fit together: cae compress --model {},{}", encoder.0.display(), decoder.0.display());
             }
         }
         _ => return Err(Failure::usage("one file, or an encoder and its decoder")),
@@ -106,18 +106,18 @@ fn report((file, r): &(&Path, ModelReport)) -> Value {
 }
 
 fn tell((file, r): &(&Path, ModelReport)) {
-    println!("{}: will do as {}; {} bytes, sha256 {}", file.display(), role(r), r.bytes, hex(&r.digest));
-    println!("  from {:?} of shape {:?} to {:?} of shape {:?}", r.input, r.input_shape, r.output, r.output_shape);
-    println!("  {} nodes ({}), {} parameters", r.nodes, r.operators.join(", "), r.parameters);
+    say!("{}: will do as {}; {} bytes, sha256 {}", file.display(), role(r), r.bytes, hex(&r.digest));
+    say!("  from {:?} of shape {:?} to {:?} of shape {:?}", r.input, r.input_shape, r.output, r.output_shape);
+    say!("  {} nodes ({}), {} parameters", r.nodes, r.operators.join(", "), r.parameters);
     let per_value = ratio(r.operations, block_values(r));
-    println!("  {} multiply-adds for a block, {per_value:.0} for each of its values", r.operations);
+    say!("  {} multiply-adds for a block, {per_value:.0} for each of its values", r.operations);
     match &r.inexact {
-        None => println!("  exact: every engine gives the same bits"),
-        Some((node, reason)) if node.is_empty() => println!("  not exact: {reason}"),
-        Some((node, reason)) => println!("  not exact: at node {node}, {reason}"),
+        None => say!("  exact: every engine gives the same bits"),
+        Some((node, reason)) if node.is_empty() => say!("  not exact: {reason}"),
+        Some((node, reason)) => say!("  not exact: at node {node}, {reason}"),
     }
     if r.inexact.is_some() && role(r) != "encoder" {
-        println!("  usable all the same: archives keep a distance from the bound for other engines' rounding");
+        say!("  usable all the same: archives keep a distance from the bound for other engines' rounding");
     }
 }
 
@@ -134,6 +134,6 @@ fn extract(file: &Path, index: usize, output: Option<&Path>, force: bool) -> Res
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
     }
     std::fs::write(&path, &bytes).map_err(Failure::io(&path))?;
-    println!("{}: {} bytes", path.display(), bytes.len());
+    say!("{}: {} bytes", path.display(), bytes.len());
     Ok(())
 }

@@ -61,11 +61,11 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
     report["ok"] = json!(ok);
     report["arrays"] = Value::Object(arrays);
     if args.json {
-        println!("{report}");
+        say!("{report}");
     } else if ok {
-        println!("{}: ok, {frames} frames, digest {}", args.file.display(), report["digest"].as_str().unwrap_or(""));
+        say!("{}: ok, {frames} frames, digest {}", args.file.display(), report["digest"].as_str().unwrap_or(""));
         if let Some(over) = report["against"]["max_error_over_bound"].as_f64() {
-            println!("largest error {over:.4} of the bound, mean point-wise {}", report["against"]["mean_pw_error"]);
+            say!("largest error {over:.4} of the bound, mean point-wise {}", report["against"]["mean_pw_error"]);
         }
     }
     if !bad_frames.is_empty() {
@@ -107,6 +107,9 @@ fn compare<T: Element>(array: &Array, input: &Input) -> Result<Comparison, Failu
         let held = if array.data_type() == DataType::F64 { "f64" } else { "f32" };
         return Err(Failure::usage(format!("{}: the array holds {held}", input.path.display())));
     }
-    let (errors, met) = array.compare(source.as_ref()).map_err(here)?;
+    // As `cae compress --fill` says it.
+    let attributes: Value = serde_json::from_str(array.attributes()).unwrap_or_default();
+    let fill = attributes["_FillValue"].as_f64().map(T::from_f64);
+    let (errors, met) = array.compare(source.as_ref(), fill).map_err(here)?;
     Ok(Comparison { errors, met })
 }

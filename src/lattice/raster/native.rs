@@ -39,7 +39,8 @@ pub(super) fn find(values: &[f64]) -> Option<Native> {
     let mut sums = (0.0, 0.0);
     for gap in &gaps {
         loop {
-            if spacing < CLEAR * noise {
+            // Written so that what overflowed is refused, too.
+            if !(spacing >= CLEAR * noise && spacing < f64::INFINITY) {
                 return None;
             }
             let n = (gap / spacing).round();
