@@ -234,8 +234,14 @@ impl<'r> Array<'r> {
     /// every value is within the bound and every value that is not finite came back bit for bit.
     ///
     /// # Errors
-    /// As [`Array::read`], and whatever the source says.
+    /// [`Error::Argument`] for an original of another shape; as [`Array::read`], and whatever the source says.
     pub fn compare<T: Element>(&self, original: &dyn Source<T>, fill: Option<T>) -> Result<(ErrorStats, bool)> {
+        let shape = original.shape();
+        if shape != self.shape() {
+            return Err(
+                ArgumentError::Shape(format!("the array has {:?}, the original {shape:?}", self.shape())).into()
+            );
+        }
         let threads = self.threads::<T>()?;
         let decoder = self.decoder()?;
         let frames: Vec<u64> = (0..self.frame_count()).collect();

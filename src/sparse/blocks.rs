@@ -47,6 +47,11 @@ impl Blocks {
         }
     }
 
+    /// Points of the frame.
+    pub(crate) fn points(&self) -> usize {
+        self.dims.iter().fold(1, |n, d| n.saturating_mul(*d))
+    }
+
     /// Calls `each` with the position in the block, that in the frame, and whether it is real: a position past the
     /// end of an axis stands for the last one there.
     pub(crate) fn visit(&self, block: usize, mut each: impl FnMut(usize, usize, bool)) {

@@ -325,10 +325,11 @@ fn mismatch(what: &str) -> Error {
     ModelError::Mismatch { what: what.to_owned() }.into()
 }
 
-/// Number of latents of all blocks.
+/// Number of latents of all blocks, which is bounded by the points of the frame (SPEC 7.3.1): a file could ask for any room otherwise.
 fn latent_count(blocks: &Blocks, len: usize) -> Result<usize> {
+    let most = blocks.points().saturating_mul(8).saturating_add(1 << 16);
     match blocks.count.checked_mul(len) {
-        Some(count) if len > 0 => Ok(count),
+        Some(count) if len > 0 && count <= most => Ok(count),
         _ => Err(mismatch("the number of latents of a block is not usable")),
     }
 }

@@ -278,6 +278,19 @@ fn the_largest_values_come_back_in_finite_time() {
 }
 
 #[test]
+fn an_original_of_another_shape_is_refused() {
+    let values = smooth::<f32>(&[20, 30], 2);
+    let mut w = Writer::new(Vec::new()).unwrap();
+    w.add_array("a", &values.view(), &ArrayOptions::default()).unwrap();
+    let file = w.finish().unwrap();
+    let reader = Reader::new(&file).unwrap();
+    for other in [&[30, 20][..], &[20, 29], &[600], &[20, 30, 1]] {
+        let other = smooth::<f32>(other, 2);
+        assert!(matches!(reader.array("a").unwrap().compare::<f32>(&other.view(), None), Err(cae::Error::Argument(_))));
+    }
+}
+
+#[test]
 fn no_frame_is_larger_than_its_array() {
     for shape in [&[10, 20, 30][..], &[7, 0, 3]] {
         let values = smooth::<f32>(shape, 2);

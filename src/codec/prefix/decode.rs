@@ -14,7 +14,7 @@ pub(crate) struct Stream {
     pub(crate) wide: Vec<i32>,
 }
 
-/// Reads `count` streams that hold at most `most` numbers together (SPEC 8.4.4); they end where `cursor` does.
+/// Reads `count` streams that hold at most `most` numbers together (SPEC 8.4.1); they end where `cursor` does.
 pub(crate) fn read(cursor: &mut Cursor<'_>, count: usize, most: usize) -> Result<Vec<Stream>, FormatError> {
     let mut counts = Vec::with_capacity(count);
     let mut left = most;

@@ -287,7 +287,7 @@ impl BitWriter {
     }
 }
 
-/// Appends streams (SPEC 8.4.4).
+/// Appends streams (SPEC 8.4.1).
 pub(crate) fn write(streams: &[Coded], out: &mut Vec<u8>) {
     for s in streams {
         put_varint(out, s.count as u64);
