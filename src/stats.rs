@@ -290,4 +290,15 @@ mod tests {
             assert!(!tight.add_bounded(&originals, (-5.0, 11.0), &with_holes, mask));
         }
     }
+
+    #[test]
+    fn parts_of_other_bounds_are_joined_in_their_units() {
+        let (mut coarse, mut fine) =
+            (ErrorStats::new(Tolerance::Absolute(1e-200)), ErrorStats::new(Tolerance::Absolute(1e-203)));
+        coarse.add(2e-200, 1.2e-200);
+        fine.add(1e-200, 1.0006e-200);
+        coarse.merge(&fine);
+        let expected = ((0.8f64.powi(2) + 0.0006f64.powi(2)) / 2.0).sqrt();
+        assert!((coarse.rmse() / 1e-200 - expected).abs() < 1e-9, "{}", coarse.rmse());
+    }
 }

@@ -211,31 +211,17 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
     ) -> bool {
         simd.vectorize(
             #[inline(always)]
-            || self.decide_in_lanes(simd, coder, bit, node, kind, rows, given, expected),
+            || {
+                let mut inputs = [0f32; INPUTS];
+                self.decisions.ask(rows, node, expected, &mut inputs);
+                inputs[2 * CONTEXTS + EXPERTS] = 0.25;
+                let x = self.decisions.mix(simd, &inputs, &given.selectors, kind);
+                let p = self.decisions.refine(x, given.refinement, rows, Node { slot: node, kind });
+                let bit = coder.code(bit, p);
+                self.decisions.learn(simd, &inputs, rows, node, bit);
+                bit
+            },
         )
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
-    #[inline(always)]
-    fn decide_in_lanes<S: Simd, C: BitCoder>(
-        &mut self,
-        simd: S,
-        coder: &mut C,
-        bit: bool,
-        node: usize,
-        kind: usize,
-        rows: &[usize; CONTEXTS],
-        given: &Given<CONTEXTS, SELECTORS, EXPERTS>,
-        expected: &[f32; EXPERTS],
-    ) -> bool {
-        let mut inputs = [0f32; INPUTS];
-        self.decisions.ask(rows, node, expected, &mut inputs);
-        inputs[2 * CONTEXTS + EXPERTS] = 0.25;
-        let x = self.decisions.mix(simd, &inputs, &given.selectors, kind);
-        let p = self.decisions.refine(x, given.refinement, rows, Node { slot: node, kind });
-        let bit = coder.code(bit, p);
-        self.decisions.learn(simd, &inputs, rows, node, bit);
-        bit
     }
 }
 

@@ -389,3 +389,11 @@ proptest! {
         let _ = decode(&sections.as_slices(), &grid, Precision::F64, decoder, &mut out);
     }
 }
+
+#[test]
+fn latents_are_bounded_by_the_points_of_a_frame() {
+    let blocks = Blocks::new(&[100_000], &[100]).unwrap();
+    assert_eq!(latent_count(&blocks, 8).unwrap(), 8000);
+    assert!(latent_count(&blocks, 865).is_ok() && latent_count(&blocks, 866).is_err());
+    assert!(latent_count(&blocks, 0).is_err() && latent_count(&blocks, usize::MAX).is_err());
+}

@@ -96,23 +96,20 @@ impl Stencil {
     pub(crate) fn learn<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, weight: f64) {
         simd.vectorize(
             #[inline(always)]
-            || self.learn_in_lanes(simd, taps, target, weight),
+            || {
+                self.add(simd, taps, target, weight * self.gain);
+                self.gain *= self.growth;
+                self.samples += 1;
+                if self.samples >= self.next_solution {
+                    self.next_solution = self.samples + (self.samples / 4).min(PATIENCE);
+                    if self.gain > GAIN_MAX {
+                        self.scale(1.0 / self.gain);
+                        self.gain = 1.0;
+                    }
+                    self.solve();
+                }
+            },
         );
-    }
-
-    #[inline(always)]
-    fn learn_in_lanes<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, weight: f64) {
-        self.add(simd, taps, target, weight * self.gain);
-        self.gain *= self.growth;
-        self.samples += 1;
-        if self.samples >= self.next_solution {
-            self.next_solution = self.samples + (self.samples / 4).min(PATIENCE);
-            if self.gain > GAIN_MAX {
-                self.scale(1.0 / self.gain);
-                self.gain = 1.0;
-            }
-            self.solve();
-        }
     }
 
     /// Adds a sample of some weight without ever solving.

@@ -74,35 +74,32 @@ impl LeastSquares {
     pub(super) fn learn<S: Simd>(&mut self, simd: S, inputs: &[f64], target: f64, trust: f64) {
         simd.vectorize(
             #[inline(always)]
-            || self.learn_in_lanes(simd, inputs, target, trust),
+            || {
+                let weight = self.gain * trust;
+                let inputs = inputs.as_chunks::<BLOCK>().0;
+                let blocks = self.side / BLOCK;
+                for (b, band) in self.gram.chunks_exact_mut(BLOCK * blocks).enumerate() {
+                    let scaled = inputs[b].map(|x| weight * x);
+                    add_to_band(simd, b + 1, band, blocks, scaled, inputs);
+                    for (sum, scaled) in self.target[b].iter_mut().zip(scaled) {
+                        *sum += scaled * target;
+                    }
+                }
+                self.gain *= self.growth;
+                if self.gain > GAIN_MAX {
+                    let down = 1.0 / self.gain;
+                    self.gram.as_flattened_mut().iter_mut().for_each(|g| *g *= down);
+                    self.target.as_flattened_mut().iter_mut().for_each(|t| *t *= down);
+                    self.gain = 1.0;
+                }
+                self.pending += 1;
+                if self.pending >= self.interval {
+                    self.pending = 0;
+                    self.interval = (self.interval + 1).min(self.interval_max);
+                    self.solve(simd);
+                }
+            },
         );
-    }
-
-    #[inline(always)]
-    fn learn_in_lanes<S: Simd>(&mut self, simd: S, inputs: &[f64], target: f64, trust: f64) {
-        let weight = self.gain * trust;
-        let inputs = inputs.as_chunks::<BLOCK>().0;
-        let blocks = self.side / BLOCK;
-        for (b, band) in self.gram.chunks_exact_mut(BLOCK * blocks).enumerate() {
-            let scaled = inputs[b].map(|x| weight * x);
-            add_to_band(simd, b + 1, band, blocks, scaled, inputs);
-            for (sum, scaled) in self.target[b].iter_mut().zip(scaled) {
-                *sum += scaled * target;
-            }
-        }
-        self.gain *= self.growth;
-        if self.gain > GAIN_MAX {
-            let down = 1.0 / self.gain;
-            self.gram.as_flattened_mut().iter_mut().for_each(|g| *g *= down);
-            self.target.as_flattened_mut().iter_mut().for_each(|t| *t *= down);
-            self.gain = 1.0;
-        }
-        self.pending += 1;
-        if self.pending >= self.interval {
-            self.pending = 0;
-            self.interval = (self.interval + 1).min(self.interval_max);
-            self.solve(simd);
-        }
     }
 
     /// Solves for the weights by LDL'; where the matrix is not positive they stay.

@@ -220,59 +220,46 @@ impl SymbolCoder {
     ) -> bool {
         simd.vectorize(
             #[inline(always)]
-            || self.decide_in_lanes(simd, coder, bit, at, rows, given, expected, ones),
+            || {
+                let mut inputs = [0f32; INPUTS];
+                self.decisions.ask(rows, at.node, expected, &mut inputs);
+                inputs[BIAS] = 0.25;
+
+                // A guess that was contradicted says nothing more.
+                let ones = ones & self.alive;
+                let zeros = self.alive & !ones;
+                let mut slots = [0usize; GUESSES];
+                let mut left = self.alive;
+                while left != 0 {
+                    let g = left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    let one = ones >> g & 1;
+                    let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
+                    let record = given.records[g].unwrap_or(0);
+                    let slot =
+                        (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
+                    let trust = self.decisions.logistic.stretch(self.guess_counters[slot].p());
+                    slots[g] = slot;
+                    inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
+                }
+
+                let x = self.decisions.mix(simd, &inputs, &given.selectors, at.kind);
+                let refined = self.decisions.refine(x, given.selectors[1], rows, Node { slot: at.node, kind: at.kind });
+                // Refinements do not tell near certainty from certainty, which is what long repeats need.
+                let p = if x.abs() >= CERTAIN { self.decisions.logistic.squash(x) } else { refined };
+
+                let bit = coder.code(bit, p);
+
+                self.decisions.learn(simd, &inputs, rows, at.node, bit);
+                let mut left = self.alive;
+                while left != 0 {
+                    let g = left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    self.guess_counters[slots[g]].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
+                }
+                self.alive = if bit { ones } else { zeros };
+                bit
+            },
         )
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "all of them change with every decision")]
-    #[inline(always)]
-    fn decide_in_lanes<S: Simd, C: BitCoder>(
-        &mut self,
-        simd: S,
-        coder: &mut C,
-        bit: bool,
-        at: Decision,
-        rows: &[usize; CONTEXTS],
-        given: &Given,
-        expected: &[f32; EXPERTS],
-        ones: u32,
-    ) -> bool {
-        let mut inputs = [0f32; INPUTS];
-        self.decisions.ask(rows, at.node, expected, &mut inputs);
-        inputs[BIAS] = 0.25;
-
-        // A guess that was contradicted says nothing more.
-        let ones = ones & self.alive;
-        let zeros = self.alive & !ones;
-        let mut slots = [0usize; GUESSES];
-        let mut left = self.alive;
-        while left != 0 {
-            let g = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let one = ones >> g & 1;
-            let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
-            let record = given.records[g].unwrap_or(0);
-            let slot = (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
-            let trust = self.decisions.logistic.stretch(self.guess_counters[slot].p());
-            slots[g] = slot;
-            inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
-        }
-
-        let x = self.decisions.mix(simd, &inputs, &given.selectors, at.kind);
-        let refined = self.decisions.refine(x, given.selectors[1], rows, Node { slot: at.node, kind: at.kind });
-        // Refinements do not tell near certainty from certainty, which is what long repeats need.
-        let p = if x.abs() >= CERTAIN { self.decisions.logistic.squash(x) } else { refined };
-
-        let bit = coder.code(bit, p);
-
-        self.decisions.learn(simd, &inputs, rows, at.node, bit);
-        let mut left = self.alive;
-        while left != 0 {
-            let g = left.trailing_zeros() as usize;
-            left &= left - 1;
-            self.guess_counters[slots[g]].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
-        }
-        self.alive = if bit { ones } else { zeros };
-        bit
     }
 }
