@@ -14,7 +14,7 @@ fn check<T: Element>(l: &Layout, values: &[u8], options: &ArrayOptions) {
     let file = w.finish().unwrap();
     let reader = Reader::new(&file).unwrap();
     let array = reader.array("a").unwrap();
-    let (stats, met) = array.compare::<T>(&values.view()).unwrap();
+    let (stats, met) = array.compare(&values.view(), options.fill.map(T::from_f64)).unwrap();
     assert!(met && stats.max_error_over_bound <= 1.0);
 }
 
