@@ -6,26 +6,29 @@ use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Error, Fault, Place, Resource, Result};
 use crate::format::directory::ArrayEntry;
 use crate::frame::{self, Section};
-use crate::grid::{Region, for_each_shared_run};
+use crate::grid::Region;
 use crate::limits::{frame_memory, within};
 use crate::model::Decoder;
 use crate::open_file::OpenFile;
 use crate::parallel::{self, Threads};
 use crate::source::Source;
 use crate::stats::{self, ErrorStats};
+use crate::stripes::Stripes;
 use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What the frames of an array are made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Breakdown {
     /// Bytes by section.
     pub sections: BTreeMap<Section, u64>,
     /// Number of frames by method.
     pub methods: BTreeMap<&'static str, u64>,
+    /// Damaged frames; their bytes are in no section.
+    pub bad: Vec<BadFrame>,
 }
 
 /// One array of an open file.
@@ -276,14 +279,20 @@ impl<'r> Array<'r> {
         Ok((all, met))
     }
 
-    /// Bytes by section and frames by method; reads frame headers only.
+    /// Bytes by section and frames by method. Checks the checksums of frames, but decodes none.
     ///
     /// # Errors
-    /// [`Error::Format`] or [`Error::Unsupported`] for the first frame whose header cannot be read.
+    /// [`Error::Unsupported`] for a frame that this reader does not know.
     pub fn breakdown(&self) -> Result<Breakdown> {
         let mut b = Breakdown::default();
         for f in 0..self.frame_count() {
-            let (method, sections) = frame::sections(self.frame_bytes(f)).map_err(|e| self.at(f, e))?;
+            let (method, sections) = match frame::sections(self.frame_bytes(f)).map_err(|e| self.at(f, e)) {
+                Ok(parts) => parts,
+                Err(error) => {
+                    b.bad.push(self.judge(f, error)?);
+                    continue;
+                }
+            };
             let n = b.methods.entry(method.name()).or_default();
             *n = n.saturating_add(1);
             for (section, len) in sections {
@@ -386,84 +395,34 @@ impl<'r> Array<'r> {
         }
         let decoder = self.decoder()?;
         let decoder = decoder.as_deref();
-        if let [frame] = *frames
-            && self.frame_region(frame) == *region
-        {
-            // The commonest case by far for small arrays: no copy.
-            if let Err(error) = self.decode_frame_into(frame, region, decoder, out) {
-                bad(self.judge(frame, error)?);
-                out.fill(T::NAN);
-            }
-            return Ok(());
-        }
-        let places = self.places(region, &frames, out);
+        let stripes = Stripes::new(region, self.frame_shape(), frames.len(), out);
         parallel::for_each_in_order(
             threads,
-            &places,
-            |place| {
-                let mut runs = place.runs.lock().unwrap_or_else(PoisonError::into_inner);
-                // The place in `out` may be all of the frame; if not, the frame is decoded beside it.
-                if let [run] = &mut runs[..]
-                    && run.from == 0
-                    && run.to.len() == place.part.len()
-                {
-                    return self.decode_frame_into(place.frame, &place.part, decoder, run.to);
+            &frames,
+            |frame| {
+                let part = self.frame_region(*frame);
+                // Small arrays and slabs are decoded where they belong, other frames beside it.
+                if let Some(done) = stripes.in_place(&part, |out| self.decode_frame_into(*frame, &part, decoder, out)) {
+                    return done;
                 }
-                let values = self.decode_frame::<T>(place.frame, decoder)?;
-                for run in runs.iter_mut() {
-                    let from = values.get(run.from..run.from.saturating_add(run.to.len()));
-                    run.to.copy_from_slice(from.unwrap_or_default());
-                }
+                let values = self.decode_frame::<T>(*frame, decoder)?;
+                stripes.for_each_run(&part, |from, to| {
+                    let from = values.get(from..from.saturating_add(to.len()));
+                    to.copy_from_slice(from.unwrap_or_default());
+                });
                 Ok(())
             },
-            |place, result| {
+            |frame, result| {
                 if let Err(error) = result {
-                    if !bad(self.judge(place.frame, error)?) {
+                    if !bad(self.judge(*frame, error)?) {
                         return Err(parallel::Stop::Quietly);
                     }
-                    let mut runs = place.runs.lock().unwrap_or_else(PoisonError::into_inner);
-                    runs.iter_mut().for_each(|run| run.to.fill(T::NAN));
+                    stripes.for_each_run(&self.frame_region(*frame), |_, to| to.fill(T::NAN));
                 }
                 Ok(())
             },
         )
     }
-
-    /// Where in `out`, which holds `region`, the values of each frame go.
-    fn places<'o, T: Element>(&self, region: &Region, frames: &[u64], out: &'o mut [T]) -> Vec<FramePlace<'o, T>> {
-        let mut places = Vec::with_capacity(frames.len());
-        let mut order = Vec::new();
-        for (index, frame) in frames.iter().enumerate() {
-            let part = self.frame_region(*frame);
-            for_each_shared_run(region, &part, |to, from, n| order.push((to, n, index, from)));
-            places.push(FramePlace { frame: *frame, part, runs: Mutex::new(Vec::new()) });
-        }
-        // Runs of all frames in the order of `out`, which then is cut at their borders.
-        order.sort();
-        let (mut rest, mut at) = (out, 0usize);
-        for (to, n, index, from) in order {
-            let Some((_, tail)) = std::mem::take(&mut rest).split_at_mut_checked(to.saturating_sub(at)) else { break };
-            let Some((run, tail)) = tail.split_at_mut_checked(n) else { break };
-            (rest, at) = (tail, to.saturating_add(n));
-            if let Some(runs) = places.get_mut(index).and_then(|p| p.runs.get_mut().ok()) {
-                runs.push(Run { from, to: run });
-            }
-        }
-        places
-    }
-}
-
-/// A frame and its places in a buffer.
-struct FramePlace<'o, T> {
-    frame: u64,
-    part: Region,
-    runs: Mutex<Vec<Run<'o, T>>>,
-}
-
-/// Consecutive values of a frame, from position `from` in it, that are consecutive in the buffer too.
-struct Run<'o, T> {
-    from: usize,
-    to: &'o mut [T],
 }
 
 fn shaped<T: Element>(region: &Region, values: Vec<T>) -> Result<ArrayD<T>> {

@@ -111,6 +111,15 @@ pub enum FormatError {
         /// The largest legal value, or the only one.
         expected: u64,
     },
+    /// A field holds a floating-point number outside its legal range.
+    Number {
+        /// Name of the field in the specification.
+        field: &'static str,
+        /// The bits of the number there.
+        bits: u64,
+        /// What would be legal.
+        needed: &'static str,
+    },
     /// Two counts that must agree do not.
     Count {
         /// What was counted.
@@ -125,6 +134,8 @@ pub enum FormatError {
         /// Name of the field.
         field: &'static str,
     },
+    /// Two arrays have the same name.
+    DuplicateName,
     /// A variable-length integer is over-long or exceeds 64 bits.
     Varint {
         /// Name of the field.
@@ -142,11 +153,18 @@ pub enum FormatError {
     },
 }
 
+impl FormatError {
+    /// A number that is not what is needed.
+    pub(crate) fn number(field: &'static str, found: f64, needed: &'static str) -> Self {
+        FormatError::Number { field, bits: found.to_bits(), needed }
+    }
+}
+
 /// What this build or this version cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// The file's major version is newer than this reader.
+    /// The file has another version of the format than this reader knows.
     Version {
         /// Version of the file.
         found: (u8, u8),
@@ -318,11 +336,18 @@ impl fmt::Display for FormatError {
                 write!(f, "digest of the decoded values is {computed:08x}, {stored:08x} stored")
             }
             FormatError::ModelDigest => write!(f, "the bytes of the model do not have the digest that names it"),
-            FormatError::Value { field, found, expected } => {
+            FormatError::Value { field, found, expected } if found > expected => {
                 write!(f, "{field} is {found}, at most {expected} is legal")
+            }
+            FormatError::Value { field, found, expected } => {
+                write!(f, "{field} is {found}, which is not legal; the greatest legal value is {expected}")
+            }
+            FormatError::Number { field, bits, needed } => {
+                write!(f, "{field} is {}, not {needed}", f64::from_bits(*bits))
             }
             FormatError::Count { what, found, expected } => write!(f, "{found} {what}, {expected} required"),
             FormatError::Text { field } => write!(f, "{field} is not legal UTF-8 text"),
+            FormatError::DuplicateName => write!(f, "two arrays have the same name"),
             FormatError::Varint { field } => write!(f, "{field} is not a minimal variable-length integer of 64 bits"),
             FormatError::Bzip2 { what } => write!(f, "the bzip2 stream of {what} is damaged"),
             FormatError::Code { what } => write!(f, "{what} decodes to an impossible value"),
@@ -335,8 +360,12 @@ impl fmt::Display for Unsupported {
         match self {
             Unsupported::Version { found, newest } => write!(
                 f,
-                "the file has format version {}.{}, this reader knows up to {}.{}; a newer cae is needed",
-                found.0, found.1, newest.0, newest.1
+                "the file has format version {}.{}, this reader knows {}.{}; {} cae is needed",
+                found.0,
+                found.1,
+                newest.0,
+                newest.1,
+                if found > newest { "a newer" } else { "an older" }
             ),
             Unsupported::Variant { field, found } => {
                 write!(f, "{field} {found} is unknown to this reader; a newer cae may know it")

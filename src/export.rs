@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::grid::{Region, for_each_shared_run};
 use std::io::{Seek, SeekFrom, Write};
 
-/// Values that a part may hold: with what decoding needs beside them, some 100 MiB.
+/// Values that a part may hold: 64 or 128 MiB, beside what decoding its frames takes.
 const PART_VALUES: usize = 1 << 24;
 
 /// What to do with a damaged frame.

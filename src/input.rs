@@ -1,7 +1,7 @@
 //! Arrays in files, as the command line is given them: `.npy` files and raw ones.
 
 use crate::element::{DataType, Element};
-use crate::error::{ArgumentError, Result};
+use crate::error::{ArgumentError, Error, Result};
 use crate::grid::Region;
 use crate::npy;
 use crate::source::{RawFile, Source};
@@ -21,6 +21,7 @@ pub struct Input {
     shape: Vec<u64>,
     data_offset: u64,
     fortran_order: bool,
+    big_endian: bool,
 }
 
 impl Input {
@@ -34,26 +35,33 @@ impl Input {
         let wrong = |what: &str| ArgumentError::Other(what.to_owned());
         let file_name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let (stem, extension) = file_name.rsplit_once('.').unwrap_or((&file_name, ""));
-        let of = |name: &str, data_type, shape, data_offset, fortran_order| Input {
+        let of = |name: &str, data_type, shape| Input {
             path: path.to_owned(),
             name: name.to_owned(),
             data_type,
             shape,
-            data_offset,
-            fortran_order,
+            data_offset: 0,
+            fortran_order: false,
+            big_endian: false,
         };
+        let extension = extension.to_lowercase();
         if extension == "npy" {
             let h = npy::read_header(std::io::BufReader::new(File::open(path)?))
                 .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))?;
             let data_type = match h.descr.as_str() {
-                "<f4" => DataType::F32,
-                "<f8" => DataType::F64,
-                other => return Err(wrong(&format!("values of type {other}; <f4 and <f8 are supported")).into()),
+                "<f4" | ">f4" => DataType::F32,
+                "<f8" | ">f8" => DataType::F64,
+                other => return Err(wrong(&format!("values of type {other}; f4 and f8 are supported")).into()),
             };
-            return Ok(of(stem, data_type, h.shape, h.data_offset, h.fortran_order));
+            return Ok(Input {
+                data_offset: h.data_offset,
+                fortran_order: h.fortran_order,
+                big_endian: h.descr.starts_with('>'),
+                ..of(stem, data_type, h.shape)
+            });
         }
         let named = stem.rsplit_once('_').and_then(|(name, s)| Some((name, parse_shape(s).ok()?)));
-        let data_type = data_type.or(match extension {
+        let data_type = data_type.or(match extension.as_str() {
             "f32" => Some(DataType::F32),
             "f64" => Some(DataType::F64),
             _ => None,
@@ -67,7 +75,7 @@ impl Input {
                 return Err(wrong("of what shape? Name it like NAME_41x128x128.f32, or give --shape").into());
             }
         };
-        Ok(of(name, data_type, shape, 0, false))
+        Ok(of(name, data_type, shape))
     }
 
     /// Extents of the array, C order.
@@ -80,12 +88,16 @@ impl Input {
     /// # Errors
     /// As [`RawFile::open`].
     pub fn open<T: Element>(&self) -> Result<Box<dyn Source<T>>> {
+        let open = |shape: &[u64]| {
+            let file = RawFile::<T>::open(&self.path, shape, self.data_offset)?;
+            Ok::<_, Error>(if self.big_endian { file.big_endian() } else { file })
+        };
         if !self.fortran_order {
-            return Ok(Box::new(RawFile::<T>::open(&self.path, &self.shape, self.data_offset)?));
+            return Ok(Box::new(open(&self.shape)?));
         }
         // Fortran order is C order of the reversed shape; it is turned round in memory.
         let reversed: Vec<u64> = self.shape.iter().rev().copied().collect();
-        let file = RawFile::<T>::open(&self.path, &reversed, self.data_offset)?;
+        let file = open(&reversed)?;
         let extent: Vec<usize> = reversed.iter().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).collect();
         let region = Region { start: vec![0; extent.len()], extent };
         let mut values = vec![T::default(); region.len()];

@@ -40,6 +40,7 @@ mod search;
 mod source;
 mod sparse;
 mod stats;
+mod stripes;
 mod vector;
 mod writer;
 

@@ -3,6 +3,10 @@
 use crate::error::{Error, Resource, Result};
 
 /// Bounds on what reading a file may cost. Finite by default; [`Limits::none`] lifts them.
+///
+/// Time has no limit of its own: it grows with the values that are asked for and, where a model predicts them, with
+/// `model_operations`. Whoever serves files of strangers looks at [`Array::values`](crate::Array::values) first, asks for regions, or
+/// sets `array_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -10,7 +14,7 @@ pub struct Limits {
     pub memory: u64,
     /// Bytes of an array or region that one call returns. Default 16 GiB.
     pub array_bytes: u64,
-    /// Bytes of the directory. Default 256 MiB.
+    /// Bytes of the directory. An open file keeps up to some 32 times as much of it in memory. Default 64 MiB.
     pub directory_bytes: u64,
     /// Values of one frame. Default 2^24.
     pub frame_values: u64,
@@ -29,7 +33,7 @@ impl Default for Limits {
         Limits {
             memory: 2 << 30,
             array_bytes: 16 << 30,
-            directory_bytes: 256 << 20,
+            directory_bytes: 64 << 20,
             frame_values: 1 << 24,
             model_bytes: 256 << 20,
             model_nodes: 4096,

@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files: header version 1 to 3, little-endian f4 and f8.
+//! The headers of NumPy's `.npy` files, versions 1 to 3.
 
 use std::io::{self, Read, Write};
 

@@ -32,19 +32,33 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
     }
 
     fn read(&self, region: &Region, out: &mut [T]) -> Result<()> {
-        let mut part = self.view();
-        for (d, r) in region.ranges().enumerate() {
-            let outside = |_| Error::from(ArgumentError::Region("region outside the source".into()));
-            let bounds = isize::try_from(r.start).map_err(outside)?..isize::try_from(r.end).map_err(outside)?;
-            part.slice_axis_inplace(Axis(d), Slice::from(bounds));
+        let extent = self.raw_dim().slice().to_vec();
+        let is_inside = region.extent.len() == extent.len()
+            && region.start.len() == extent.len()
+            && region.ranges().zip(&extent).all(|(r, n)| r.end <= *n as u64);
+        if !is_inside {
+            return Err(ArgumentError::Region("region outside the source".into()).into());
         }
-        let wrong = |e| Error::from(ArgumentError::Shape(format!("room for the values of a region: {e}")));
-        if let Some(values) = part.as_slice()
-            && values.len() == out.len()
-        {
-            out.copy_from_slice(values);
+        if region.len() != out.len() {
+            let (found, needed) = (out.len(), region.len());
+            return Err(ArgumentError::Shape(format!("room for {found} values, the region has {needed}")).into());
+        }
+        if let Some(all) = self.as_slice() {
+            let whole = Region { start: vec![0; extent.len()], extent };
+            for_each_shared_run(&whole, region, |from, to, n| {
+                let run = all.get(from..from.saturating_add(n));
+                if let (Some(run), Some(to)) = (run, out.get_mut(to..to.saturating_add(n))) {
+                    to.copy_from_slice(run);
+                }
+            });
             return Ok(());
         }
+        let mut part = self.view();
+        for (d, r) in region.ranges().enumerate() {
+            let [start, end] = [r.start, r.end].map(|i| isize::try_from(i).unwrap_or(isize::MAX));
+            part.slice_axis_inplace(Axis(d), Slice::from(start..end));
+        }
+        let wrong = |e| Error::from(ArgumentError::Shape(format!("room for the values of a region: {e}")));
         ArrayViewMutD::from_shape(part.raw_dim(), out).map_err(wrong)?.assign(&part);
         Ok(())
     }
@@ -69,13 +83,14 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
     }
 }
 
-/// A file of little-endian values in C order, after a header of any length.
+/// A file of values in C order, little-endian unless it is said otherwise, after a header of any length.
 #[derive(Debug)]
 pub struct RawFile<T> {
     file: Mutex<File>,
     whole: Region,
     shape: Vec<u64>,
     data_offset: u64,
+    big_endian: bool,
     element: std::marker::PhantomData<T>,
 }
 
@@ -101,21 +116,67 @@ impl<T: Element> RawFile<T> {
         let extent = extent.map_err(|_| ArgumentError::Shape("the array is too large for this machine".into()))?;
         let whole = Region { start: vec![0; shape.len()], extent };
         let element = std::marker::PhantomData;
-        Ok(RawFile { file: Mutex::new(file), whole, shape: shape.to_vec(), data_offset, element })
+        Ok(RawFile { file: Mutex::new(file), whole, shape: shape.to_vec(), data_offset, big_endian: false, element })
     }
 
-    fn read_run(&self, file: &mut File, from: usize, out: &mut [T], buffer: &mut Vec<u8>) -> Result<()> {
+    /// The same file, whose values are big-endian.
+    #[must_use]
+    pub fn big_endian(self) -> Self {
+        RawFile { big_endian: true, ..self }
+    }
+
+    /// Reads the values of a span of the file and puts those of each run where they belong.
+    fn read_span(&self, file: &mut File, span: &Span, buffer: &mut Vec<u8>, out: &mut [T]) -> Result<()> {
         let size = T::DATA_TYPE.size();
-        let at = (from as u64).saturating_mul(size as u64).saturating_add(self.data_offset);
+        let at = (span.start as u64).saturating_mul(size as u64).saturating_add(self.data_offset);
         file.seek(SeekFrom::Start(at))?;
-        for chunk in out.chunks_mut(1 << 16) {
-            buffer.resize(chunk.len().saturating_mul(size), 0);
-            file.read_exact(buffer)?;
-            for (o, b) in chunk.iter_mut().zip(buffer.chunks_exact(size)) {
+        buffer.resize(span.len.saturating_mul(size), 0);
+        file.read_exact(buffer)?;
+        if self.big_endian {
+            buffer.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        for Run { from, to, len } in &span.runs {
+            let values = buffer.chunks_exact(size).skip(from.saturating_sub(span.start));
+            for (o, b) in out.iter_mut().skip(*to).take(*len).zip(values) {
                 *o = T::get_le(b).unwrap_or_default();
             }
         }
         Ok(())
+    }
+}
+
+/// Consecutive values, at position `from` of a file and `to` of a buffer.
+struct Run {
+    from: usize,
+    to: usize,
+    len: usize,
+}
+
+/// Values of a file that are read at once, because little lies between the runs that are needed of them.
+#[derive(Default)]
+struct Span {
+    start: usize,
+    len: usize,
+    runs: Vec<Run>,
+}
+
+impl Span {
+    /// Adds a run that follows the others, if it does so closely.
+    fn takes(&mut self, run: Run) -> Option<Run> {
+        /// Values of a span, at most.
+        const MOST: usize = 1 << 16;
+        /// Reading so many values takes less than another call.
+        const GAP: usize = 1 << 10;
+        let end = self.start.saturating_add(self.len);
+        let len = run.from.saturating_add(run.len).saturating_sub(self.start);
+        let follows = run.from >= end && run.from.saturating_sub(end) <= GAP && len <= MOST;
+        if !follows && !self.runs.is_empty() {
+            return Some(run);
+        }
+        self.start = if self.runs.is_empty() { run.from } else { self.start };
+        self.len = run.from.saturating_add(run.len).saturating_sub(self.start);
+        self.runs.push(run);
+        None
     }
 }
 
@@ -125,16 +186,28 @@ impl<T: Element> Source<T> for RawFile<T> {
     }
 
     fn read(&self, region: &Region, out: &mut [T]) -> Result<()> {
+        /// Values of a run that are read at once.
+        const LONG: usize = 1 << 16;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = Vec::new();
+        let mut span = Span::default();
         let mut result = Ok(());
         for_each_shared_run(&self.whole, region, |from, to, n| {
-            if let Some(out) = out.get_mut(to..to.saturating_add(n))
-                && result.is_ok()
-            {
-                result = self.read_run(&mut file, from, out, &mut buffer);
+            for start in (0..n).step_by(LONG) {
+                let (from, to) = (from.saturating_add(start), to.saturating_add(start));
+                let run = Run { from, to, len: n.saturating_sub(start).min(LONG) };
+                if let Some(run) = span.takes(run) {
+                    let full = std::mem::take(&mut span);
+                    if result.is_ok() {
+                        result = self.read_span(&mut file, &full, &mut buffer, out);
+                    }
+                    span.takes(run);
+                }
             }
         });
+        if !span.runs.is_empty() && result.is_ok() {
+            result = self.read_span(&mut file, &span, &mut buffer, out);
+        }
         result
     }
 }
@@ -142,6 +215,31 @@ impl<T: Element> Source<T> for RawFile<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_gives_what_memory_does() {
+        // Rows with little and with much between them, and more values than are read at once.
+        for shape in [vec![3usize, 4, 5], vec![2, 30, 3000], vec![150_000], vec![]] {
+            let values: Vec<f64> = (0..shape.iter().product::<usize>()).map(|i| i as f64).collect();
+            let view = ArrayViewD::from_shape(shape.as_slice(), &values).unwrap();
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            std::io::Write::write_all(&mut file, b"head").unwrap();
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_be_bytes()).collect();
+            std::io::Write::write_all(&mut file, &bytes).unwrap();
+            let extents: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+            let raw = RawFile::<f64>::open(file.path(), &extents, 4).unwrap().big_endian();
+            for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let start: Vec<usize> = shape.iter().map(|n| n / 3 * from).collect();
+                let extent = shape.iter().zip(&start).map(|(n, s)| n - s - n / 3 * to).collect();
+                let start = start.iter().map(|s| *s as u64).collect();
+                let region = Region { start, extent };
+                let (mut a, mut b) = (vec![0.0; region.len()], vec![1.0; region.len()]);
+                raw.read(&region, &mut a).unwrap();
+                view.read(&region, &mut b).unwrap();
+                assert_eq!(a, b, "{region:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_lent_is_what_is_read() {

@@ -96,10 +96,10 @@ impl Scale {
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, FormatError> {
         let (base, step) = (cursor.f64("base")?, cursor.f64("step")?);
         if !base.is_finite() {
-            return Err(FormatError::Value { field: "base", found: base.to_bits(), expected: f64::MAX.to_bits() });
+            return Err(FormatError::number("base", base, "a finite number"));
         }
         if !(step.is_finite() && step > 0.0) {
-            return Err(FormatError::Value { field: "step", found: step.to_bits(), expected: f64::MAX.to_bits() });
+            return Err(FormatError::number("step", step, "a positive finite number"));
         }
         Ok(Scale::new(base, step))
     }

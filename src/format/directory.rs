@@ -92,8 +92,6 @@ impl Directory {
 
 fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault> {
     let mut d = Directory::default();
-    // Comparing each name with all before it would take hours in a directory of hostile size.
-    let mut names = HashSet::new();
     // Each part takes at least one byte here, so the count is not believed beyond what is there.
     let parts = c.varint_max("part count", c.remaining() as u64)?;
     for _ in 0..parts {
@@ -107,15 +105,14 @@ fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault>
             KIND_MODEL => return Err(FormatError::Code { what: "order of directory parts" }.into()),
             KIND_ARRAY => {
                 let a = ArrayEntry::read_from(c, end, d.models.len())?;
-                if !names.insert(a.name.clone()) {
-                    return Err(FormatError::Text { field: "array name" }.into());
-                }
                 d.arrays.push(a);
             }
             other => return Err(Fault::unknown("directory part", other)),
         }
     }
-    Ok(d)
+    // Comparing each name with all before it would take hours in a directory of hostile size.
+    let mut names = HashSet::with_capacity(d.arrays.len());
+    if d.arrays.iter().all(|a| names.insert(a.name.as_str())) { Ok(d) } else { Err(FormatError::DuplicateName.into()) }
 }
 
 fn advance(end: u64, len: u64) -> std::result::Result<u64, FormatError> {
@@ -187,7 +184,7 @@ impl ArrayEntry {
             return Err(Fault::unknown("array flags", flags));
         }
         let ndim = c.varint_max("number of dimensions", MAX_DIMS as u64)?;
-        let mut shape = Vec::with_capacity(MAX_DIMS);
+        let mut shape = Vec::with_capacity(usize::try_from(ndim).unwrap_or(MAX_DIMS));
         for _ in 0..ndim {
             shape.push(c.varint("extent")?);
         }
@@ -207,7 +204,7 @@ impl ArrayEntry {
             None
         };
         let frame_shape = if flags & FLAG_FRAME_SHAPE != 0 {
-            let mut frame_shape = Vec::with_capacity(MAX_DIMS);
+            let mut frame_shape = Vec::with_capacity(shape.len());
             for n in &shape {
                 frame_shape.push(c.varint_max("frame extent", *n)?);
             }
@@ -254,8 +251,7 @@ fn write_bound(b: &ResolvedBound, out: &mut Vec<u8>) {
 fn read_bound(c: &mut Cursor) -> std::result::Result<ResolvedBound, Fault> {
     let field = "bound";
     let positive = |v: f64| {
-        let illegal = FormatError::Value { field, found: v.to_bits(), expected: f64::MAX.to_bits() };
-        if v.is_finite() && v > 0.0 { Ok(v) } else { Err(illegal) }
+        if v.is_finite() && v > 0.0 { Ok(v) } else { Err(FormatError::number(field, v, "a positive finite number")) }
     };
     let kind = c.u8("bound kind")?;
     let asked = match kind {

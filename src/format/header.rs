@@ -66,16 +66,13 @@ impl Header {
         let (h, _) = Header::read_from_prefix(file).map_err(|_| {
             fail(FormatError::Truncated { what: "header", needed: HEADER_LEN as u64, available: file.len() as u64 })
         })?;
-        // The version is judged first: a newer header may have another checksum.
-        if (h.major, h.minor) != VERSION && (h.major, h.minor) > VERSION {
+        // The version is judged first: the header of another may have another checksum.
+        if (h.major, h.minor) != VERSION {
             return Err(Unsupported::Version { found: (h.major, h.minor), newest: VERSION }.into());
         }
         let (stored, computed) = (h.crc.get(), h.computed_crc());
         if !checksum_holds(stored, computed) {
             return Err(fail(FormatError::Checksum { what: "header", stored, computed }));
-        }
-        if (h.major, h.minor) != VERSION {
-            return Err(Unsupported::Version { found: (h.major, h.minor), newest: VERSION }.into());
         }
         match h.flags.get() {
             0 => Ok(h),

@@ -229,6 +229,11 @@ fn npy_files_in_either_order_give_the_same_array() {
     }
     good(d, &["verify", "f.cae", "--against", "c.npy"]);
     good(d, &["verify", "c.cae", "--against", "f.npy"]);
+    let text = String::from_utf8_lossy(&npy("False", "(2, 3, 4)", &[])).replace("<f4", ">f4");
+    let header = [&b"\x93NUMPY"[..], &text.as_bytes()[text.find("NUMPY").unwrap() + 5..]].concat();
+    let big_endian: Vec<u8> = c.iter().flat_map(|v| v.to_be_bytes()).collect();
+    std::fs::write(d.join("b.npy"), [header, big_endian].concat()).unwrap();
+    good(d, &["verify", "c.cae", "--against", "b.npy"]);
     std::fs::write(d.join("one.npy"), npy("False", "(3,)", &c[..3])).unwrap();
     std::fs::write(d.join("none.npy"), npy("False", "()", &c[..1])).unwrap();
     for file in ["one.npy", "none.npy"] {
@@ -252,7 +257,7 @@ fn broken_npy_files_give_one_line() {
         ("header cut", whole[..50].to_vec()),
         ("values cut", whole[..whole.len() - 1].to_vec()),
         ("values long", [&whole[..], &[0]].concat()),
-        ("big endian", with(edit("<f4", ">f4"))),
+        ("integers", with(edit("<f4", "<i4"))),
         ("structured", with(edit("'<f4'", "[(1)]"))),
         ("negative", with(edit("(2, 3)", "(-2, 3)"))),
         ("huge", with(edit("(2, 3), }   ", "(18446744073709551615, 9999999999999999999), }"))),
@@ -479,6 +484,26 @@ fn outputs_that_are_no_regular_file_are_refused() {
     for name in ["socket", "folder"] {
         bad(d, &["compress", SEA, "-o", name, "--rel", "0.1", "--force"], 1);
     }
+}
+
+#[test]
+fn inspect_shows_what_is_sound_beside_a_damaged_frame() {
+    let folder = folder(&[WIND]);
+    let d = folder.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1", "--frame", "5x37x72"]);
+    let mut file = std::fs::read(d.join("a.cae")).unwrap();
+    // A byte of the first frame, which follows the header.
+    file[16 + 9] ^= 0xff;
+    std::fs::write(d.join("b.cae"), &file).unwrap();
+    let out = cae(d, &["inspect", "b.cae", "--json"]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    let report: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+    let array = &report["arrays"][0];
+    assert_eq!((&array["frames"], array["bad_frames"].as_array().unwrap().len()), (&4.into(), 1));
+    let sections = report["sections"].as_object().unwrap();
+    assert_eq!(sections.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), file.len() as u64);
+    let out = cae(d, &["inspect", "b.cae"]);
+    assert!(text(&out.stdout).contains("frame 0 of array 0 at byte 16"), "{}", text(&out.stdout));
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_hundred_thousand_arrays_open_in_time() {
         file.arrays.push(empty(99_999));
         assert!(matches!(
             read_all(&file.bytes(), ReadOptions::default()),
-            Err(Error::Format { kind: FormatError::Text { .. }, .. })
+            Err(Error::Format { kind: FormatError::DuplicateName, .. })
         ));
     });
 }

@@ -36,7 +36,9 @@ pub fn read_everything(reader: &Reader) -> Result<(), Error> {
         reader.model_bytes(i)?;
     }
     for array in reader.arrays() {
-        array.breakdown()?;
+        if let Some(bad) = array.breakdown()?.bad.into_iter().next() {
+            return Err(bad.error);
+        }
         match array.data_type() {
             DataType::F64 => drop(array.read::<f64>()?),
             _ => drop(array.read::<f32>()?),

@@ -155,6 +155,10 @@ impl Way {
 
 /// The recommendation, a sentence each.
 fn words(f: &Features, ways: &[Way], (all, tried): (u64, u64)) -> Vec<String> {
+    let [low, .., high] = f.deciles;
+    if !(low < high) {
+        return vec!["Nothing varies here: every way keeps it in a few bytes.".to_owned()];
+    }
     let mut words = Vec::new();
     let total = |name: &str| ways.iter().find(|w| w.name == name).map_or(f64::INFINITY, |w| w.total(all, tried));
     let (fast, balanced, small, lossless) = (total("fast"), total("balanced"), total("small"), total("lossless"));

@@ -44,7 +44,8 @@ pub fn run(args: &Decompress) -> Result<(), Failure> {
         (_, true) => say!("{report}"),
         (Target::Stdout, false) => {}
         (Target::Npy(p) | Target::Raw(p), false) => {
-            say!("{}: {bytes} bytes of {}, {seconds:.2} s", p.display(), array.name());
+            let layout = if matches!(target, Target::Raw(_)) { ", raw little-endian in C order" } else { "" };
+            say!("{}: {bytes} bytes of {}{layout}, {seconds:.2} s", p.display(), array.name());
         }
     }
     if bad.is_empty() {
@@ -104,7 +105,7 @@ fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
     if path.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
     }
-    let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     match extension.as_str() {
         "npy" => Ok(Target::Npy(path)),
         e @ ("f32" | "f64") if e != array.data_type().name() => {
@@ -124,12 +125,12 @@ fn write<T: Element>(
     let bar = progress::bar(array.name(), region.len() as u64);
     let show = |done| bar.set_position(done);
     let damage = if args.salvage { Damage::Salvage } else { Damage::Fail };
-    let here = Failure::at(&args.file);
     let (path, is_npy) = match target {
         Target::Stdout => {
             let mut out = std::io::stdout().lock();
-            let bad = array.stream_values::<T>(region, damage, &mut out, &show).map_err(here)?;
-            out.flush().map_err(|e| Failure::bad(format!("stdout: {e}")))?;
+            let bad = array.stream_values::<T>(region, damage, &mut out, &show);
+            let bad = bad.map_err(|e| failed(&args.file, Path::new("stdout"), e))?;
+            out.flush().map_err(Failure::io(Path::new("stdout")))?;
             return Ok(bad);
         }
         Target::Npy(path) => (path, true),
@@ -142,10 +143,19 @@ fn write<T: Element>(
         let shape: Vec<u64> = region.extent.iter().map(|n| *n as u64).collect();
         npy::write_header(&mut file, descr, &shape).map_err(&io)?;
     }
-    let bad = array.write_values::<T>(region, damage, &mut file, &show).map_err(here)?;
+    let bad = array.write_values::<T>(region, damage, &mut file, &show);
+    let bad = bad.map_err(|e| failed(&args.file, path, e))?;
     bar.finish_and_clear();
     file.commit().map_err(io)?;
     Ok(bad)
+}
+
+/// What ended the copying of values from one file to another: the operating system complains of the second.
+fn failed(from: &Path, to: &Path, error: cae::Error) -> Failure {
+    match error {
+        cae::Error::Io(e) => Failure::io(to)(e),
+        other => Failure::at(from)(other),
+    }
 }
 
 fn ranges(region: &Region) -> String {

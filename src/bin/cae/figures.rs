@@ -36,18 +36,22 @@ pub fn abs_bound(tolerance: Tolerance) -> Option<f64> {
 /// Bytes of the whole file by what they are for; they add up to its length.
 pub fn sections(reader: &Reader) -> Result<BTreeMap<&'static str, u64>, Failure> {
     let mut sections = BTreeMap::new();
-    let mut inner = 0u64;
+    let (mut frames, mut known) = (0u64, 0u64);
     for array in reader.arrays() {
         let breakdown = array.breakdown().map_err(|e| Failure::bad(e.to_string()))?;
+        frames = frames.saturating_add(array.stored_bytes());
         for (section, n) in breakdown.sections {
             let sum: &mut u64 = sections.entry(section.name()).or_default();
             *sum = sum.saturating_add(n);
-            inner = inner.saturating_add(n);
+            known = known.saturating_add(n);
         }
     }
     let model: u64 = reader.models().map(|m| m.len).sum();
     sections.insert("model", model);
-    sections.insert("header", reader.file_len().saturating_sub(inner).saturating_sub(model));
+    sections.insert("header", reader.file_len().saturating_sub(frames).saturating_sub(model));
+    if known < frames {
+        sections.insert("damaged", frames.saturating_sub(known));
+    }
     Ok(sections)
 }
 

@@ -6,11 +6,13 @@
 )]
 
 use crate::args::Inspect;
+use crate::decompress::list;
 use crate::failure::Failure;
 use crate::figures::{abs_bound, bound_of, hex, ratio, sections};
 use cae::{Array, Reader};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 pub fn run(args: &Inspect) -> Result<(), Failure> {
     let here = Failure::at(&args.file);
@@ -21,7 +23,7 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
     report.sort_all_objects();
     if args.json {
         say!("{report}");
-        return Ok(());
+        return sound(&args.file, &report);
     }
     say!("{}: {} bytes, format {}", args.file.display(), reader.file_len(), report["version"].as_str().unwrap_or(""));
     for m in report["models"].as_array().into_iter().flatten() {
@@ -51,8 +53,20 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
         if !a["attributes"].is_null() {
             say!("  attributes {}", a["attributes"]);
         }
+        for bad in a["bad_frames"].as_array().into_iter().flatten() {
+            say!("  {}", bad["error"].as_str().unwrap_or(""));
+        }
     }
-    Ok(())
+    sound(&args.file, &report)
+}
+
+/// Fails if frames could not be shown.
+fn sound(file: &Path, report: &Value) -> Result<(), Failure> {
+    let arrays = report["arrays"].as_array().into_iter().flatten();
+    match arrays.map(|a| a["bad_frames"].as_array().map_or(0, Vec::len)).sum() {
+        0 => Ok(()),
+        n => Err(Failure::bad(format!("{}: {n} damaged frames", file.display()))),
+    }
 }
 
 fn describe(reader: &Reader) -> Result<Value, Failure> {
@@ -93,6 +107,7 @@ fn array(reader: &Reader, a: &Array) -> Result<Value, Failure> {
         "stored_bytes": a.stored_bytes(),
         "ratio": ratio(input_bytes, a.stored_bytes()),
         "methods": breakdown.methods,
+        "bad_frames": list(&breakdown.bad),
         "sections": sections,
         "cr_th": latents.map(|n| ratio(input_bytes, n)),
         "cr_ac": latents.map(|_| ratio(input_bytes, needed)),

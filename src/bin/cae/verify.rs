@@ -76,7 +76,11 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
         )));
     }
     if !bound_met {
-        return Err(Failure::bad(format!("{}: the bound is not met", args.file.display())));
+        let over = &report["against"]["max_error_over_bound"];
+        return Err(Failure::bad(format!(
+            "{}: the bound is not met, the largest error is {over} of it",
+            args.file.display()
+        )));
     }
     Ok(())
 }

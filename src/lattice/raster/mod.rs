@@ -197,8 +197,11 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
         f64::from_bits(u64::from(cursor.u32("raster step")?) << 32)
     };
     let origin = if flags & ORIGIN != 0 { cursor.f64("raster origin")? } else { 0.0 };
-    if !(step > 0.0 && step < f64::MAX && origin.is_finite()) {
-        return Err(FormatError::Value { field: "raster step", found: step.to_bits(), expected: f64::MAX.to_bits() });
+    if !(step > 0.0 && step < f64::MAX) {
+        return Err(FormatError::number("raster step", step, "a positive finite number"));
+    }
+    if !origin.is_finite() {
+        return Err(FormatError::number("raster origin", origin, "a finite number"));
     }
     let phase = if flags & PHASE != 0 { cursor.u8("raster phase")? } else { 0 };
     if phase > 15 || (phase == 0) != (flags & PHASE == 0) {
