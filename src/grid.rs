@@ -292,9 +292,38 @@ pub(crate) fn frame_shape(shape: &[u64], target: u64, cut: Cut) -> Vec<u64> {
     frame
 }
 
+/// A shape for parts of at most `most` values, each of which is one piece of an array in C order.
+pub(crate) fn run_shape(shape: &[u64], most: u64) -> Vec<u64> {
+    let mut room = most.max(1);
+    let mut part: Vec<u64> = shape
+        .iter()
+        .rev()
+        .map(|n| {
+            let extent = room.min(*n);
+            // What is not whole ends the piece.
+            room = if extent == *n { room.checked_div(*n).unwrap_or(room) } else { 1 };
+            extent
+        })
+        .collect();
+    part.reverse();
+    part
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_one_piece_each() {
+        assert_eq!(run_shape(&[10, 20, 30], 1000), [1, 20, 30]);
+        assert_eq!(run_shape(&[10, 20, 30], 6000), [10, 20, 30]);
+        assert_eq!(run_shape(&[10, 20, 30], 3599), [5, 20, 30]);
+        assert_eq!(run_shape(&[10, 20, 30], 70), [1, 2, 30]);
+        assert_eq!(run_shape(&[10, 20, 30], 7), [1, 1, 7]);
+        assert_eq!(run_shape(&[10, 0, 30], 7), [1, 0, 7]);
+        assert_eq!(run_shape(&[1, 5], 7), [1, 5]);
+        assert_eq!(run_shape(&[], 7), [0u64; 0]);
+    }
 
     #[test]
     fn frames_tile_the_array() {

@@ -87,7 +87,7 @@ pub fn predictor_samples<T: Element>(values: &[T], shape: &[usize], options: &Fr
 pub fn compress_frame<T: Element>(values: &[T], shape: &[usize], options: &FrameOptions) -> Result<CodedFrame> {
     with_job(values, shape, options, |job, bound| {
         let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
-        let coded = job.encode(&job.grid.whole()?, bound.tolerance, &plan)?;
+        let coded = job.encode(&job.grid.whole()?, bound.tolerance, &plan, &mut Vec::new())?;
         let needs_decoder = [plan::PAPER, plan::NETWORK].contains(&coded.chosen);
         Ok(CodedFrame { bytes: coded.bytes, bound, stats: coded.stats, chosen: coded.chosen, needs_decoder })
     })

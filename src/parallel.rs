@@ -50,6 +50,16 @@ pub(crate) fn for_each_in_order<I: Sync, R: Send>(
     threads: Threads,
     items: &[I],
     job: impl Fn(&I) -> R + Sync,
+    take: impl FnMut(&I, R) -> std::result::Result<(), Stop>,
+) -> Result<()> {
+    for_each_by_workers(threads, items, || &job, take)
+}
+
+/// The same with a job for each thread, which may keep something from one item to the next.
+pub(crate) fn for_each_by_workers<I: Sync, R: Send, J: FnMut(&I) -> R>(
+    threads: Threads,
+    items: &[I],
+    worker: impl Fn() -> J + Sync,
     mut take: impl FnMut(&I, R) -> std::result::Result<(), Stop>,
 ) -> Result<()> {
     let finish = |stop: std::result::Result<(), Stop>| match stop {
@@ -58,6 +68,7 @@ pub(crate) fn for_each_in_order<I: Sync, R: Send>(
     };
     let threads = threads.get().min(items.len());
     if threads <= 1 {
+        let mut job = worker();
         return finish(items.iter().try_for_each(|item| take(item, job(item))));
     }
     let next = AtomicUsize::new(0);
@@ -69,8 +80,9 @@ pub(crate) fn for_each_in_order<I: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let send = send.clone();
-            let (next, stopped, ticket, job) = (&next, &stopped, &ticket, &job);
+            let (next, stopped, ticket, worker) = (&next, &stopped, &ticket, &worker);
             scope.spawn(move || {
+                let mut job = worker();
                 loop {
                     let allowed = ticket.lock().is_ok_and(|t| t.recv().is_ok());
                     let index = next.fetch_add(1, Ordering::Relaxed);

@@ -3,12 +3,12 @@
 use crate::atomic_file::AtomicFile;
 use crate::bound::{Bound, ResolvedBound, Tolerance};
 use crate::element::Element;
-use crate::error::{ArgumentError, Error, Result};
+use crate::error::{ArgumentError, Error, ModelError, Result};
 use crate::fast;
 use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
 use crate::format::header::{HEADER_LEN, Header, Trailer};
 use crate::frame::{self, Block, Encoded, Models};
-use crate::grid::{Cut, FrameGrid, Region, frame_shape};
+use crate::grid::{Cut, FrameGrid, Region, frame_shape, run_shape};
 use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
@@ -18,7 +18,6 @@ use crate::source::Source;
 use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
 use ndarray::ArrayViewD;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -105,6 +104,28 @@ pub struct ArrayReport {
 struct LoadedModel {
     decoder: Box<dyn Decoder>,
     encoder: Option<Box<dyn Encoder>>,
+    /// Its index in the file.
+    index: u32,
+}
+
+impl LoadedModel {
+    /// Fails for a decoder that makes fewer values than it needs latents, and for an encoder of other sizes.
+    fn check_sizes(&self) -> Result<()> {
+        let of = |latents: usize, block: &[usize]| format!("{latents} latents and blocks of {block:?} values");
+        let decoder = &self.decoder;
+        let needs = of(decoder.latent_len(), decoder.block_shape());
+        if !decoder.is_predictor() && decoder.latent_len() >= decoder.block_len() {
+            let what = format!("the decoder has {needs}, which saves nothing: is it the encoder?");
+            return Err(ModelError::Mismatch { what }.into());
+        }
+        match &self.encoder {
+            Some(e) if (e.latent_len(), e.block_len()) != (decoder.latent_len(), decoder.block_len()) => {
+                let has = of(e.latent_len(), e.block_shape());
+                Err(ModelError::Mismatch { what: format!("the decoder has {needs}, the encoder {has}") }.into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Writes a `.cae` file to any [`Write`]; [`Writer::create`] writes one that gets its name only when it is complete.
@@ -114,6 +135,8 @@ pub struct Writer<W: Write> {
     directory: Directory,
     models: Vec<LoadedModel>,
     limits: Limits,
+    /// Bytes are in the file that belong to no model and no array.
+    broken: bool,
 }
 
 impl Writer<AtomicFile> {
@@ -152,7 +175,7 @@ impl<W: Write> Writer<W> {
     pub fn new(mut out: W) -> Result<Self> {
         out.write_all(Header::current().as_bytes())?;
         let (directory, models) = (Directory::default(), Vec::new());
-        Ok(Writer { out, written: HEADER_LEN as u64, directory, models, limits: Limits::default() })
+        Ok(Writer { out, written: HEADER_LEN as u64, directory, models, limits: Limits::default(), broken: false })
     }
 
     /// Bytes written so far.
@@ -162,31 +185,41 @@ impl<W: Write> Writer<W> {
 
     /// Adds a decoder, and the encoder that makes its latents, from the bytes of ONNX files. Models come before arrays.
     ///
-    /// With `embed` false only the digest is stored, and readers must be given the file. The encoder is never stored.
+    /// With `embed` false only the digest is stored, and readers must be given the file. The encoder is never stored. A decoder that
+    /// is added again, with another encoder, is stored once.
     ///
     /// # Errors
-    /// [`Error::Model`](crate::Error::Model) if a model is refused; [`ArgumentError::Other`] after the first array.
+    /// [`Error::Model`](crate::Error::Model) if a model is refused; [`ArgumentError::Other`] after the first array, or to embed a
+    /// decoder that was added without its bytes.
     pub fn add_model(&mut self, decoder: &[u8], encoder: Option<&[u8]>, embed: bool) -> Result<ModelId> {
         if !self.directory.arrays.is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
+        self.check_whole()?;
+        let digest = model::digest(decoder);
+        let known = self.directory.models.iter().position(|m| m.digest == digest);
+        let index = known.unwrap_or(self.directory.models.len());
+        let number = |i: usize| u32::try_from(i).map_err(|_| ArgumentError::Other("too many models".into()));
         let loaded = LoadedModel {
             decoder: model::load_decoder(decoder, &self.limits)?,
             encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
+            index: number(index)?,
         };
-        let digest = model::digest(decoder);
-        let id = self.models.len();
-        let id = ModelId(u32::try_from(id).map_err(|_| ArgumentError::Other("too many models".into()))?);
-        // The same bytes are stored once.
-        let known = self.directory.models.iter().position(|m| m.digest == digest);
-        if let Some(id) = known.and_then(|k| u32::try_from(k).ok()) {
-            return Ok(ModelId(id));
+        loaded.check_sizes()?;
+        let id = ModelId(number(self.models.len())?);
+        match self.directory.models.get(index) {
+            Some(entry) if embed && entry.len == 0 => {
+                return Err(ArgumentError::Other("the model was added before without its bytes".into()).into());
+            }
+            Some(_) => {}
+            None => {
+                let (offset, len) = (self.written, if embed { decoder.len() as u64 } else { 0 });
+                if embed {
+                    self.put(decoder)?;
+                }
+                self.directory.models.push(ModelEntry { digest, len, offset });
+            }
         }
-        let (offset, len) = (self.written, if embed { decoder.len() as u64 } else { 0 });
-        if embed {
-            self.put(decoder)?;
-        }
-        self.directory.models.push(ModelEntry { digest, len, offset });
         self.models.push(loaded);
         Ok(id)
     }
@@ -208,14 +241,17 @@ impl<W: Write> Writer<W> {
     /// value compared with its bound, before it is written.
     ///
     /// # Errors
-    /// [`ArgumentError`] for a name that is taken, a shape with too many dimensions or a bound that is no positive number;
-    /// [`Error::Io`](crate::Error::Io); [`Error::Model`](crate::Error::Model). The writer cannot be used further after an error that is not of an argument.
+    /// [`ArgumentError`] for a name that is taken, a shape with too many dimensions, a bound that is no positive number, or a frame
+    /// whose guard refuses the model ([`ArrayOptions::guard`]); [`Error::Limit`] for frames of too many values;
+    /// [`Error::Model`](crate::Error::Model); [`Error::Io`](crate::Error::Io), and whatever the source says. After an error that
+    /// left a part of the array in the file, every further call fails, and there will be no file.
     pub fn add_source<T: Element>(
         &mut self,
         name: &str,
         source: &dyn Source<T>,
         options: &ArrayOptions,
     ) -> Result<ArrayReport> {
+        self.check_whole()?;
         let shape = source.shape();
         self.check_arguments(name, &shape, options)?;
         let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
@@ -262,15 +298,16 @@ impl<W: Write> Writer<W> {
             eaten: 0,
             fell_back: 0,
         };
-        let (out, written) = (&mut self.out, &mut self.written);
+        let (out, written, broken) = (&mut self.out, &mut self.written, &mut self.broken);
         let mut done = 0u64;
         let all: Vec<u64> = (0..grid.frame_count()).collect();
-        parallel::for_each_in_order(
+        parallel::for_each_by_workers(
             job.threads,
             &all,
-            |f| job.encode(&grid.frame(*f), bound.tolerance, &plan),
+            || job.encoder(bound.tolerance, &plan),
             |f, encoded| {
                 let encoded = encoded?;
+                *broken = true;
                 out.write_all(&encoded.bytes).map_err(Error::from)?;
                 *written = written.saturating_add(encoded.bytes.len() as u64);
                 entry.frame_offsets.push(*written);
@@ -290,8 +327,9 @@ impl<W: Write> Writer<W> {
             report.fell_back = grid.frame_count().saturating_sub(predicted).saturating_sub(constant);
         }
         let model = options.model.filter(|_| predicted > 0);
-        entry.model = model.map(|m| m.0);
+        entry.model = model.and_then(|m| self.models.get(m.0 as usize)).map(|m| m.index);
         self.directory.arrays.push(entry);
+        self.broken = false;
         Ok(report)
     }
 
@@ -311,8 +349,10 @@ impl<W: Write> Writer<W> {
     /// Writes directory and trailer, and gives back what was written to.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); [`ArgumentError::Other`] if the directory exceeds 4 GiB.
+    /// [`Error::Io`](crate::Error::Io); [`ArgumentError::Other`] if the directory exceeds 4 GiB, or after an error that left a part of
+    /// an array in the file.
     pub fn finish(mut self) -> Result<W> {
+        self.check_whole()?;
         let mut bytes = Vec::new();
         self.directory.write_to(&mut bytes);
         let len = u32::try_from(bytes.len()).map_err(|_| ArgumentError::Other("the directory exceeds 4 GiB".into()))?;
@@ -324,9 +364,17 @@ impl<W: Write> Writer<W> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.broken = true;
         self.out.write_all(bytes)?;
         self.written = self.written.saturating_add(bytes.len() as u64);
+        self.broken = false;
         Ok(())
+    }
+
+    /// Fails after an error that left bytes in the file that belong to nothing.
+    fn check_whole(&self) -> Result<()> {
+        let what = "an earlier error left a part of a model or an array in the file: it cannot be completed";
+        if self.broken { Err(ArgumentError::Other(what.into()).into()) } else { Ok(()) }
     }
 
     fn check_arguments(&self, name: &str, shape: &[u64], options: &ArrayOptions) -> Result<()> {
@@ -415,13 +463,14 @@ pub(crate) struct Job<'a, T: Element> {
 }
 
 impl<T: Element> Job<'_, T> {
-    fn values(&self, region: &Region) -> Result<Cow<'_, [T]>> {
+    /// The values of a region, which are put into `room` if the source does not lend them.
+    fn values<'b>(&'b self, region: &Region, room: &'b mut Vec<T>) -> Result<&'b [T]> {
         if let Some(values) = self.source.lend(region) {
-            return Ok(values.into());
+            return Ok(values);
         }
-        let mut values = vec![T::default(); region.len()];
-        self.source.read(region, &mut values)?;
-        Ok(values.into())
+        room.resize(region.len(), T::default());
+        self.source.read(region, room)?;
+        Ok(room)
     }
 
     /// What `asked` means for this array.
@@ -455,10 +504,10 @@ impl<T: Element> Job<'_, T> {
     fn trial(&self, tolerance: Tolerance, plan: &Plan) -> Result<(u64, ErrorStats)> {
         let all: Vec<u64> = (0..self.grid.frame_count()).collect();
         let (mut bytes, mut stats) = (0u64, ErrorStats::new(tolerance));
-        parallel::for_each_in_order(
+        parallel::for_each_by_workers(
             self.threads,
             &all,
-            |f| self.encode(&self.grid.frame(*f), tolerance, plan),
+            || self.encoder(tolerance, plan),
             |_, encoded| {
                 let encoded = encoded?;
                 bytes = bytes.saturating_add(encoded.bytes.len() as u64);
@@ -471,18 +520,24 @@ impl<T: Element> Job<'_, T> {
 
     /// max - min of the ordinary values; 0 if there are none.
     fn range(&self) -> Result<f64> {
-        let frames: Vec<u64> = (0..self.grid.frame_count()).collect();
+        /// Values that are looked at together, at most.
+        const PART: u64 = 1 << 18;
+        let shape = self.grid.shape();
+        let parts = FrameGrid::new(shape.to_vec(), &run_shape(shape, PART))?;
+        let all: Vec<u64> = (0..parts.frame_count()).collect();
         let fill = self.fill;
         let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
-        parallel::for_each_in_order(
+        parallel::for_each_by_workers(
             self.threads,
-            &frames,
-            |f| {
-                self.values(&self.grid.frame(*f)).map(|values| {
-                    let plain = if fill.is_none() { fast::finite_range(&values) } else { None };
-                    let range = || fast::range(&values, Some(&frame::ordinary(&values, [fill, None])));
-                    plain.or_else(range).unwrap_or((f64::INFINITY, f64::NEG_INFINITY))
-                })
+            &all,
+            || {
+                let (parts, mut room) = (&parts, Vec::new());
+                move |f: &u64| {
+                    let values = self.values(&parts.frame(*f), &mut room)?;
+                    let plain = if fill.is_none() { fast::finite_range(values) } else { None };
+                    let range = || fast::range(values, Some(&frame::ordinary(values, [fill, None])));
+                    Ok::<_, Error>(plain.or_else(range).unwrap_or((f64::INFINITY, f64::NEG_INFINITY)))
+                }
             },
             |_, result| {
                 let (a, b) = result?;
@@ -501,9 +556,9 @@ impl<T: Element> Job<'_, T> {
         let mut tried = Vec::new();
         let samples = plan.samples(self.grid);
         let samples = plan.cut(samples, |regions| {
-            let (mut all, mut again) = (0usize, 0usize);
+            let (mut all, mut again, mut room) = (0usize, 0usize, Vec::new());
             for region in regions {
-                let (n, m) = plan::recurring(plan::representatives(&self.values(region)?, self.fill, 1));
+                let (n, m) = plan::recurring(plan::representatives(self.values(region, &mut room)?, self.fill, 1));
                 (all, again) = (all.saturating_add(n), again.saturating_add(m));
             }
             Ok(again.saturating_mul(20) > all)
@@ -511,7 +566,7 @@ impl<T: Element> Job<'_, T> {
         parallel::for_each_in_order(
             self.threads,
             &samples,
-            |region| self.encode(region, tolerance, &plan),
+            |region| self.encode(region, tolerance, &plan, &mut Vec::new()),
             |_, encoded| {
                 let encoded = encoded?;
                 tried = plan::sum(&tried, &encoded.tried);
@@ -523,13 +578,25 @@ impl<T: Element> Job<'_, T> {
         Ok(plan)
     }
 
-    pub(crate) fn encode(&self, region: &Region, tolerance: Tolerance, plan: &Plan) -> Result<Encoded> {
-        let values = self.values(region)?;
+    /// What codes one frame after another, and keeps room for the values of one.
+    fn encoder<'b>(&'b self, tolerance: Tolerance, plan: &'b Plan) -> impl FnMut(&u64) -> Result<Encoded> + 'b {
+        let mut room = Vec::new();
+        move |f| self.encode(&self.grid.frame(*f), tolerance, plan, &mut room)
+    }
+
+    pub(crate) fn encode(
+        &self,
+        region: &Region,
+        tolerance: Tolerance,
+        plan: &Plan,
+        room: &mut Vec<T>,
+    ) -> Result<Encoded> {
+        let values = self.values(region, room)?;
         let bounds = self.bounds_of(region)?;
         let kept: Option<Vec<bool>> = bounds.as_ref().map(|b| b.iter().map(|e| !is_bound(*e)).collect());
         let tightest = bounds.iter().flatten().copied().filter(|e| is_bound(*e)).fold(f64::INFINITY, f64::min);
         let block = Block {
-            values: &values,
+            values,
             dims: &region.extent,
             tolerance: if tightest.is_finite() { Tolerance::Absolute(tightest) } else { tolerance },
             fill: self.fill,

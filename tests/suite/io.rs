@@ -123,6 +123,17 @@ fn raw_files_of_the_wrong_length_are_refused_and_right_ones_read_by_region() {
     assert_eq!(out, [values[[1, 2]], values[[1, 3]], values[[2, 2]], values[[2, 3]]]);
 }
 
+#[test]
+fn an_array_that_is_refused_before_its_first_frame_does_no_harm() {
+    let mut w = Writer::new(Vec::new()).unwrap();
+    let values = smooth::<f32>(&[20, 20], 1);
+    let wrong = ArrayOptions { bound: Bound::Absolute(-1.0), ..ArrayOptions::default() };
+    assert!(matches!(w.add_array("a", &values.view(), &wrong), Err(Error::Argument(_))));
+    w.add_array("a", &values.view(), &options()).unwrap();
+    let file = w.finish().unwrap();
+    assert_eq!(Reader::new(&file).unwrap().array("a").unwrap().values(), 400);
+}
+
 /// Fails where a real source would: halfway through.
 struct Failing;
 
@@ -144,9 +155,12 @@ fn a_source_that_fails_ends_the_writer_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for threads in [1, 4] {
         let mut w = Writer::create(folder.path().join("a.cae")).unwrap();
-        let options = ArrayOptions { frame_shape: Some(vec![10, 10]), threads, ..options() };
+        let options = ArrayOptions { frame_shape: Some(vec![10, 10]), preset: Preset::Fast, threads, ..options() };
         assert!(matches!(w.add_source("a", &Failing, &options), Err(Error::Io(_))));
-        drop(w);
+        // Frames of `a` are in the file, so that nothing can follow.
+        let sound = smooth::<f32>(&[20, 20], 1);
+        assert!(matches!(w.add_array("b", &sound.view(), &options), Err(Error::Argument(_))));
+        assert!(matches!(w.commit(), Err(Error::Argument(_))));
         assert!(entries(folder.path()).is_empty());
     }
 }

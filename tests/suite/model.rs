@@ -1,7 +1,8 @@
 //! The models of `testdata/models`, through the public API.
 
 use cae::model::{Decoder, check, digest, load_decoder, load_encoder};
-use cae::{Error, Limits, ModelError};
+use cae::{ArrayOptions, Bound, Error, Limits, ModelError, Reader, Writer};
+use ndarray::{ArrayD, IxDyn};
 
 fn read(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/testdata/models/{name}.onnx", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -99,6 +100,31 @@ fn the_report_says_what_a_model_is() {
     assert_eq!(report.inexact.unwrap().1, "it declares no cae.latent_range");
     assert_eq!(report.operators, ["DequantizeLinear", "Gemm", "Sigmoid"]);
     assert_eq!(report.parameters, 8 * 64 + 64 + 64 * 512 + 512);
+}
+
+#[test]
+fn a_decoder_is_stored_once_and_takes_any_encoder_that_fits() {
+    let mut w = Writer::new(Vec::new()).unwrap();
+    let (decoder, encoder) = (read("exact512-decoder"), read("exact512-encoder"));
+    let without = w.add_model(&decoder, None, true).unwrap();
+    let with = w.add_model(&decoder, Some(&encoder), true).unwrap();
+    assert_ne!(without, with);
+    let mismatch = |w: &mut Writer<Vec<u8>>, decoder: &[u8], encoder: &[u8]| {
+        matches!(w.add_model(decoder, Some(encoder), true), Err(Error::Model(ModelError::Mismatch { .. })))
+    };
+    assert!(mismatch(&mut w, &encoder, &decoder), "exchanged");
+    assert!(mismatch(&mut w, &decoder, &read("conv16-encoder")));
+    // Bytes that were left out cannot follow.
+    w.add_model(&read("sigmoid512-decoder"), None, false).unwrap();
+    assert!(matches!(w.add_model(&read("sigmoid512-decoder"), None, true), Err(Error::Argument(_))));
+    let values = ArrayD::from_shape_vec(IxDyn(&[40, 512]), signals(40, 512)).unwrap();
+    let options = ArrayOptions { bound: Bound::Absolute(1e-3), model: Some(with), ..ArrayOptions::default() };
+    w.add_array("a", &values.view(), &options).unwrap();
+    let file = w.finish().unwrap();
+    let reader = Reader::new(&file).unwrap();
+    assert_eq!(reader.models().map(|m| m.len).collect::<Vec<_>>(), [decoder.len() as u64, 0]);
+    assert!(reader.array("a").unwrap().model().is_none_or(|m| m == 0));
+    assert!(reader.array("a").unwrap().compare(&values.view(), None).unwrap().1);
 }
 
 #[test]
