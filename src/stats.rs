@@ -50,8 +50,8 @@ impl ErrorStats {
         }
     }
 
-    /// Takes in finite originals between `low` and `high` and what they became, where the bound is absolute: all of them if every one
-    /// is within it. Only points that are `ordinary` count.
+    /// Takes in finite originals between `low` and `high` and what they became: all of them if every one is within its bound. Only points
+    /// that are `ordinary` count. Not for what is to keep every bit, nor for zeros at a relative bound.
     pub(crate) fn add_bounded<T: Element>(
         &mut self,
         originals: &[T],
@@ -67,7 +67,15 @@ impl ErrorStats {
     }
 
     fn add_errors<T: Element>(&mut self, originals: &[T], values: &[T], ordinary: Option<&[bool]>) -> bool {
-        vectorize!(simd => self.add_lanes(simd, originals, values, ordinary))
+        match self.tolerance {
+            Tolerance::Lossless => false,
+            Tolerance::Absolute(e) => {
+                vectorize!(simd => self.add_lanes::<_, T, false>(simd, e, originals, values, ordinary))
+            }
+            Tolerance::Pointwise(e) => {
+                vectorize!(simd => self.add_lanes::<_, T, true>(simd, e, originals, values, ordinary))
+            }
+        }
     }
 
     #[allow(
@@ -78,19 +86,19 @@ impl ErrorStats {
         reason = "lanes of fixed number; a frame has fewer points than 2^64; single precision is meant"
     )]
     #[inline(always)]
-    fn add_lanes<S: Simd, T: Element>(
+    fn add_lanes<S: Simd, T: Element, const RELATIVE: bool>(
         &mut self,
         simd: S,
+        tolerance: f64,
         originals: &[T],
         values: &[T],
         ordinary: Option<&[bool]>,
     ) -> bool {
-        let Tolerance::Absolute(bound) = self.tolerance else { return false };
         let n = originals.len();
         if values.len() != n || ordinary.is_some_and(|o| o.len() != n) {
             return false;
         }
-        let mut sums = Sums::new(simd, unit(self.tolerance));
+        let mut sums = Sums::<S, RELATIVE>::new(simd, unit(self.tolerance), tolerance);
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
         // Zeros that became zeros add nothing.
@@ -123,21 +131,23 @@ impl ErrorStats {
                 count = ordinary.iter().map(|o| usize::from(*o)).sum();
             }
         }
-        let [largest, squares, relative, nonzero] =
-            [sums.largest, sums.squares, sums.relative, sums.nonzero].map(|s| simd.as_array_f64x4(s));
-        // An error that is no number is in the sum of squares alone.
-        let within = largest.iter().all(|e| *e <= bound) && !squares.iter().any(|s| s.is_nan());
-        if !within {
+        let [largest, squares, ratio, relative, nonzero, outside] =
+            [sums.largest, sums.squares, sums.ratio, sums.relative, sums.nonzero, sums.outside]
+                .map(|s| simd.as_array_f64x4(s));
+        let nonzero = nonzero.iter().sum::<f64>() as u64;
+        if outside != [0.0; LANES] || (RELATIVE && nonzero < count as u64) {
             return false;
         }
         for lane in 0..LANES {
             self.max_error = self.max_error.max(largest[lane]);
             self.sum_squares += squares[lane];
             self.sum_relative += relative[lane];
+            let over = if RELATIVE { ratio[lane] } else { largest[lane] } / tolerance;
+            // Every one is within its bound: what goes beyond is due to rounding here.
+            self.max_error_over_bound = self.max_error_over_bound.max(over.min(1.0));
         }
-        self.max_error_over_bound = self.max_error_over_bound.max(self.max_error / bound);
         self.count = self.count.saturating_add(count as u64);
-        self.nonzero = self.nonzero.saturating_add(nonzero.iter().sum::<f64>() as u64);
+        self.nonzero = self.nonzero.saturating_add(nonzero);
         true
     }
 
@@ -200,19 +210,26 @@ impl ErrorStats {
 const LANES: usize = 4;
 
 /// Sums of [`ErrorStats`] lane by lane. As vectors by hand: what has a division and a condition is not vectorized otherwise.
-struct Sums<S: Simd> {
+struct Sums<S: Simd, const RELATIVE: bool> {
     unit: f64x4<S>,
+    tolerance: f64x4<S>,
     largest: f64x4<S>,
     squares: f64x4<S>,
+    /// The largest error as a multiple of its value, where bounds are relative.
+    ratio: f64x4<S>,
     relative: f64x4<S>,
     nonzero: f64x4<S>,
+    /// How many are not within their bounds.
+    outside: f64x4<S>,
 }
 
-impl<S: Simd> Sums<S> {
+impl<S: Simd, const RELATIVE: bool> Sums<S, RELATIVE> {
     #[inline(always)]
-    fn new(simd: S, unit: f64) -> Self {
+    fn new(simd: S, unit: f64, tolerance: f64) -> Self {
         let zero = simd.splat_f64x4(0.0);
-        Sums { unit: simd.splat_f64x4(unit), largest: zero, squares: zero, relative: zero, nonzero: zero }
+        let [unit, tolerance] = [unit, tolerance].map(|v| simd.splat_f64x4(v));
+        let (largest, squares, ratio, relative, nonzero, outside) = (zero, zero, zero, zero, zero, zero);
+        Sums { unit, tolerance, largest, squares, ratio, relative, nonzero, outside }
     }
 
     #[allow(
@@ -253,9 +270,18 @@ impl<S: Simd> Sums<S> {
             }
             DataType::F64 => simd.div_f64x4(e, x),
         };
+        let one = simd.splat_f64x4(1.0);
         let is_zero = simd.simd_eq_f64x4(x, zero);
-        self.relative = simd.add_f64x4(self.relative, simd.select_f64x4(is_zero, zero, ratio));
-        self.nonzero = simd.add_f64x4(self.nonzero, simd.select_f64x4(is_zero, zero, simd.splat_f64x4(1.0)));
+        let ratio = simd.select_f64x4(is_zero, zero, ratio);
+        if RELATIVE {
+            self.ratio = simd.max_f64x4(self.ratio, ratio);
+        }
+        self.relative = simd.add_f64x4(self.relative, ratio);
+        self.nonzero = simd.add_f64x4(self.nonzero, simd.select_f64x4(is_zero, zero, one));
+        // What is no number is not within.
+        let bound = if RELATIVE { simd.mul_f64x4(x, self.tolerance) } else { self.tolerance };
+        let is_within = simd.simd_le_f64x4(e, bound);
+        self.outside = simd.add_f64x4(self.outside, simd.select_f64x4(is_within, zero, one));
     }
 }
 
@@ -288,7 +314,27 @@ mod tests {
             assert!((at_once.mean_pointwise_error() - one_by_one.mean_pointwise_error()).abs() < 1e-12);
             let mut tight = ErrorStats::new(Tolerance::Absolute(0.3));
             assert!(!tight.add_bounded(&originals, (-5.0, 11.0), &with_holes, mask));
+            let mut broken = values.clone();
+            broken[40] = f64::NAN;
+            assert!(!ErrorStats::new(Tolerance::Absolute(9.0)).add_bounded(&originals, (-5.0, 11.0), &broken, mask));
         }
+    }
+
+    #[test]
+    fn relative_errors_are_bounded_point_by_point() {
+        let originals: Vec<f64> = (1..104).map(|i| f64::from(i * i) * if i % 2 == 0 { -0.1 } else { 0.1 }).collect();
+        let values: Vec<f64> = originals.iter().enumerate().map(|(i, v)| v * (1.0 + (i % 5) as f64 * 0.01)).collect();
+        let mut one_by_one = ErrorStats::new(Tolerance::Pointwise(0.05));
+        originals.iter().zip(&values).for_each(|(x, y)| one_by_one.add(*x, *y));
+        let mut at_once = ErrorStats::new(Tolerance::Pointwise(0.05));
+        assert!(at_once.add_bounded(&originals, one_by_one.range, &values, None));
+        assert_eq!((at_once.count, at_once.nonzero), (103, 103));
+        assert_eq!(at_once.max_error, one_by_one.max_error);
+        assert!((at_once.max_error_over_bound - one_by_one.max_error_over_bound).abs() < 1e-12);
+        assert!(!ErrorStats::new(Tolerance::Pointwise(0.039)).add_bounded(&originals, one_by_one.range, &values, None));
+        // A zero keeps its sign, which is not looked at here.
+        let zeros = [1.0, -0.0];
+        assert!(!ErrorStats::new(Tolerance::Pointwise(0.05)).add_bounded(&zeros, (0.0, 1.0), &[1.0, 0.0], None));
     }
 
     #[test]

@@ -148,11 +148,8 @@ fn decode_ordinary<T: Element>(
                 Method::Raster => raster::decode(bytes, grid, &mut wide)?,
                 _ => fast::decode(bytes, grid, &mut wide)?,
             }
-            let negative = negative_points(map);
-            fill(out, grid, |i| {
-                let r = wide.get(i).copied().unwrap_or_default();
-                parts.domain.value(r, negative(i), &table)
-            });
+            let negative = map.and_then(negative_points);
+            parts.domain.values(&wide, grid.ordinary, negative.as_deref(), &table, out);
         }
         (_, Payload::Sparse { .. }) => return Err(FormatError::Code { what: "frame method" }.into()),
     }
@@ -179,9 +176,11 @@ fn fill<T: Element>(out: &mut [T], grid: &Grid, mut value: impl FnMut(usize) -> 
     }
 }
 
-/// Whether point `i` is of the class of negative values.
-fn negative_points<T: Element>(map: Option<&ClassMap<T>>) -> impl Fn(usize) -> bool {
-    move |i| map.and_then(|m| m.table.get(usize::from(*m.image.get(i)?))).is_some_and(|c| matches!(c, Class::Negative))
+/// Which points are of the class of negative values, if there is one.
+pub(super) fn negative_points<T: Element>(map: &ClassMap<T>) -> Option<Vec<bool>> {
+    let negative: Vec<bool> = map.table.iter().map(|c| matches!(c, Class::Negative)).collect();
+    let is_negative = |class: &u8| negative.get(usize::from(*class)).copied().unwrap_or(false);
+    negative.contains(&true).then(|| map.image.iter().map(is_negative).collect())
 }
 
 /// Writes literals and listed values to the points that are not ordinary.

@@ -2,6 +2,7 @@
 
 use super::table;
 use crate::element::Element;
+use crate::vector::vectorize;
 
 /// Map from values to the numbers that a kernel codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,26 @@ pub(crate) enum Domain {
 }
 
 impl Domain {
+    /// [`Domain::value`] of every ordinary point; the others keep what `out` holds.
+    pub(crate) fn values<T: Element>(
+        self,
+        numbers: &[f64],
+        ordinary: Option<&[bool]>,
+        negative: Option<&[bool]>,
+        table: &[T],
+        out: &mut [T],
+    ) {
+        let is_negative = |i: usize| negative.is_some_and(|n| n.get(i).copied().unwrap_or(false));
+        // A loop for each domain, for vectors.
+        vectorize!(_simd => match self {
+            Domain::Linear => put(numbers, ordinary, out, |_, r| Domain::Linear.value(r, false, table)),
+            Domain::Log if negative.is_none() => put(numbers, ordinary, out, |_, r| Domain::Log.value(r, false, table)),
+            Domain::Log => put(numbers, ordinary, out, |i, r| Domain::Log.value(r, is_negative(i), table)),
+            Domain::Ordered => put(numbers, ordinary, out, |_, r| Domain::Ordered.value(r, false, table)),
+            Domain::Table => put(numbers, ordinary, out, |_, r| Domain::Table.value(r, false, table)),
+        });
+    }
+
     /// The value that a decoded number stands for; `negative` only matters in [`Domain::Log`], `table` in [`Domain::Table`].
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "saturating, as SPEC 6.4 says; from_ordered takes any i64")]
@@ -30,6 +51,15 @@ impl Domain {
             Domain::Ordered => T::from_ordered(r.round_ties_even() as i64),
             Domain::Table => table::value(table, r),
         }
+    }
+}
+
+#[inline(always)]
+fn put<T: Element>(numbers: &[f64], ordinary: Option<&[bool]>, out: &mut [T], value: impl Fn(usize, f64) -> T) {
+    let all = out.iter_mut().zip(numbers).enumerate();
+    match ordinary {
+        None => all.for_each(|(i, (o, r))| *o = value(i, *r)),
+        Some(ordinary) => all.zip(ordinary).filter(|(_, o)| **o).for_each(|((i, (o, r)), _)| *o = value(i, *r)),
     }
 }
 
@@ -52,12 +82,10 @@ const EXP2: [f64; 14] = [
 ];
 
 /// 2^x by IEEE basic operations in a fixed order, within 1e-15 relative; 0 below the subnormals, infinity above.
+#[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "n is clamped to +-1100 before it is narrowed")]
 pub(crate) fn exp2(x: f64) -> f64 {
-    if x.is_nan() {
-        return 1.0;
-    }
-    let x = x.clamp(-1100.0, 1100.0);
+    let x = if x.is_nan() { 0.0 } else { x.clamp(-1100.0, 1100.0) };
     let n = x.round_ties_even();
     let f = x - n;
     let m = EXP2.iter().fold(0.0, |acc, c| acc * f + c);

@@ -126,7 +126,7 @@ pub(crate) fn encode<T: Element>(
     let mut bytes = Vec::new();
     parts.write_to(&mut bytes);
     let (guard, mut back) = (trial.guard, trial.values);
-    let stats = match trial.checked {
+    let stats = match trial.errors.filter(|_| trial.read_back) {
         Some(stats) => {
             still_there(&bytes, &parts)?;
             stats
@@ -168,7 +168,7 @@ fn still_there(bytes: &[u8], parts: &Parts) -> Result<()> {
         matches!(found.payload, Payload::One(p) if p == *payload)
             && (found.method, found.domain, found.digest) == (parts.method, parts.domain, parts.digest)
             && found.guard.is_none()
-            && (found.classes, found.patches) == (parts.classes, parts.patches)
+            && (found.classes, found.patches, found.table) == (parts.classes, parts.patches, parts.table)
     };
     match Parts::read_from(bytes) {
         Ok(found) if same(&found) => Ok(()),

@@ -76,6 +76,44 @@ pub(super) struct Table<T> {
     pub(super) bytes: Vec<u8>,
     /// The greatest value that each place stands for.
     ends: Vec<i64>,
+    index: Index,
+}
+
+/// Where to look among ascending positions: how many lie in the cells before each cell, all of which are equally wide.
+#[derive(Debug)]
+struct Index {
+    first: i64,
+    shift: u32,
+    before: Vec<usize>,
+}
+
+impl Index {
+    fn new(positions: &[i64]) -> Option<Self> {
+        /// Bits of the number of cells, about.
+        const CELLS: u32 = 12;
+        let [first, .., last] = *positions else { return None };
+        let width = last.abs_diff(first);
+        let shift = u64::BITS.saturating_sub(width.leading_zeros()).saturating_sub(CELLS);
+        let mut index = Index { first, shift, before: Vec::new() };
+        let cells = usize::try_from(width >> shift).ok()?;
+        index.before =
+            (0..=cells.saturating_add(1)).map(|c| positions.partition_point(|p| index.cell(*p) < c)).collect();
+        Some(index)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "cells are few")]
+    fn cell(&self, position: i64) -> usize {
+        if position < self.first { 0 } else { (position.abs_diff(self.first) >> self.shift) as usize }
+    }
+
+    /// How many of the positions, those that the index was made for, lie before this one.
+    fn rank(&self, positions: &[i64], position: i64) -> usize {
+        let cell = self.cell(position);
+        let before = |c: usize| self.before.get(c).copied().unwrap_or(positions.len());
+        let range = before(cell)..before(cell.saturating_add(1));
+        let some = positions.get(range.clone()).unwrap_or_default();
+        range.start.saturating_add(some.partition_point(|p| *p < position))
+    }
 }
 
 impl<T: Element> Table<T> {
@@ -89,13 +127,11 @@ impl<T: Element> Table<T> {
     ) -> Option<Self> {
         // Data that were whole numbers once have 1.5 to 2.5 values for each; who is in haste tries no others.
         let crowd = if effort == Effort::Hasty { 3 } else { usize::MAX };
-        if !cells_are_few(values, grid, range, tolerance, crowd) {
-            return None;
-        }
+        let most = most_values(values, grid, range, tolerance, crowd)?;
         let count = grid.ordinary.map_or(values.len(), |o| o.iter().filter(|o| **o).count());
         let ordinary = values.iter().enumerate().filter(|(i, _)| grid.is_ordinary(*i));
         let values = ordinary.map(|(_, v)| *v);
-        let found = distinct(values, count)?;
+        let found = distinct(values, count, most)?;
         let spans: Vec<(i64, i64)> = found.iter().map(|p| span(T::from_ordered(*p), tolerance)).collect();
         let least = cover(&spans, 0)?.len();
         let [low, .., high] = found.as_slice() else { return None };
@@ -124,16 +160,15 @@ impl<T: Element> Table<T> {
         let mut coder = Encoder::new();
         run(&mut coder, &gaps, first)?;
         bytes.extend(coder.finish());
-        let ends = groups.iter().map(|(_, last)| found.get(*last).copied()).collect::<Option<_>>()?;
-        let values = read(&bytes).ok()?;
-        Some(Table { values, bytes, ends })
+        let ends = groups.iter().map(|(_, last)| found.get(*last).copied()).collect::<Option<Vec<_>>>()?;
+        let (values, index) = (read(&bytes).ok()?, Index::new(&ends)?);
+        Some(Table { values, bytes, ends, index })
     }
 
     /// The place of a value that the table was made for.
     #[allow(clippy::cast_precision_loss, reason = "at most 2^16")]
     pub(super) fn place(&self, v: T) -> f64 {
-        let position = v.to_ordered();
-        self.ends.partition_point(|end| *end < position) as f64
+        self.index.rank(&self.ends, v.to_ordered()) as f64
     }
 
     pub(super) fn values(&self) -> &[T] {
@@ -141,29 +176,30 @@ impl<T: Element> Table<T> {
     }
 }
 
-/// Whether the ordinary values, which lie between `low` and `high`, leave so much of that range empty that a table may pay, and are
-/// fewer than `crowd` for each place in it, as far as this tells.
+/// How many different values there may be at most, `crowd` for each place, where the ordinary ones, which lie between `low` and `high`,
+/// leave so much of that range empty that a table may pay, as far as this tells; `None` where they do not.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells are few")]
-fn cells_are_few<T: Element>(
+fn most_values<T: Element>(
     values: &[T],
     grid: &Grid,
     (low, high): (f64, f64),
     tolerance: Tolerance,
     crowd: usize,
-) -> bool {
+) -> Option<usize> {
     /// Cells of the width that a value reaches to both sides.
     const PARTS: usize = 4;
     /// Values that are looked at one after another; of so many such chunks one, then twice as many, until enough was seen.
     const CHUNK: usize = 64;
     const APART: usize = 32;
-    let Tolerance::Absolute(e) = tolerance else { return true };
+    let Tolerance::Absolute(e) = tolerance else { return Some(usize::MAX) };
     // A little wider, so that rounding makes no two values seem farther apart than they are.
     let scale = PARTS as f64 / (2.0 * e * (1.0 + 1e-9));
     let cells = (high - low) * scale;
     if !(cells < (8 * MOST) as f64) {
-        return true;
+        return Some(usize::MAX);
     }
     let mut occupied = vec![false; (cells as usize).saturating_add(1)];
+    let mut most = usize::MAX;
     for turn in 0..APART {
         for k in (turn..values.len().div_ceil(CHUNK)).step_by(APART) {
             let start = k.saturating_mul(CHUNK);
@@ -185,18 +221,20 @@ fn cells_are_few<T: Element>(
         }
         let cells = occupied.iter().filter(|o| **o).count();
         if cells > crowd.saturating_mul(places) || !is_sparse(low, high, places, tolerance) {
-            return false;
+            return None;
         }
+        // A cell has one place, or none.
+        most = crowd.saturating_mul(cells);
     }
-    true
+    Some(most)
 }
 
 /// Bits of a hash of positions seen lately.
 const RECENT: u32 = 12;
 
-/// Positions of all values, ascending; `None` if they are more than one in four of the values, or too many.
-fn distinct<T: Element>(values: impl Iterator<Item = T> + Clone, count: usize) -> Option<Vec<i64>> {
-    let most = (count / 4).min(MOST);
+/// Positions of all values, ascending; `None` if they are more than one in four of the values, or more than `most`.
+fn distinct<T: Element>(values: impl Iterator<Item = T> + Clone, count: usize, most: usize) -> Option<Vec<i64>> {
+    let most = (count / 4).min(MOST).min(most);
     let unique = |positions: &mut Vec<i64>| {
         positions.sort_unstable();
         positions.dedup();
@@ -377,6 +415,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn ranks_are_those_of_a_search(mut some in prop::collection::vec(prop_oneof![any::<i64>(), -99i64..99], 2..60), at in any::<i64>()) {
+            some.sort_unstable();
+            some.dedup();
+            if let Some(index) = Index::new(&some) {
+                for p in some.iter().copied().chain([at]).flat_map(|p| [p.saturating_sub(1), p, p.saturating_add(1)]) {
+                    assert_eq!(index.rank(&some, p), some.partition_point(|q| *q < p));
+                }
+            }
+        }
+
         #[test]
         fn every_value_has_a_place_within_its_bound(
             some in prop::collection::vec(prop_oneof![-1e3f64..1e3, 1.0f64..1.001, prop::num::f64::NORMAL], 1..40),

@@ -1,7 +1,7 @@
 //! What candidates share of a frame, and one way to code it: a trial, which is not a frame yet.
 
 use super::class::{self, Class, ClassMap, classify};
-use super::decode::precision;
+use super::decode::{negative_points, precision};
 use super::domain::Domain;
 use super::table::{self, Table};
 use super::{Method, Payload, patch};
@@ -13,7 +13,7 @@ use crate::lattice::multilevel::{self, Asked};
 use crate::lattice::{Grid, exact, raster};
 use crate::model::{Decoder, Encoder, Predictor};
 use crate::sparse;
-use crate::stats::ErrorStats;
+use crate::stats::{self, ErrorStats};
 
 /// What is to be coded: a block of an array.
 #[derive(Clone, Copy)]
@@ -63,8 +63,10 @@ pub(super) struct Trial<T> {
     pub(super) patches: Vec<u8>,
     pub(super) values: Vec<T>,
     pub(super) guard: Option<sparse::Guard>,
-    /// The errors of the values, if they are what the reader's code made of the payload, all within the bound.
-    pub(super) checked: Option<ErrorStats>,
+    /// The errors of the values, if all were found to be within the bound without patches.
+    pub(super) errors: Option<ErrorStats>,
+    /// Whether the values are what the reader's code made of what is stored.
+    pub(super) read_back: bool,
 }
 
 pub(super) enum Owned {
@@ -165,12 +167,6 @@ impl<'a, T: Element> Prepared<'a, T> {
         Table::new(self.values, &self.grid(), self.range?, self.tolerance, effort)
     }
 
-    /// A negative ordinary value that has a class of its own.
-    fn is_negative(&self, i: usize) -> bool {
-        let class = |m: &ClassMap<T>| m.table.get(usize::from(*m.image.get(i)?)).copied();
-        self.map.as_ref().and_then(class).is_some_and(|c| matches!(c, Class::Negative))
-    }
-
     /// All ordinary values as one, if a single value is within the bound of each.
     pub(super) fn constant(&self) -> Option<Trial<T>> {
         let (lo, hi) = self.range.unwrap_or_default();
@@ -190,13 +186,13 @@ impl<'a, T: Element> Prepared<'a, T> {
         }
         let mut bytes = Vec::new();
         c.put_le(&mut bytes);
-        Some(self.finish(Method::Constant, Domain::Linear, Owned::One(bytes), |_| c))
+        Some(self.finish(Method::Constant, Domain::Linear, Owned::One(bytes), vec![c; self.values.len()]))
     }
 
     pub(super) fn raw(&self) -> Trial<T> {
         let mut bytes = Vec::new();
         self.ordinary_values().for_each(|v| v.put_le(&mut bytes));
-        self.finish(Method::Raw, Domain::Linear, Owned::One(bytes), |i| self.value(i))
+        self.finish(Method::Raw, Domain::Linear, Owned::One(bytes), self.values.to_vec())
     }
 
     fn value(&self, i: usize) -> T {
@@ -242,37 +238,46 @@ impl<'a, T: Element> Prepared<'a, T> {
         self.lattice(method, table, |v, t, r| multilevel::encode(v, &self.grid(), t, options, asked, r))
     }
 
+    /// What the reader's code makes of it is checked here.
     fn fast(&self, table: Option<&Table<T>>, effort: Effort) -> Option<Trial<T>> {
-        let (None, Tolerance::Absolute(e)) = (table, self.tolerance) else {
-            return self.lattice(Method::Fast, table, |v, t, r| {
+        let mut trial = if let (None, Tolerance::Absolute(e)) = (table, self.tolerance) {
+            let range = self.range.unwrap_or_default();
+            let codes = fast::encode(self.values, &self.grid(), range, self.linear_tolerance(e), effort)?;
+            let mut values = vec![T::default(); self.values.len()];
+            fast::decode(&codes, &self.grid(), &mut values).ok()?;
+            self.finish(Method::Fast, Domain::Linear, Owned::One(codes), values)
+        } else {
+            self.lattice(Method::Fast, table, |v, t, r| {
                 let range = fast::range(v, self.ordinary.as_deref()).unwrap_or_default();
                 let codes = fast::encode(v, &self.grid(), range, t, effort)?;
                 fast::decode(&codes, &self.grid(), r).ok()?;
                 Some(codes)
-            });
+            })?
         };
-        let range = self.range.unwrap_or_default();
-        let codes = fast::encode(self.values, &self.grid(), range, self.linear_tolerance(e), effort)?;
-        let mut values = vec![T::default(); self.values.len()];
-        fast::decode(&codes, &self.grid(), &mut values).ok()?;
-        self.place_others(&mut values);
-        let mut stats = ErrorStats::new(self.tolerance);
-        if stats.add_bounded(self.values, range, &values, self.ordinary.as_deref()) && self.classes_read_back() {
-            let (method, domain, payload) = (Method::Fast, Domain::Linear, Owned::One(codes));
-            let (patches, checked) = (Vec::new(), Some(stats));
-            return Some(Trial { method, domain, table: None, payload, patches, values, guard: None, checked });
-        }
-        let at = |i: usize| values.get(i).copied().unwrap_or_default();
-        Some(self.finish(Method::Fast, Domain::Linear, Owned::One(codes), at))
+        trial.read_back = self.classes_read_back();
+        Some(trial)
     }
 
-    /// Sets those that are not ordinary.
-    fn place_others(&self, values: &mut [T]) {
-        if let Some(ordinary) = &self.ordinary {
-            for ((to, v), o) in values.iter_mut().zip(self.values).zip(ordinary) {
-                *to = if *o { *to } else { *v };
+    /// The errors of values, those that are not ordinary being as they were, if all are within the bound, as far as can be told soon.
+    fn errors(&self, values: &[T]) -> Option<ErrorStats> {
+        let mut stats = ErrorStats::new(self.tolerance);
+        if !stats.add_bounded(self.values, self.range?, values, self.ordinary.as_deref()) {
+            return None;
+        }
+        let counts = |m: &ClassMap<T>| {
+            m.table.iter().any(|c| match c {
+                Class::Literal(v) => stats::counts(*v, self.fill),
+                Class::Listed => true,
+                Class::Ordinary | Class::Negative => false,
+            })
+        };
+        if self.map.as_ref().is_some_and(counts) {
+            let others = self.values.iter().zip(self.ordinary.iter().flatten()).filter(|(_, ordinary)| !**ordinary);
+            for (x, _) in others.filter(|(x, _)| stats::counts(**x, self.fill)) {
+                stats.add(x.to_f64(), x.to_f64());
             }
         }
+        Some(stats)
     }
 
     /// Whether the reader finds the classes that were written.
@@ -296,7 +301,7 @@ impl<'a, T: Element> Prepared<'a, T> {
     pub(super) fn exact(&self) -> Trial<T> {
         let q: Vec<u64> = self.values.iter().map(|v| v.to_image()).collect();
         let codes = exact::encode(&q, &self.grid());
-        self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), |i| self.value(i))
+        self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), self.values.to_vec())
     }
 
     /// A kernel that codes f64 numbers of a domain: (numbers, tolerance, reconstruction) -> bytes.
@@ -306,8 +311,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         table: Option<&Table<T>>,
         kernel: impl FnOnce(&[f64], f64, &mut [f64]) -> Option<Vec<u8>>,
     ) -> Option<Trial<T>> {
-        let n = self.values.len();
-        let (domain, tolerance, numbers): (Domain, f64, Vec<f64>) = match (table, self.tolerance) {
+        let (domain, tolerance, mut numbers): (Domain, f64, Vec<f64>) = match (table, self.tolerance) {
             (Some(table), _) => (Domain::Table, 0.4999, self.values.iter().map(|v| table.place(*v)).collect()),
             (None, Tolerance::Absolute(e)) => {
                 (Domain::Linear, self.linear_tolerance(e), self.values.iter().map(|v| v.to_f64()).collect())
@@ -324,14 +328,17 @@ impl<'a, T: Element> Prepared<'a, T> {
                 (Domain::Ordered, 0.4999, self.values.iter().map(|v| v.to_ordered() as f64).collect())
             }
         };
-        let numbers: Vec<f64> =
-            numbers.iter().enumerate().map(|(i, v)| if self.is_ordinary(i) { *v } else { 0.0 }).collect();
-        let mut recon = vec![0.0; n];
+        for (number, ordinary) in numbers.iter_mut().zip(self.ordinary.iter().flatten()) {
+            *number = if *ordinary { *number } else { 0.0 };
+        }
+        let mut recon = vec![0.0; self.values.len()];
         let codes = kernel(&numbers, tolerance, &mut recon)?;
         let places = table.map_or(&[][..], Table::values);
-        let value = |i: usize| domain.value(recon.get(i).copied().unwrap_or_default(), self.is_negative(i), places);
+        let negative = self.map.as_ref().and_then(negative_points);
+        let mut values = self.values.to_vec();
+        domain.values(&recon, self.ordinary.as_deref(), negative.as_deref(), places, &mut values);
         let table = table.map(|t| t.bytes.clone());
-        Some(Trial { table, ..self.finish(method, domain, Owned::One(codes), value) })
+        Some(Trial { table, ..self.finish(method, domain, Owned::One(codes), values) })
     }
 
     /// `None` if the model is of no use under this bound, and the writer is to do without it then.
@@ -357,32 +364,29 @@ impl<'a, T: Element> Prepared<'a, T> {
         let Some(sparse::Coded { sections, guard }) = coded.filter(|_| unfit.is_none()) else { return Ok(None) };
         let mut recon = vec![0.0; values.len()];
         sparse::decode(&sections.as_slices(), &grid, precision::<T>(), models.decoder, &mut recon)?;
-        let value = |i: usize| T::from_f64(recon.get(i).copied().unwrap_or_default());
-        Ok(Some(Trial { guard, ..self.finish(Method::Sparse, Domain::Linear, Owned::Sparse(sections), value) }))
+        let values = recon.iter().map(|v| T::from_f64(*v)).collect();
+        Ok(Some(Trial { guard, ..self.finish(Method::Sparse, Domain::Linear, Owned::Sparse(sections), values) }))
     }
 
     /// Completes a trial: what the method gives at ordinary points, patched where that misses the bound.
-    fn finish(&self, method: Method, domain: Domain, payload: Owned, value: impl Fn(usize) -> T) -> Trial<T> {
+    fn finish(&self, method: Method, domain: Domain, payload: Owned, mut values: Vec<T>) -> Trial<T> {
+        for ((y, x), ordinary) in values.iter_mut().zip(self.values).zip(self.ordinary.iter().flatten()) {
+            *y = if *ordinary { *y } else { *x };
+        }
+        let errors = self.errors(&values);
         let mut patches = Vec::new();
-        let values = self
-            .values
-            .iter()
-            .enumerate()
-            .map(|(i, x)| {
-                if !self.is_ordinary(i) {
-                    return *x;
+        if errors.is_none() {
+            for (i, (y, x)) in values.iter_mut().zip(self.values).enumerate() {
+                if self.is_ordinary(i) && !self.tolerance.allows(*x, *y) {
+                    patches.push((i, *x));
+                    *y = *x;
                 }
-                let y = value(i);
-                if self.tolerance.allows(*x, y) {
-                    return y;
-                }
-                patches.push((i, *x));
-                *x
-            })
-            .collect();
+            }
+        }
         let mut bytes = Vec::new();
         patch::write_to(&patches, &mut bytes);
-        Trial { method, domain, table: None, payload, patches: bytes, values, guard: None, checked: None }
+        let (table, guard, read_back) = (None, None, false);
+        Trial { method, domain, table, payload, patches: bytes, values, guard, errors, read_back }
     }
 }
 
