@@ -10,11 +10,12 @@ use crate::error::{Error, Resource, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of memory that one call may hold beside the array that it returns. Default 2 GiB.
+    /// Bytes of memory that one call may hold beside the array that it returns, and that an open file keeps of its directory. Default
+    /// 2 GiB.
     pub memory: u64,
     /// Bytes of an array or region that one call returns. Default 16 GiB.
     pub array_bytes: u64,
-    /// Bytes of the directory. An open file keeps up to some 32 times as much of it in memory. Default 64 MiB.
+    /// Bytes of the directory. Default 256 MiB.
     pub directory_bytes: u64,
     /// Values of one frame. Default 2^24.
     pub frame_values: u64,
@@ -33,7 +34,7 @@ impl Default for Limits {
         Limits {
             memory: 2 << 30,
             array_bytes: 16 << 30,
-            directory_bytes: 64 << 20,
+            directory_bytes: 256 << 20,
             frame_values: 1 << 24,
             model_bytes: 256 << 20,
             model_nodes: 4096,

@@ -58,7 +58,7 @@ impl<'a> OpenFile<'a> {
         Header::read_from(bytes)?;
         let (directory, offset) = Trailer::directory_of(bytes)?;
         within(Resource::DirectoryBytes, directory.len() as u64, options.limits.directory_bytes)?;
-        let directory = Directory::read_from(directory, offset)?;
+        let directory = Directory::read_from(directory, offset, options.limits.memory)?;
         let decoders = directory.models.iter().map(|_| OnceLock::new()).collect();
         Ok(OpenFile { data, directory, options, decoders })
     }

@@ -5,9 +5,10 @@
 use crate::bound::{Bound, ResolvedBound, Tolerance};
 use crate::codec::cursor::{Cursor, put_block, put_varint};
 use crate::element::DataType;
-use crate::error::{Fault, FormatError, Place, Result};
+use crate::error::{Fault, FormatError, Place, Resource, Result};
 use crate::format::header::HEADER_LEN;
 use crate::grid::FrameGrid;
+use crate::limits::within;
 use std::collections::HashSet;
 
 /// Most dimensions of an array.
@@ -72,11 +73,12 @@ impl Directory {
         }
     }
 
-    /// Reads the directory, which starts at `offset` of the file and must account for every byte before it.
-    pub(crate) fn read_from(bytes: &[u8], offset: u64) -> Result<Directory> {
+    /// Reads the directory, which starts at `offset` of the file and must account for every byte before it, into at most so many bytes
+    /// of memory.
+    pub(crate) fn read_from(bytes: &[u8], offset: u64, memory: u64) -> Result<Directory> {
         let mut c = Cursor::new(bytes);
         let mut end = HEADER_LEN as u64;
-        parse(&mut c, &mut end)
+        parse(&mut c, &mut end, memory)
             .and_then(|d| {
                 c.finish("directory")?;
                 if end == offset {
@@ -90,8 +92,9 @@ impl Directory {
     }
 }
 
-fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault> {
+fn parse(c: &mut Cursor, end: &mut u64, memory: u64) -> std::result::Result<Directory, Fault> {
     let mut d = Directory::default();
+    let mut held = 0u64;
     // Each part takes at least one byte here, so the count is not believed beyond what is there.
     let parts = c.varint_max("part count", c.remaining() as u64)?;
     for _ in 0..parts {
@@ -104,7 +107,8 @@ fn parse(c: &mut Cursor, end: &mut u64) -> std::result::Result<Directory, Fault>
             // Models come before arrays.
             KIND_MODEL => return Err(FormatError::Code { what: "order of directory parts" }.into()),
             KIND_ARRAY => {
-                let a = ArrayEntry::read_from(c, end, d.models.len())?;
+                let a = ArrayEntry::read_from(c, end, d.models.len(), memory)?;
+                held = within(Resource::Memory, held.saturating_add(a.held()), memory)?;
                 d.arrays.push(a);
             }
             other => return Err(Fault::unknown("directory part", other)),
@@ -128,6 +132,20 @@ fn text(c: &mut Cursor, field: &'static str) -> std::result::Result<String, Form
 }
 
 impl ArrayEntry {
+    /// Bytes of memory that it takes, at most: room that lists keep for more, and what each piece of memory has beside what it holds,
+    /// included.
+    fn held(&self) -> u64 {
+        const EACH: u64 = 640;
+        let texts = self
+            .dim_names
+            .iter()
+            .map(String::len)
+            .fold(self.name.len().saturating_add(self.attributes.len()), usize::saturating_add);
+        let names = self.dim_names.len().saturating_mul(64);
+        let frames = self.frame_offsets.len().saturating_mul(size_of::<u64>());
+        EACH.saturating_add(texts as u64).saturating_add(names as u64).saturating_add(frames as u64)
+    }
+
     fn write_to(&self, out: &mut Vec<u8>) {
         put_block(out, self.name.as_bytes());
         out.push(match self.data_type {
@@ -172,7 +190,7 @@ impl ArrayEntry {
         }
     }
 
-    fn read_from(c: &mut Cursor, end: &mut u64, models: usize) -> std::result::Result<ArrayEntry, Fault> {
+    fn read_from(c: &mut Cursor, end: &mut u64, models: usize, memory: u64) -> std::result::Result<ArrayEntry, Fault> {
         let name = text(c, "array name")?;
         let data_type = match c.u8("data type")? {
             1 => DataType::F32,
@@ -218,7 +236,9 @@ impl ArrayEntry {
             let available = c.remaining() as u64;
             return Err(FormatError::Truncated { what: "frame lengths", needed: frames, available }.into());
         }
-        let mut frame_offsets = vec![*end];
+        within(Resource::Memory, frames.saturating_add(1).saturating_mul(size_of::<u64>() as u64), memory)?;
+        let mut frame_offsets = Vec::with_capacity(usize::try_from(frames).unwrap_or(usize::MAX).saturating_add(1));
+        frame_offsets.push(*end);
         for _ in 0..frames {
             *end = advance(*end, c.varint("frame length")?)?;
             frame_offsets.push(*end);

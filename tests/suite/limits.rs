@@ -142,6 +142,10 @@ fn a_hundred_thousand_arrays_open_in_time() {
         let mut file = File { models: vec![], arrays: (0..100_000).map(empty).collect() };
         let bytes = file.bytes();
         assert_eq!(Reader::new(&bytes).unwrap().arrays().len(), 100_000);
+        // What is kept of so many is a multiple of their bytes.
+        let mut options = ReadOptions::default();
+        options.limits.memory = 32 << 20;
+        assert!(matches!(read_all(&bytes, options), Err(Error::Limit { resource: Resource::Memory, .. })));
         file.arrays.push(empty(99_999));
         assert!(matches!(
             read_all(&file.bytes(), ReadOptions::default()),

@@ -67,7 +67,12 @@ pub fn open(path: &Path, reading: &Reading) -> Result<Reader<'static>, Failure> 
 
 /// The array that is meant: by name, by number, or the only one.
 fn pick<'r>(reader: &'r Reader<'r>, wanted: Option<&str>, path: &Path) -> Result<Array<'r>, Failure> {
-    let names = || reader.arrays().map(|a| a.name().to_owned()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        /// Names that a message has room for.
+        const SOME: usize = 20;
+        let some = reader.arrays().take(SOME).map(|a| a.name().to_owned()).collect::<Vec<_>>().join(", ");
+        if reader.arrays().len() > SOME { format!("{some}, ..") } else { some }
+    };
     let wrong = |what: String| Failure::usage(format!("{}: {what}", path.display()));
     match wanted {
         Some(w) => reader

@@ -145,47 +145,46 @@ impl Survey {
     }
 }
 
-/// Integers that are compared at each distance, in one place.
-const WINDOW: usize = 64;
-
 /// The distance at which the integers of one axis are most alike, if it is one that stands out: a row that was lost when an array
 /// was made one axis.
 pub(in crate::fast) fn period(q: &[u16]) -> Option<usize> {
     const WINDOWS: usize = 16;
+    /// Integers of each window that are compared at every distance, ...
+    const FEW: usize = 16;
+    /// ... and at so many of the best of them.
+    const LENGTH: usize = 64;
+    const BEST: usize = 64;
     const SHORTEST: usize = 4;
-    /// One window in so many is looked at for every distance, the others for so many of the best distances only.
-    const APART: usize = 4;
-    const BEST: usize = 32;
     let longest = (q.len() / 4).min(1 << 13);
-    if q.len() < 4 * WINDOW {
+    if q.len() < 4 * LENGTH {
         return None;
     }
-    let last = q.len() - WINDOW;
-    let window = |k: usize| longest.min(last) + (last - longest.min(last)) * k / (WINDOWS - 1);
+    let last = q.len() - LENGTH;
+    let windows = (0..WINDOWS).map(|k| longest.min(last) + (last - longest.min(last)) * k / (WINDOWS - 1));
     let mut scores = vec![0; longest + 1];
-    (0..WINDOWS).step_by(APART).for_each(|k| compare(q, window(k), 0, &mut scores));
+    windows.clone().for_each(|at| compare::<FEW>(q, at, 0, &mut scores));
     let stands_out = |before: u32, here: u32, after: u32| here <= before && here < after;
     let mut best: Vec<usize> =
         (SHORTEST..longest).filter(|d| stands_out(scores[d - 1], scores[*d], scores[d + 1])).collect();
     best.sort_by_key(|d| scores[*d]);
     best.truncate(BEST);
     let closer = best.into_iter().filter_map(|d| {
-        let mut near = [scores[d - 1], scores[d], scores[d + 1]];
-        (0..WINDOWS).filter(|k| !k.is_multiple_of(APART)).for_each(|k| compare(q, window(k), d - 1, &mut near));
+        let mut near = [0; 3];
+        windows.clone().for_each(|at| compare::<LENGTH>(q, at, d - 1, &mut near));
         stands_out(near[0], near[1], near[2]).then_some((near[1], d))
     });
     closer.min().map(|(_, d)| d)
 }
 
-/// Adds to each score how much the integers from `at` on differ from those before them, at distance `nearest` for the first score, one
+/// Adds to each score how much `N` integers from `at` on differ from those before them, at distance `nearest` for the first score, one
 /// more for each that follows.
-fn compare(q: &[u16], at: usize, nearest: usize, scores: &mut [u32]) {
+fn compare<const N: usize>(q: &[u16], at: usize, nearest: usize, scores: &mut [u32]) {
     /// Differences beyond this say no more.
     const MOST: u16 = 64;
-    let Some(here) = q.get(at..).and_then(<[u16]>::first_chunk::<WINDOW>) else { return };
+    let Some(here) = q.get(at..).and_then(<[u16]>::first_chunk::<N>) else { return };
     vectorize!(_simd => {
         for (d, score) in (nearest..).zip(scores) {
-            if let Some(there) = at.checked_sub(d).and_then(|s| q[s..].first_chunk::<WINDOW>()) {
+            if let Some(there) = at.checked_sub(d).and_then(|s| q[s..].first_chunk::<N>()) {
                 let apart = |(a, b): (&u16, &u16)| a.abs_diff(*b).min(MOST);
                 *score += u32::from(here.iter().zip(there).map(apart).sum::<u16>());
             }
