@@ -96,7 +96,8 @@ pub struct Compress {
     /// Names of the dimensions
     #[arg(long, value_name = "t,y,x", value_delimiter = ',')]
     pub dims: Vec<String>,
-    /// Extents of a frame, the unit of reading; cut to those of the array
+    /// Extents of a frame, the unit of reading; cut to those of the array. Tables whose columns differ in kind are often smaller with a
+    /// frame for each column, such as 100000x1
     #[arg(long, value_name = "64x64x64", value_parser = parse_shape)]
     pub frame: Option<Shape>,
     /// Keep the source's SHA-256, the command, the version and the measured errors as attributes
