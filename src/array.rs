@@ -407,8 +407,11 @@ impl<'r> Array<'r> {
                 }
                 let values = self.decode_frame::<T>(*frame, decoder)?;
                 stripes.for_each_run(&part, |from, to| {
-                    let from = values.get(from..from.saturating_add(to.len()));
-                    to.copy_from_slice(from.unwrap_or_default());
+                    match (values.get(from..from.saturating_add(to.len())), to) {
+                        // Of a column that stands among others: no call for each value.
+                        (Some([value]), [to]) => *to = *value,
+                        (from, to) => to.copy_from_slice(from.unwrap_or_default()),
+                    }
                 });
                 Ok(())
             },

@@ -54,6 +54,21 @@ impl Region {
         part
     }
 
+    /// A box of at most about `values` values in the middle of this one, with rows and planes as whole as it allows.
+    pub(crate) fn middle(&self, values: u64) -> Region {
+        /// Slower dimensions are not cut to fewer indices while there are faster ones.
+        const THICK: usize = 4;
+        let mut part = self.clone();
+        while part.len() as u64 > values.max(1) {
+            let Some(e) = part.extent.iter_mut().find(|e| **e > THICK) else { break };
+            *e = e.div_ceil(2);
+        }
+        for ((s, e), whole) in part.start.iter_mut().zip(&part.extent).zip(&self.extent) {
+            *s = s.saturating_add((whole.saturating_sub(*e) / 2) as u64);
+        }
+        part
+    }
+
     /// Number of values; saturates.
     pub fn len(&self) -> usize {
         self.extent.iter().fold(1, |n: usize, e| n.saturating_mul(*e))
@@ -222,26 +237,49 @@ pub(crate) fn for_each_shared_run(a: &Region, b: &Region, mut run: impl FnMut(us
         }
     }
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let mut at = start.clone();
-    loop {
-        let position = |r: &Region| {
-            r.start.iter().zip(&r.extent).zip(&at).fold(0usize, |p, ((s, e), i)| {
-                p.saturating_mul(*e).saturating_add(usize::try_from(i.saturating_sub(*s)).unwrap_or(usize::MAX))
-            })
-        };
-        run(position(a), position(b), length);
-        // The outer dimensions count up like an odometer.
-        let mut d = outer;
-        loop {
-            let Some(next) = d.checked_sub(1) else { return };
-            d = next;
-            let (Some(i), Some(s), Some(e)) = (at.get_mut(d), start.get(d), extent.get(d)) else { return };
-            *i = i.saturating_add(1);
-            if *i < s.saturating_add(*e) {
-                break;
-            }
-            *i = *s;
+    let of = |r: &Region| {
+        let mut steps = Vec::with_capacity(r.extent.len());
+        r.extent.iter().rev().fold(1usize, |step, e| {
+            steps.push(step);
+            step.saturating_mul(*e)
+        });
+        steps.reverse();
+        let offset = |(at, from): (&u64, &u64)| usize::try_from(at.saturating_sub(*from)).unwrap_or(usize::MAX);
+        let first = start
+            .iter()
+            .zip(&r.start)
+            .map(offset)
+            .zip(&steps)
+            .fold(0usize, |p, (i, s)| p.saturating_add(i.saturating_mul(*s)));
+        (first, steps)
+    };
+    let ((first_a, steps_a), (first_b, steps_b)) = (of(a), of(b));
+    let outer: Vec<Axis> = extent
+        .iter()
+        .zip(steps_a.iter().zip(&steps_b))
+        .take(outer)
+        .map(|(n, (a, b))| Axis { extent: usize::try_from(*n).unwrap_or(usize::MAX), step_a: *a, step_b: *b })
+        .collect();
+    along(&outer, first_a, first_b, &mut |a, b| run(a, b, length));
+}
+
+/// A dimension of runs: how many indices it has, and how far apart these are in either box.
+struct Axis {
+    extent: usize,
+    step_a: usize,
+    step_b: usize,
+}
+
+/// Calls `run` with the positions of all combinations of indices, the last axis varying fastest.
+fn along(axes: &[Axis], mut a: usize, mut b: usize, run: &mut impl FnMut(usize, usize)) {
+    let Some((axis, inner)) = axes.split_first() else { return run(a, b) };
+    for _ in 0..axis.extent {
+        if inner.is_empty() {
+            run(a, b)
+        } else {
+            along(inner, a, b, run)
         }
+        (a, b) = (a.saturating_add(axis.step_a), b.saturating_add(axis.step_b));
     }
 }
 

@@ -29,7 +29,7 @@ impl Input {
     /// `NAME_41x128x128.f32` or described by `shape` and `data_type`.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), also where a `.npy` header is damaged; [`ArgumentError::Other`] where type or
+    /// [`Error::Io`], also where a `.npy` header is damaged; [`ArgumentError::Other`] where type or
     /// shape are not known or not supported.
     pub fn describe(path: &Path, shape: Option<&[u64]>, data_type: Option<DataType>) -> Result<Self> {
         let wrong = |what: &str| ArgumentError::Other(what.to_owned());

@@ -47,8 +47,11 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
             let whole = Region { start: vec![0; extent.len()], extent };
             for_each_shared_run(&whole, region, |from, to, n| {
                 let run = all.get(from..from.saturating_add(n));
-                if let (Some(run), Some(to)) = (run, out.get_mut(to..to.saturating_add(n))) {
-                    to.copy_from_slice(run);
+                match (run, out.get_mut(to..to.saturating_add(n))) {
+                    // Of a column that stands among others: no call for each value.
+                    (Some([value]), Some([to])) => *to = *value,
+                    (Some(run), Some(to)) => to.copy_from_slice(run),
+                    _ => {}
                 }
             });
             return Ok(());
@@ -136,8 +139,9 @@ impl<T: Element> RawFile<T> {
             buffer.chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
         for Run { from, to, len } in &span.runs {
-            let values = buffer.chunks_exact(size).skip(from.saturating_sub(span.start));
-            for (o, b) in out.iter_mut().skip(*to).take(*len).zip(values) {
+            let values = buffer.get(from.saturating_sub(span.start).saturating_mul(size)..).unwrap_or_default();
+            let out = out.get_mut(*to..to.saturating_add(*len)).unwrap_or_default();
+            for (o, b) in out.iter_mut().zip(values.chunks_exact(size)) {
                 *o = T::get_le(b).unwrap_or_default();
             }
         }

@@ -256,13 +256,13 @@ impl<W: Write> Writer<W> {
         self.check_arguments(name, &shape, options)?;
         let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
         let (threads, fill) = (Threads::new(options.threads), options.fill.map(T::from_f64));
-        let frames = match &options.frame_shape {
+        let (frames, target) = match &options.frame_shape {
             // No frame is larger than the array.
-            Some(frames) => frames.iter().zip(&shape).map(|(f, n)| *f.min(n)).collect(),
+            Some(frames) => (frames.iter().zip(&shape).map(|(f, n)| *f.min(n)).collect(), None),
             None => {
                 let recurs = || recurs(source, fill, threads);
                 let target = plan::frame_values(options.preset, options.bound, values, recurs)?;
-                frame_shape(&shape, target, plan::cut(options.preset))
+                (frame_shape(&shape, target, plan::cut(options.preset)), Some(target))
             }
         };
         let grid = FrameGrid::new(shape, &frames)?;
@@ -276,6 +276,9 @@ impl<W: Write> Writer<W> {
             models: models_of(&self.models, options.model)?,
         };
         let bound = job.resolve(options.bound.validate()?, options.preset)?;
+        let columns = target.map(|target| job.columns(&bound, options.preset, target)).transpose()?.flatten();
+        let grid = columns.as_ref().unwrap_or(&grid);
+        let job = Job { grid, ..job };
         let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
         let mut entry = ArrayEntry {
             name: name.to_owned(),
@@ -547,6 +550,47 @@ impl<T: Element> Job<'_, T> {
         )?;
         // An array without ordinary values has no range; half the difference keeps the widest range finite.
         Ok(if lo <= hi { (hi / 2.0 - lo / 2.0) * 2.0 } else { 0.0 })
+    }
+
+    /// Frames of one column each, if the last dimension is short and parts of the array take fewer bytes so: components of vectors, and
+    /// columns of tables, have little to say of each other.
+    fn columns(&self, bound: &ResolvedBound, preset: Preset, target: u64) -> Result<Option<FrameGrid>> {
+        /// Columns, at most.
+        const MOST: u64 = 32;
+        /// Values of each, at least.
+        const LEAST: u64 = 1 << 12;
+        /// Values of the part that is looked at, at most, and how much of the array that may be.
+        const PART: u64 = 1 << 16;
+        const SHARE: u64 = 8;
+        /// Bytes of a frame that do not grow with it, about.
+        const FIXED: u64 = 128;
+        let shape = self.grid.shape();
+        let Some((count, rest)) = shape.split_last() else { return Ok(None) };
+        let each = rest.iter().fold(1u64, |n, e| n.saturating_mul(*e));
+        // Other bounds are of the array as it is cut; the slowest kernels see to it themselves.
+        let applies = matches!(bound.asked, Bound::Absolute(_) | Bound::Range(_) | Bound::Pointwise(_))
+            && bound.tolerance != Tolerance::Lossless
+            && preset != Preset::Small
+            && self.models.decoder.is_none();
+        if !applies || !(2..=MOST).contains(count) || each < LEAST {
+            return Ok(None);
+        }
+        let frames = frame_shape(rest, target, plan::cut(preset));
+        let grid = FrameGrid::new(shape.to_vec(), &[frames.as_slice(), &[1]].concat())?;
+        let rows = FrameGrid::new(rest.to_vec(), &frames)?;
+        let part = PART.min(self.grid.values() / SHARE).checked_div(*count).unwrap_or(0);
+        let rows = rows.frame(rows.frame_count() / 2).middle(part);
+        let plan = Plan::new(Preset::Fast, bound.tolerance, T::DATA_TYPE, None);
+        let mut room = Vec::new();
+        let mut bytes = |column: u64, columns: usize| {
+            let start = [rows.start.as_slice(), &[column]].concat();
+            let region = Region { start, extent: [rows.extent.as_slice(), &[columns]].concat() };
+            let coded = self.encode(&region, bound.tolerance, &plan, &mut room)?;
+            Ok::<_, Error>((coded.bytes.len() as u64).saturating_sub(FIXED))
+        };
+        let together = bytes(0, usize::try_from(*count).unwrap_or(usize::MAX))?;
+        let apart = (0..*count).try_fold(0u64, |sum, column| Ok::<_, Error>(sum.saturating_add(bytes(column, 1)?)))?;
+        Ok((apart.saturating_mul(100) < together.saturating_mul(97)).then_some(grid))
     }
 
     /// Chooses among the preset's candidates, on a few frames if there are many.

@@ -290,6 +290,30 @@ fn an_original_of_another_shape_is_refused() {
     }
 }
 
+/// What stands side by side in the last dimension may have nothing to do with each other.
+#[test]
+fn components_of_vectors_are_framed_apart_where_that_is_smaller() {
+    let one = smooth::<f32>(&[60, 80, 1], 3);
+    let other = ArrayD::from_shape_fn(IxDyn(&[60, 80, 1]), |i| 3.0 * one[[59 - i[0], 79 - i[1], 0]]);
+    let vectors = ndarray::concatenate(ndarray::Axis(2), &[one.view(), other.view()]).unwrap();
+    for preset in [Preset::Fast, Preset::Balanced] {
+        let options = ArrayOptions { bound: Bound::Range(1e-4), preset, ..ArrayOptions::default() };
+        let mut w = Writer::new(Vec::new()).unwrap();
+        w.add_array("vectors", &vectors.view(), &options).unwrap();
+        w.add_array("one", &one.view(), &options).unwrap();
+        // Steps of one field go together.
+        let alike = ArrayD::from_shape_fn(IxDyn(&[60, 80, 2]), |i| one[[i[0], i[1], 0]] * (1.0 + 1e-3 * i[2] as f32));
+        w.add_array("alike", &alike.view(), &options).unwrap();
+        let file = w.finish().unwrap();
+        let reader = Reader::new(&file).unwrap();
+        let frames = |name: &str| reader.array(name).unwrap().frame_shape().to_vec();
+        assert_eq!(frames("vectors"), [60, 80, 1], "{preset:?}");
+        assert_eq!(frames("one"), [60, 80, 1]);
+        assert_eq!(frames("alike"), [60, 80, 2], "{preset:?}");
+        assert!(reader.array("vectors").unwrap().compare(&vectors.view(), None).unwrap().1);
+    }
+}
+
 #[test]
 fn no_frame_is_larger_than_its_array() {
     for shape in [&[10, 20, 30][..], &[7, 0, 3]] {

@@ -97,7 +97,7 @@ pub struct Compress {
     #[arg(long, value_name = "t,y,x", value_delimiter = ',')]
     pub dims: Vec<String>,
     /// Extents of a frame, the unit of reading; cut to those of the array. Tables whose columns differ in kind are often smaller with a
-    /// frame for each column, such as 100000x1
+    /// frame for each column, such as 100000x1 (tried for last dimensions of at most 32, but in the preset small)
     #[arg(long, value_name = "64x64x64", value_parser = parse_shape)]
     pub frame: Option<Shape>,
     /// Keep the source's SHA-256, the command, the version and the measured errors as attributes
