@@ -106,6 +106,8 @@ struct LoadedModel {
     encoder: Option<Box<dyn Encoder>>,
     /// Its index in the file.
     index: u32,
+    /// Digest of the encoder's bytes.
+    encoder_digest: Option<[u8; 32]>,
 }
 
 impl LoadedModel {
@@ -200,10 +202,12 @@ impl<W: Write> Writer<W> {
         let known = self.directory.models.iter().position(|m| m.digest == digest);
         let index = known.unwrap_or(self.directory.models.len());
         let number = |i: usize| u32::try_from(i).map_err(|_| ArgumentError::Other("too many models".into()));
+        let encoder_digest = encoder.map(model::digest);
         let loaded = LoadedModel {
             decoder: model::load_decoder(decoder, &self.limits)?,
             encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
             index: number(index)?,
+            encoder_digest,
         };
         loaded.check_sizes()?;
         let id = ModelId(number(self.models.len())?);
@@ -211,7 +215,12 @@ impl<W: Write> Writer<W> {
             Some(entry) if embed && entry.len == 0 => {
                 return Err(ArgumentError::Other("the model was added before without its bytes".into()).into());
             }
-            Some(_) => {}
+            Some(_) => {
+                let same = |m: &LoadedModel| (m.index, m.encoder_digest) == (loaded.index, encoder_digest);
+                if let Some(id) = self.models.iter().position(same) {
+                    return Ok(ModelId(number(id)?));
+                }
+            }
             None => {
                 let (offset, len) = (self.written, if embed { decoder.len() as u64 } else { 0 });
                 if embed {
@@ -526,7 +535,10 @@ impl<T: Element> Job<'_, T> {
         /// Values that are looked at together, at most.
         const PART: u64 = 1 << 18;
         let shape = self.grid.shape();
-        let parts = FrameGrid::new(shape.to_vec(), &run_shape(shape, PART))?;
+        let pieces = FrameGrid::new(shape.to_vec(), &run_shape(shape, PART))?;
+        // An array in memory lends its pieces; other sources are read by frames, as they will be.
+        let lends = pieces.frame_count() > 0 && self.source.lend(&pieces.frame(0)).is_some();
+        let parts = if lends { &pieces } else { self.grid };
         let all: Vec<u64> = (0..parts.frame_count()).collect();
         let fill = self.fill;
         let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -534,7 +546,7 @@ impl<T: Element> Job<'_, T> {
             self.threads,
             &all,
             || {
-                let (parts, mut room) = (&parts, Vec::new());
+                let mut room = Vec::new();
                 move |f: &u64| {
                     let values = self.values(&parts.frame(*f), &mut room)?;
                     let plain = if fill.is_none() { fast::finite_range(values) } else { None };

@@ -109,6 +109,7 @@ fn a_decoder_is_stored_once_and_takes_any_encoder_that_fits() {
     let without = w.add_model(&decoder, None, true).unwrap();
     let with = w.add_model(&decoder, Some(&encoder), true).unwrap();
     assert_ne!(without, with);
+    assert_eq!(w.add_model(&decoder, Some(&encoder), false).unwrap(), with);
     let mismatch = |w: &mut Writer<Vec<u8>>, decoder: &[u8], encoder: &[u8]| {
         matches!(w.add_model(decoder, Some(encoder), true), Err(Error::Model(ModelError::Mismatch { .. })))
     };

@@ -168,7 +168,7 @@ def test_wrong_arguments(tmp_path, dataset):
             to_cae(dataset, tmp_path / "a.cae", **arguments)
         assert list(tmp_path.iterdir()) == []
     with pytest.raises(cae.FormatError):
-        xr.open_dataset(b"\x89CAE\r\n\x1a\n" + bytes(50), engine="cae")
+        xr.open_dataset(b"\x89CAE\r\n\x1a\n\x00\x01" + bytes(48), engine="cae")
     cae.save(tmp_path / "a.cae", {"a": np.ones(3)}, abs=0.1, attrs={"a": {"_cae_dtype": "object"}})
     with pytest.raises(cae.Unsupported):
         xr.open_dataset(tmp_path / "a.cae")
