@@ -48,10 +48,7 @@ impl Region {
                 *e = e.div_ceil(2);
             }
         }
-        for ((s, e), whole) in part.start.iter_mut().zip(&part.extent).zip(&self.extent) {
-            *s = s.saturating_add((whole.saturating_sub(*e) / 2) as u64);
-        }
-        part
+        part.amid(self)
     }
 
     /// A box of at most about `values` values in the middle of this one, with rows and planes as whole as it allows.
@@ -63,10 +60,15 @@ impl Region {
             let Some(e) = part.extent.iter_mut().find(|e| **e > THICK) else { break };
             *e = e.div_ceil(2);
         }
-        for ((s, e), whole) in part.start.iter_mut().zip(&part.extent).zip(&self.extent) {
+        part.amid(self)
+    }
+
+    /// Moved to the middle of `whole`, from whose start it starts.
+    fn amid(mut self, whole: &Region) -> Region {
+        for ((s, e), whole) in self.start.iter_mut().zip(&self.extent).zip(&whole.extent) {
             *s = s.saturating_add((whole.saturating_sub(*e) / 2) as u64);
         }
-        part
+        self
     }
 
     /// Number of values; saturates.

@@ -24,6 +24,7 @@ mod format;
 mod frame;
 mod grid;
 pub mod input;
+mod job;
 mod lattice;
 mod limits;
 mod lone;

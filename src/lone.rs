@@ -5,6 +5,7 @@ use crate::element::Element;
 use crate::error::{ArgumentError, Place, Resource, Result};
 use crate::frame::{Block, Models};
 use crate::grid::FrameGrid;
+use crate::job::Job;
 use crate::lattice::multilevel::Samples;
 use crate::limits::{Limits, frame_memory, within};
 use crate::model::{Decoder, Encoder};
@@ -12,7 +13,6 @@ use crate::parallel::Threads;
 use crate::plan::{self, Preset};
 use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
-use crate::writer::Job;
 use ndarray::ArrayViewD;
 
 /// What is asked for one frame.

@@ -165,15 +165,16 @@ struct Span {
 }
 
 impl Span {
+    /// Values of a span, at most.
+    const MOST: usize = 1 << 16;
+
     /// Adds a run that follows the others, if it does so closely.
     fn takes(&mut self, run: Run) -> Option<Run> {
-        /// Values of a span, at most.
-        const MOST: usize = 1 << 16;
         /// Reading so many values takes less than another call.
         const GAP: usize = 1 << 10;
         let end = self.start.saturating_add(self.len);
         let len = run.from.saturating_add(run.len).saturating_sub(self.start);
-        let follows = run.from >= end && run.from.saturating_sub(end) <= GAP && len <= MOST;
+        let follows = run.from >= end && run.from.saturating_sub(end) <= GAP && len <= Span::MOST;
         if !follows && !self.runs.is_empty() {
             return Some(run);
         }
@@ -190,16 +191,14 @@ impl<T: Element> Source<T> for RawFile<T> {
     }
 
     fn read(&self, region: &Region, out: &mut [T]) -> Result<()> {
-        /// Values of a run that are read at once.
-        const LONG: usize = 1 << 16;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = Vec::new();
         let mut span = Span::default();
         let mut result = Ok(());
         for_each_shared_run(&self.whole, region, |from, to, n| {
-            for start in (0..n).step_by(LONG) {
+            for start in (0..n).step_by(Span::MOST) {
                 let (from, to) = (from.saturating_add(start), to.saturating_add(start));
-                let run = Run { from, to, len: n.saturating_sub(start).min(LONG) };
+                let run = Run { from, to, len: n.saturating_sub(start).min(Span::MOST) };
                 if let Some(run) = span.takes(run) {
                     let full = std::mem::take(&mut span);
                     if result.is_ok() {
