@@ -118,7 +118,8 @@ pub unsafe extern "C" fn cae_format_version(major: *mut u8, minor: *mut u8) -> S
     })
 }
 
-fn check<T>(p: *const T, name: &str) -> Result<(), Failure> {
+/// Fails for NULL, and for what is not aligned.
+pub(crate) fn check<T>(p: *const T, name: &str) -> Result<(), Failure> {
     if p.is_null() {
         return Err(Failure::argument(format!("{name} is NULL")));
     }
@@ -126,6 +127,11 @@ fn check<T>(p: *const T, name: &str) -> Result<(), Failure> {
         return Err(Failure::argument(format!("{name} is not aligned to {} bytes", align_of::<T>())));
     }
     Ok(())
+}
+
+/// The same where NULL will do.
+pub(crate) fn check_optional<T>(p: *const T, name: &str) -> Result<(), Failure> {
+    if p.is_null() { Ok(()) } else { check(p, name) }
 }
 
 fn check_many<T>(p: *const T, len: usize, name: &str) -> Result<(), Failure> {

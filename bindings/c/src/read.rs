@@ -1,6 +1,6 @@
 //! Reading a file.
 
-use crate::boundary::{Failure, Status, call, given, optional, put, slice, slice_mut, text};
+use crate::boundary::{Failure, Status, call, check, check_optional, given, optional, put, slice, slice_mut, text};
 use crate::frame::unknown;
 use crate::value::{Bound, Bytes, Limits, Type, data_type};
 use cae::{Array, DataType, Element, Region};
@@ -243,6 +243,7 @@ pub unsafe extern "C" fn cae_salvage_region(
         // SAFETY: the caller promises that many starts and extents.
         let region = unsafe { region(ndim, start, extent) }?;
         let mut bad = 0u64;
+        check(damaged, "damaged")?;
         // SAFETY: the caller promises room for that many values of that type.
         unsafe { read_as(array, &region, r#type, out, out_values, Some(&mut bad)) }?;
         // SAFETY: the caller promises room for the count, or NULL.
@@ -260,6 +261,8 @@ pub unsafe extern "C" fn cae_verify(
     digest: *mut u32,
 ) -> Status {
     call(|| {
+        check(damaged, "damaged")?;
+        check_optional(digest, "digest")?;
         // SAFETY: the caller promises a live handle, or NULL.
         let (bad, crc) = unsafe { given(reader, "reader") }?.array(index)?.verify()?;
         if !digest.is_null() {

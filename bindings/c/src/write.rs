@@ -1,6 +1,6 @@
 //! Writing a file.
 
-use crate::boundary::{Failure, Status, call, given, optional, place, put, slice, text};
+use crate::boundary::{Failure, Status, call, check_optional, given, optional, place, put, slice, text};
 use crate::frame::unknown;
 use crate::value::{Bound, Bytes, Report, data_type, guard_policy, preset};
 use cae::{ArrayReport, AtomicFile, DataType, Element, ModelId, Region, Source};
@@ -153,6 +153,7 @@ pub unsafe extern "C" fn cae_add_array(
         let name = unsafe { text(name, "name") }?;
         // SAFETY: the caller promises that many extents.
         let shape = unsafe { slice(shape, ndim, "shape") }?;
+        check_optional(report, "report")?;
         // SAFETY: the caller promises options there whose pointers are as described, or NULL.
         let options = unsafe { optional(options, "options") }?;
         let added = match data_type(r#type)? {
@@ -195,6 +196,7 @@ pub unsafe extern "C" fn cae_add_source(
         let name = unsafe { text(name, "name") }?;
         // SAFETY: the caller promises that many extents.
         let shape = unsafe { slice(shape, ndim, "shape") }?;
+        check_optional(report, "report")?;
         // SAFETY: the caller promises options there whose pointers are as described, or NULL.
         let options = unsafe { optional(options, "options") }?;
         let fetch = fetch.ok_or_else(|| Failure::argument("fetch is NULL"))?;

@@ -30,6 +30,9 @@ impl Model {
 /// Models by digest, and whether the encoder is there too.
 type Loaded = HashMap<(Digest, bool), Arc<Model>>;
 
+/// Models that stay loaded, at most.
+const KEPT: usize = 16;
+
 /// Loading takes long and a dataset has many chunks, so models stay loaded.
 static LOADED: LazyLock<Mutex<Loaded>> = LazyLock::new(Mutex::default);
 
@@ -53,7 +56,12 @@ fn loaded(digest: &Digest, with_encoder: bool, elsewhere: Elsewhere) -> Result<A
     }
     // Not locked meanwhile: HDF5 may call this plugin again to read the file that holds the model.
     let model = Arc::new(load(digest, with_encoder, elsewhere)?);
-    Ok(Arc::clone(all().entry((*digest, with_encoder)).or_insert(model)))
+    let mut all = all();
+    // Whoever reads the files of many strangers is not to keep the networks of all.
+    if all.len() >= KEPT {
+        all.clear();
+    }
+    Ok(Arc::clone(all.entry((*digest, with_encoder)).or_insert(model)))
 }
 
 fn load(digest: &Digest, with_encoder: bool, elsewhere: Elsewhere) -> Result<Model, String> {
