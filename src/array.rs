@@ -39,6 +39,15 @@ pub struct Array<'r> {
     index: usize,
 }
 
+impl std::fmt::Debug for Array<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let entry = self.entry;
+        let shown = &mut f.debug_struct("Array");
+        shown.field("name", &entry.name).field("data_type", &entry.data_type).field("shape", &self.shape());
+        shown.field("bound", &entry.bound).field("frames", &self.frame_count()).finish_non_exhaustive()
+    }
+}
+
 impl<'r> Array<'r> {
     pub(crate) fn new(file: &'r OpenFile<'r>, entry: &'r ArrayEntry, index: usize) -> Self {
         Array { file, entry, index }
@@ -91,6 +100,19 @@ impl<'r> Array<'r> {
     /// Where frame `index` lies.
     pub fn frame_region(&self, index: u64) -> Region {
         self.entry.grid.frame(index)
+    }
+
+    /// Where the bytes of frame `index` are in the file; empty beyond the last frame.
+    pub fn frame_range(&self, index: u64) -> Range<u64> {
+        let at = |i: usize| self.entry.frame_offsets.get(i).copied();
+        let i = usize::try_from(index).unwrap_or(usize::MAX);
+        at(i).zip(at(i.saturating_add(1))).map_or(0..0, |(start, end)| start..end)
+    }
+
+    /// The bytes of frame `index`, as [`decompress_frame`](crate::decompress_frame) takes them; empty beyond the last frame.
+    pub fn frame_bytes(&self, index: u64) -> &'r [u8] {
+        let Range { start, end } = self.frame_range(index);
+        self.file.slice(start, end)
     }
 
     /// Bytes of all frames.
@@ -173,22 +195,21 @@ impl<'r> Array<'r> {
     }
 
     fn verify_as<T: Element>(&self) -> Result<(Vec<BadFrame>, u32)> {
-        let threads = self.threads::<T>()?;
         let decoder = self.decoder()?;
+        let threads = self.threads::<T>(decoder.as_deref())?;
         let mut bad = Vec::new();
         let mut digest = crc32fast::Hasher::new();
-        let frames: Vec<u64> = (0..self.frame_count()).collect();
         parallel::for_each_in_order(
             threads,
-            &frames,
-            |f| self.decode_frame::<T>(*f, decoder.as_deref()).map(|_| self.frame_bytes(*f).get(4..8)),
+            0..self.frame_count(),
+            |f| self.decode_frame::<T>(f, decoder.as_deref()).map(|_| self.frame_bytes(f).get(4..8)),
             |f, result| match result {
                 Ok(d) => {
                     digest.update(d.unwrap_or_default());
                     Ok(())
                 }
                 Err(error) => {
-                    bad.push(self.judge(*f, error)?);
+                    bad.push(self.judge(f, error, bad.len())?);
                     Ok(())
                 }
             },
@@ -209,23 +230,22 @@ impl<'r> Array<'r> {
     }
 
     fn certify_as<T: Element>(&self) -> Result<Certificate> {
-        let threads = self.threads::<T>()?;
         let decoder = self.decoder()?;
+        let threads = self.threads::<T>(decoder.as_deref())?;
         let mut certificate = Certificate::default();
-        let frames: Vec<u64> = (0..self.frame_count()).collect();
         parallel::for_each_in_order(
             threads,
-            &frames,
+            0..self.frame_count(),
             |f| {
-                let region = self.frame_region(*f);
+                let region = self.frame_region(f);
                 let mut values = vec![T::default(); region.len()];
-                frame::judge(self.frame_bytes(*f), &region.extent, decoder.as_deref(), &mut values)
-                    .map_err(|e| self.at(*f, e))
+                frame::judge(self.frame_bytes(f), &region.extent, decoder.as_deref(), &mut values)
+                    .map_err(|e| self.at(f, e))
             },
             |f, judged| {
                 match judged {
-                    Ok(judgement) => certificate.take(*f, judgement),
-                    Err(error) => certificate.bad.push(self.judge(*f, error)?),
+                    Ok(judgement) => certificate.take(f, judgement),
+                    Err(error) => certificate.bad.push(self.judge(f, error, certificate.bad.len())?),
                 }
                 Ok(())
             },
@@ -234,7 +254,8 @@ impl<'r> Array<'r> {
     }
 
     /// Decodes every frame and compares it with the original: the errors, but for those of points that hold `fill`, and whether
-    /// every value is within the bound and every value that is not finite came back bit for bit.
+    /// the bound was met: every value within it, a mean of errors as it was asked for, and every value that is not finite or is `fill`
+    /// bit for bit. Of bounds by point the file has the largest alone, and that is what is looked at.
     ///
     /// # Errors
     /// [`Error::Argument`] for an original of another shape; as [`Array::read`], and whatever the source says.
@@ -245,27 +266,27 @@ impl<'r> Array<'r> {
                 ArgumentError::Shape(format!("the array has {:?}, the original {shape:?}", self.shape())).into()
             );
         }
-        let threads = self.threads::<T>()?;
         let decoder = self.decoder()?;
-        let frames: Vec<u64> = (0..self.frame_count()).collect();
+        let threads = self.threads::<T>(decoder.as_deref())?;
         let mut all = ErrorStats::new(self.tolerance());
         let mut met = true;
         parallel::for_each_in_order(
             threads,
-            &frames,
+            0..self.frame_count(),
             |f| {
-                let region = self.frame_region(*f);
+                let region = self.frame_region(f);
                 let mut x = vec![T::default(); region.len()];
                 original.read(&region, &mut x)?;
-                let y = self.decode_frame::<T>(*f, decoder.as_deref())?;
+                let y = self.decode_frame::<T>(f, decoder.as_deref())?;
                 let mut stats = ErrorStats::new(self.tolerance());
                 let mut met = true;
                 for (x, y) in x.iter().zip(&y) {
                     if stats::counts(*x, fill) {
                         stats.add(x.to_f64(), y.to_f64());
+                        met &= self.tolerance().allows(*x, *y);
+                    } else {
+                        met &= x.to_bits64() == y.to_bits64();
                     }
-                    let is_finite = x.to_f64().is_finite();
-                    met &= if is_finite { self.tolerance().allows(*x, *y) } else { x.to_bits64() == y.to_bits64() };
                 }
                 Ok::<_, Error>((stats, met))
             },
@@ -276,6 +297,13 @@ impl<'r> Array<'r> {
                 Ok(())
             },
         )?;
+        // Parts are added up in another order than by the writer.
+        let rounding = 1e-9;
+        met &= match self.bound() {
+            Bound::Rmse(most) => all.rmse() <= most * (1.0 + rounding),
+            Bound::Psnr(least) => all.psnr() >= least - 20.0 * rounding,
+            _ => true,
+        };
         Ok((all, met))
     }
 
@@ -289,7 +317,7 @@ impl<'r> Array<'r> {
             let (method, sections) = match frame::sections(self.frame_bytes(f)).map_err(|e| self.at(f, e)) {
                 Ok(parts) => parts,
                 Err(error) => {
-                    b.bad.push(self.judge(f, error)?);
+                    b.bad.push(self.judge(f, error, b.bad.len())?);
                     continue;
                 }
             };
@@ -306,12 +334,6 @@ impl<'r> Array<'r> {
     /// Checks the checksum of every frame.
     pub(crate) fn check_frames(&self) -> Result<()> {
         (0..self.frame_count()).try_for_each(|f| frame::check(self.frame_bytes(f)).map_err(|e| self.at(f, e)))
-    }
-
-    fn frame_bytes(&self, frame: u64) -> &'r [u8] {
-        let at = |i: usize| self.entry.frame_offsets.get(i).copied().unwrap_or(0);
-        let i = usize::try_from(frame).unwrap_or(usize::MAX);
-        self.file.slice(at(i), at(i.saturating_add(1)))
     }
 
     /// Adds where a frame is to what is wrong with it.
@@ -342,29 +364,46 @@ impl<'r> Array<'r> {
         T::decode_frame(self.frame_bytes(frame), &region.extent, decoder, out).map_err(|e| self.at(frame, e))
     }
 
-    /// A damaged frame can be left out; what would fail for every frame alike cannot.
-    fn judge(&self, frame: u64, error: Error) -> Result<BadFrame> {
+    /// A damaged frame, with `known` ones listed before it, can be left out; what would fail for every frame alike cannot.
+    fn judge(&self, frame: u64, error: Error, known: usize) -> Result<BadFrame> {
         match error {
-            Error::Format { .. } => Ok(BadFrame { frame, region: self.frame_region(frame), error }),
+            Error::Format { .. } => {
+                self.may_list(known.saturating_add(1))?;
+                Ok(BadFrame { frame, region: self.frame_region(frame), error })
+            }
             other => Err(other),
         }
     }
 
-    /// Threads that fit the memory limit, at least one.
-    fn threads<T: Element>(&self) -> Result<Threads> {
-        if T::DATA_TYPE != self.entry.data_type {
-            let (array, asked) = (self.entry.data_type.name(), T::DATA_TYPE.name());
-            return Err(ArgumentError::DataType { array, asked }.into());
+    /// Fails if a list of so many damaged frames takes more memory than a call may.
+    pub(crate) fn may_list(&self, bad: usize) -> Result<()> {
+        let region = self.shape().len().saturating_mul(size_of::<(u64, usize)>());
+        let each = size_of::<BadFrame>().saturating_add(region) as u64;
+        within(Resource::Memory, (bad as u64).saturating_mul(each), self.file.options.limits.memory)?;
+        Ok(())
+    }
+
+    fn check_type<T: Element>(&self) -> Result<()> {
+        if T::DATA_TYPE == self.entry.data_type {
+            return Ok(());
         }
+        let (array, asked) = (self.entry.data_type.name(), T::DATA_TYPE.name());
+        Err(ArgumentError::DataType { array, asked }.into())
+    }
+
+    /// Threads that fit the memory limit, at least one.
+    fn threads<T: Element>(&self, decoder: Option<&dyn Decoder>) -> Result<Threads> {
+        self.check_type::<T>()?;
         let limits = &self.file.options.limits;
         let each = frame_memory(self.entry.grid.frame_values(), limits)?;
+        let each = each.saturating_add(decoder.map_or(0, Decoder::working_bytes));
         let fit = limits.memory.checked_div(each).unwrap_or(u64::MAX);
         Ok(Threads::new(self.file.options.threads).at_most(fit))
     }
 
     /// Room for the values of `region`, if the limits allow them and what decoding them takes.
     pub(crate) fn allocate<T: Element>(&self, region: &Region) -> Result<Vec<T>> {
-        self.threads::<T>()?;
+        self.threads::<T>(None)?;
         self.entry.grid.check(region)?;
         let wanted = (region.len() as u64).saturating_mul(size_of::<T>() as u64);
         let allowed = self.file.options.limits.array_bytes;
@@ -383,29 +422,31 @@ impl<'r> Array<'r> {
         out: &mut [T],
         mut bad: impl FnMut(BadFrame) -> bool,
     ) -> Result<()> {
-        let threads = self.threads::<T>()?;
+        self.check_type::<T>()?;
         self.entry.grid.check(region)?;
         if out.len() != region.len() {
             let (found, needed) = (out.len(), region.len());
             return Err(ArgumentError::Shape(format!("the buffer has {found} values, the region {needed}")).into());
         }
-        let frames = self.entry.grid.frames_of(region);
-        if frames.is_empty() {
+        if region.is_empty() {
             return Ok(());
         }
+        let frames = self.entry.grid.frames_of(region);
         let decoder = self.decoder()?;
         let decoder = decoder.as_deref();
-        let stripes = Stripes::new(region, self.frame_shape(), frames.len(), out);
+        let threads = self.threads::<T>(decoder)?;
+        let stripes = Stripes::new(region, self.frame_shape(), frames.size_hint().0, out);
+        let mut damaged = 0usize;
         parallel::for_each_in_order(
             threads,
-            &frames,
+            frames,
             |frame| {
-                let part = self.frame_region(*frame);
+                let part = self.frame_region(frame);
                 // Small arrays and slabs are decoded where they belong, other frames beside it.
-                if let Some(done) = stripes.in_place(&part, |out| self.decode_frame_into(*frame, &part, decoder, out)) {
+                if let Some(done) = stripes.in_place(&part, |out| self.decode_frame_into(frame, &part, decoder, out)) {
                     return done;
                 }
-                let values = self.decode_frame::<T>(*frame, decoder)?;
+                let values = self.decode_frame::<T>(frame, decoder)?;
                 stripes.for_each_run(&part, |from, to| {
                     match (values.get(from..from.saturating_add(to.len())), to) {
                         // Of a column that stands among others: no call for each value.
@@ -417,10 +458,11 @@ impl<'r> Array<'r> {
             },
             |frame, result| {
                 if let Err(error) = result {
-                    if !bad(self.judge(*frame, error)?) {
+                    if !bad(self.judge(frame, error, damaged)?) {
                         return Err(parallel::Stop::Quietly);
                     }
-                    stripes.for_each_run(&self.frame_region(*frame), |_, to| to.fill(T::NAN));
+                    damaged = damaged.saturating_add(1);
+                    stripes.for_each_run(&self.frame_region(frame), |_, to| to.fill(T::NAN));
                 }
                 Ok(())
             },

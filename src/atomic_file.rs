@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// Names that are tried, at most.
+const MOST: u32 = 1000;
+
 /// A temporary sibling of the file to be; removed on drop unless committed.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -25,11 +28,19 @@ impl AtomicFile {
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?);
-        name.push(format!(".{}.part", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
+        let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+        // Another writer of this process may have taken a name, or one that was killed and had the same number.
+        let mut n = 0u32;
+        let (temporary, file) = loop {
+            let mut sibling = std::ffi::OsString::from(".");
+            sibling.push(name);
+            sibling.push(format!(".{}-{n}.part", std::process::id()));
+            let temporary = path.with_file_name(sibling);
+            match File::options().read(true).write(true).create_new(true).open(&temporary) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < MOST => n = n.saturating_add(1),
+                file => break (temporary, file?),
+            }
+        };
         Ok(AtomicFile { out: BufWriter::with_capacity(1 << 18, file), temporary, path, committed: false })
     }
 
@@ -77,5 +88,26 @@ impl Drop for AtomicFile {
             // Nothing useful can be done if even this fails.
             let _ = std::fs::remove_file(&self.temporary);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_left_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.cae");
+        let (mut first, second) = (AtomicFile::create(&path).unwrap(), AtomicFile::create(&path).unwrap());
+        // A writer that was killed leaves its file.
+        std::mem::forget(second);
+        first.write_all(b"first").unwrap();
+        first.commit().unwrap();
+        let mut third = AtomicFile::create(&path).unwrap();
+        third.write_all(b"third").unwrap();
+        third.commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"third");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 2);
     }
 }

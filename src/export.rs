@@ -4,8 +4,9 @@ use crate::array::Array;
 use crate::certify::BadFrame;
 use crate::element::Element;
 use crate::error::Result;
-use crate::grid::{Region, for_each_shared_run};
+use crate::grid::{Indices, Region, for_each_shared_run};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
 
 /// Values that a part may hold: 64 or 128 MiB, beside what decoding its frames takes.
 const PART_VALUES: usize = 1 << 24;
@@ -77,7 +78,10 @@ impl Array<'_> {
             let mut values = self.allocate::<T>(&piece)?;
             match damage {
                 Damage::Fail => self.read_into(&piece, &mut values)?,
-                Damage::Salvage => bad.extend(self.salvage_into(&piece, &mut values)?),
+                Damage::Salvage => {
+                    bad.extend(self.salvage_into(&piece, &mut values)?);
+                    self.may_list(bad.len())?;
+                }
             }
             part(&piece, &T::le_bytes(&values))?;
             done = done.saturating_add(piece.len() as u64);
@@ -90,10 +94,7 @@ impl Array<'_> {
 
 /// Boxes that tile `region` in C order, cut at frame borders: rows of frames along the last dimensions as long as
 /// they hold at most `most` values, whole slabs of the first dimension if that is no bound.
-fn pieces(region: &Region, frame_shape: &[usize], most: usize) -> Vec<Region> {
-    if region.is_empty() {
-        return Vec::new();
-    }
+fn pieces(region: &Region, frame_shape: &[usize], most: usize) -> impl Iterator<Item = Region> + use<> {
     // How many values along each dimension a piece has at most, from the last dimension to the first.
     let mut size = 1usize;
     let mut steps: Vec<usize> = Vec::new();
@@ -109,25 +110,28 @@ fn pieces(region: &Region, frame_shape: &[usize], most: usize) -> Vec<Region> {
         size = size.saturating_mul(step.min(*extent));
     }
     steps.reverse();
-    let mut pieces = vec![Region { start: Vec::new(), extent: Vec::new() }];
-    for (range, step) in region.ranges().zip(steps) {
-        let step = (step as u64).max(1);
-        let mut next = Vec::new();
-        for p in &pieces {
-            let mut at = range.start;
-            while at < range.end {
-                // Cuts lie at multiples of the step, which are borders of frames.
-                let end = at.checked_div(step).unwrap_or(0).saturating_add(1).saturating_mul(step).min(range.end);
-                let mut q = p.clone();
-                q.start.push(at);
-                q.extent.push(usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX));
-                next.push(q);
-                at = end;
-            }
+    // Cuts lie at multiples of the step, which are borders of frames.
+    let ranges: Vec<_> = region.ranges().zip(steps).map(|(r, step)| (r, (step as u64).max(1))).collect();
+    let number = |at: u64, step: u64| at.checked_div(step).unwrap_or(0);
+    let numbers = |(r, step): &(Range<u64>, u64)| {
+        if r.is_empty() {
+            0..0
+        } else {
+            number(r.start, *step)..number(r.end.saturating_sub(1), *step).saturating_add(1)
         }
-        pieces = next;
-    }
-    pieces
+    };
+    let all = ranges.iter().map(numbers).collect();
+    let piece = move |index: Vec<u64>| {
+        let mut piece = Region { start: Vec::new(), extent: Vec::new() };
+        for (i, (r, step)) in index.iter().zip(&ranges) {
+            let at = i.saturating_mul(*step);
+            let (start, end) = (at.max(r.start), at.saturating_add(*step).min(r.end));
+            piece.start.push(start);
+            piece.extent.push(usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX));
+        }
+        piece
+    };
+    Indices::new(all).map(piece)
 }
 
 #[cfg(test)]
@@ -138,11 +142,11 @@ mod tests {
     fn pieces_tile_a_region_at_frame_borders() {
         let region = Region { start: vec![1, 0, 5], extent: vec![9, 20, 30] };
         for most in [1, 100, 1000, 100_000, usize::MAX] {
-            let list = pieces(&region, &[4, 8, 8], most);
+            let list: Vec<_> = pieces(&region, &[4, 8, 8], most).collect();
             assert_eq!(list.iter().map(Region::len).sum::<usize>(), region.len(), "{most}");
             assert!(list.iter().all(|p| p.len() <= most.max(4 * 8 * 8)), "{most}");
         }
         let slabs = pieces(&region, &[4, 8, 8], usize::MAX);
-        assert_eq!(slabs.iter().map(|p| p.extent.clone()).collect::<Vec<_>>(), [[3, 20, 30], [4, 20, 30], [2, 20, 30]]);
+        assert_eq!(slabs.map(|p| p.extent).collect::<Vec<_>>(), [[3, 20, 30], [4, 20, 30], [2, 20, 30]]);
     }
 }

@@ -173,21 +173,17 @@ impl FrameGrid {
     }
 
     /// The frames that `region` touches, in C order.
-    pub(crate) fn frames_of(&self, region: &Region) -> Vec<u64> {
-        if self.total == 0 || region.is_empty() {
-            return Vec::new();
-        }
-        let mut frames = vec![0u64];
-        for ((r, f), count) in region.ranges().zip(&self.frame_shape).zip(&self.counts) {
+    pub(crate) fn frames_of(&self, region: &Region) -> impl Iterator<Item = u64> + Send + '_ {
+        let touched = |(r, f): (Range<u64>, &usize)| {
             let f = (*f as u64).max(1);
-            let first = r.start.checked_div(f).unwrap_or(0);
-            let last = r.end.saturating_sub(1).checked_div(f).unwrap_or(0);
-            frames = frames
-                .iter()
-                .flat_map(|base| (first..=last).map(move |i| base.saturating_mul(*count).saturating_add(i)))
-                .collect();
-        }
-        frames
+            let of = |i: u64| i.checked_div(f).unwrap_or(0);
+            if r.is_empty() { 0..0 } else { of(r.start)..of(r.end.saturating_sub(1)).saturating_add(1) }
+        };
+        let all = Indices::new(region.ranges().zip(&self.frame_shape).map(touched).collect());
+        let number = |index: Vec<u64>| {
+            index.iter().zip(&self.counts).fold(0u64, |n, (i, count)| n.saturating_mul(*count).saturating_add(*i))
+        };
+        all.map(number)
     }
 
     /// Fails unless `region` lies in the array.
@@ -211,6 +207,42 @@ impl FrameGrid {
             ))
             .into())
         }
+    }
+}
+
+/// All combinations of indices in a range for each dimension, the last varying fastest.
+#[derive(Debug, Clone)]
+pub(crate) struct Indices {
+    ranges: Vec<Range<u64>>,
+    next: Vec<u64>,
+    left: u64,
+}
+
+impl Indices {
+    pub(crate) fn new(ranges: Vec<Range<u64>>) -> Self {
+        let left = ranges.iter().fold(1u64, |n, r| n.saturating_mul(r.end.saturating_sub(r.start)));
+        Indices { next: ranges.iter().map(|r| r.start).collect(), ranges, left }
+    }
+}
+
+impl Iterator for Indices {
+    type Item = Vec<u64>;
+
+    fn next(&mut self) -> Option<Vec<u64>> {
+        self.left = self.left.checked_sub(1)?;
+        let now = self.next.clone();
+        for (i, range) in self.next.iter_mut().zip(&self.ranges).rev() {
+            *i = i.saturating_add(1);
+            if *i < range.end {
+                break;
+            }
+            *i = range.start;
+        }
+        Some(now)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::try_from(self.left).unwrap_or(usize::MAX), usize::try_from(self.left).ok())
     }
 }
 
@@ -372,7 +404,10 @@ mod tests {
         let values: usize = (0..9).map(|i| g.frame(i).len()).sum();
         assert_eq!(values, 35);
         assert_eq!(g.frame(8), Region { start: vec![4, 6], extent: vec![1, 1] });
-        assert_eq!(g.frames_of(&Region { start: vec![1, 2], extent: vec![2, 2] }), [0, 1, 3, 4]);
+        let frames = |start, extent| g.frames_of(&Region { start, extent }).collect::<Vec<_>>();
+        assert_eq!(frames(vec![1, 2], vec![2, 2]), [0, 1, 3, 4]);
+        assert_eq!(frames(vec![1, 2], vec![2, 0]), [0; 0]);
+        assert_eq!(frames(vec![0, 0], vec![5, 7]), (0..9).collect::<Vec<_>>());
     }
 
     #[test]

@@ -88,14 +88,9 @@ pub mod multilevel {
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
         let profile = if way == Way::Balanced { Profile::Balanced } else { Profile::Small };
-        let bytes = multilevel::encode(
-            values,
-            &Grid { dims, ordinary },
-            tolerance,
-            &Options { profile },
-            way.asked(),
-            &mut recon,
-        )?;
+        let grid = Grid { dims, ordinary };
+        let choice = multilevel::choose(values, &grid, tolerance, &Options { profile }, way.asked())?;
+        let bytes = multilevel::encode(values, &grid, tolerance, &choice, way.asked(), &mut recon)?;
         Some((bytes, recon))
     }
 

@@ -18,14 +18,14 @@ use crate::stats::ErrorStats;
 pub(crate) fn recurs<T: Element>(source: &dyn Source<T>, fill: Option<T>, threads: Threads) -> Result<bool> {
     let shape = source.shape();
     let parts = FrameGrid::new(shape.clone(), &frame_shape(&shape, 1 << 16, Cut::Cubes))?;
-    let parts: Vec<Region> = (0..parts.frame_count()).map(|f| parts.frame(f)).collect();
     let mut seen = Vec::new();
     parallel::for_each_in_order(
         threads,
-        &parts,
-        |part| {
+        0..parts.frame_count(),
+        |f| {
+            let part = parts.frame(f);
             let mut values = vec![T::default(); part.len()];
-            source.read(part, &mut values)?;
+            source.read(&part, &mut values)?;
             Ok::<_, Error>(plan::representatives(&values, fill, 64))
         },
         |_, found| {
@@ -50,7 +50,7 @@ pub(crate) struct Job<'a, T: Element> {
 impl<T: Element> Job<'_, T> {
     /// The values of a region, which are put into `room` if the source does not lend them.
     fn values<'b>(&'b self, region: &Region, room: &'b mut Vec<T>) -> Result<&'b [T]> {
-        if let Some(values) = self.source.lend(region) {
+        if let Some(values) = self.source.lend(region).filter(|values| values.len() == region.len()) {
             return Ok(values);
         }
         room.resize(region.len(), T::default());
@@ -70,16 +70,16 @@ impl<T: Element> Job<'_, T> {
             Bound::Lossless | Bound::Pointwise(_) => 0.0,
             Bound::Absolute(e) => e,
             Bound::ByPoint => self.largest_bound()?,
-            Bound::Range(r) => r * self.range()?,
+            Bound::Range(r) => (2.0 * r * self.half_range()?).min(f64::MAX),
             Bound::Rmse(m) => search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?,
             Bound::Psnr(p) => {
                 // 10^(-p/20) by the platform's library: the writer's choice, checked by measuring.
-                let m = self.range()? / 10f64.powf(p / 20.0);
+                let m = (self.half_range()? / 10f64.powf(p / 20.0) * 2.0).min(f64::MAX);
                 search::largest_error_with(m, |e| Ok(trial(e)?.1.rmse()))?
             }
             Bound::Ratio(q) => {
                 let input = self.grid.values().saturating_mul(T::DATA_TYPE.size() as u64);
-                search::smallest_error_within(input as f64 / q, self.range()?, |e| Ok(trial(e)?.0 as f64))?
+                search::smallest_error_within(input as f64 / q, self.half_range()?, |e| Ok(trial(e)?.0 as f64))?
             }
         };
         Ok(ResolvedBound::new(asked, e))
@@ -87,11 +87,10 @@ impl<T: Element> Job<'_, T> {
 
     /// Bytes and errors that the frames would have.
     fn trial(&self, tolerance: Tolerance, plan: &Plan) -> Result<(u64, ErrorStats)> {
-        let all: Vec<u64> = (0..self.grid.frame_count()).collect();
         let (mut bytes, mut stats) = (0u64, ErrorStats::new(tolerance));
         parallel::for_each_by_workers(
             self.threads,
-            &all,
+            0..self.grid.frame_count(),
             || self.encoder(tolerance, plan),
             |_, encoded| {
                 let encoded = encoded?;
@@ -103,8 +102,8 @@ impl<T: Element> Job<'_, T> {
         Ok((bytes, stats))
     }
 
-    /// max - min of the ordinary values; 0 if there are none.
-    fn range(&self) -> Result<f64> {
+    /// Half of max - min of the ordinary values, which is finite; 0 if there are none.
+    fn half_range(&self) -> Result<f64> {
         /// Values that are looked at together, at most.
         const PART: u64 = 1 << 18;
         let shape = self.grid.shape();
@@ -112,16 +111,15 @@ impl<T: Element> Job<'_, T> {
         // An array in memory lends its pieces; other sources are read by frames, as they will be.
         let lends = pieces.frame_count() > 0 && self.source.lend(&pieces.frame(0)).is_some();
         let parts = if lends { &pieces } else { self.grid };
-        let all: Vec<u64> = (0..parts.frame_count()).collect();
         let fill = self.fill;
         let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
         parallel::for_each_by_workers(
             self.threads,
-            &all,
+            0..parts.frame_count(),
             || {
                 let mut room = Vec::new();
-                move |f: &u64| {
-                    let values = self.values(&parts.frame(*f), &mut room)?;
+                move |f: u64| {
+                    let values = self.values(&parts.frame(f), &mut room)?;
                     let plain = if fill.is_none() { fast::finite_range(values) } else { None };
                     let range = || fast::range(values, Some(&frame::ordinary(values, [fill, None])));
                     Ok::<_, Error>(plain.or_else(range).unwrap_or((f64::INFINITY, f64::NEG_INFINITY)))
@@ -133,8 +131,7 @@ impl<T: Element> Job<'_, T> {
                 Ok(())
             },
         )?;
-        // An array without ordinary values has no range; half the difference keeps the widest range finite.
-        Ok(if lo <= hi { (hi / 2.0 - lo / 2.0) * 2.0 } else { 0.0 })
+        Ok(if lo <= hi { hi / 2.0 - lo / 2.0 } else { 0.0 })
     }
 
     /// Frames of one column each, if the last dimension is short and parts of the array take fewer bytes so: components of vectors, and
@@ -152,10 +149,9 @@ impl<T: Element> Job<'_, T> {
         let shape = self.grid.shape();
         let Some((count, rest)) = shape.split_last() else { return Ok(None) };
         let each = rest.iter().fold(1u64, |n, e| n.saturating_mul(*e));
-        // Other bounds are of the array as it is cut; the slowest kernels see to it themselves.
+        // Other bounds are of the array as it is cut.
         let applies = matches!(bound.asked, Bound::Absolute(_) | Bound::Range(_) | Bound::Pointwise(_))
             && bound.tolerance != Tolerance::Lossless
-            && preset != Preset::Small
             && self.models.decoder.is_none();
         if !applies || !(2..=MOST).contains(count) || each < LEAST {
             return Ok(None);
@@ -165,7 +161,9 @@ impl<T: Element> Job<'_, T> {
         let rows = FrameGrid::new(rest.to_vec(), &frames)?;
         let part = PART.min(self.grid.values() / SHARE).checked_div(*count).unwrap_or(0);
         let rows = rows.frame(rows.frame_count() / 2).middle(part);
-        let plan = Plan::new(Preset::Fast, bound.tolerance, T::DATA_TYPE, None);
+        // What stands side by side tells the slowest kernels more than others, and the more the longer they learn.
+        let (judge, most) = if preset == Preset::Small { (Preset::Small, 90) } else { (Preset::Fast, 97) };
+        let plan = Plan::new(judge, bound.tolerance, T::DATA_TYPE, None).hasty();
         let mut room = Vec::new();
         let mut bytes = |column: u64, columns: usize| {
             let start = [rows.start.as_slice(), &[column]].concat();
@@ -175,7 +173,7 @@ impl<T: Element> Job<'_, T> {
         };
         let together = bytes(0, usize::try_from(*count).unwrap_or(usize::MAX))?;
         let apart = (0..*count).try_fold(0u64, |sum, column| Ok::<_, Error>(sum.saturating_add(bytes(column, 1)?)))?;
-        Ok((apart.saturating_mul(100) < together.saturating_mul(97)).then_some(grid))
+        Ok((apart.saturating_mul(100) < together.saturating_mul(most)).then_some(grid))
     }
 
     /// Chooses among the preset's candidates, on a few frames if there are many.
@@ -194,7 +192,7 @@ impl<T: Element> Job<'_, T> {
         })?;
         parallel::for_each_in_order(
             self.threads,
-            &samples,
+            samples.iter(),
             |region| self.encode(region, tolerance, &plan, &mut Vec::new()),
             |_, encoded| {
                 let encoded = encoded?;
@@ -212,9 +210,9 @@ impl<T: Element> Job<'_, T> {
         &'b self,
         tolerance: Tolerance,
         plan: &'b Plan,
-    ) -> impl FnMut(&u64) -> Result<Encoded> + 'b {
+    ) -> impl FnMut(u64) -> Result<Encoded> + 'b {
         let mut room = Vec::new();
-        move |f| self.encode(&self.grid.frame(*f), tolerance, plan, &mut room)
+        move |f| self.encode(&self.grid.frame(f), tolerance, plan, &mut room)
     }
 
     pub(crate) fn encode(

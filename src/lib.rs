@@ -38,6 +38,7 @@ mod parallel;
 mod plan;
 mod reader;
 mod search;
+mod slabs;
 mod source;
 mod sparse;
 mod stats;

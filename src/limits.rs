@@ -60,8 +60,9 @@ impl Limits {
     }
 }
 
-/// Bytes of working memory that decoding takes per value of a frame, at most.
-const WORKING_BYTES: u64 = 64;
+/// Bytes of working memory that decoding takes per value of a frame: some 100 for one long axis in a raster of the preset small, less
+/// otherwise.
+const WORKING_BYTES: u64 = 128;
 
 /// Bytes of working memory for a frame of so many values, if the limits allow both.
 pub(crate) fn frame_memory(values: u64, limits: &Limits) -> Result<u64> {

@@ -20,7 +20,8 @@ pub struct ReadOptions {
     pub threads: usize,
     /// Folders that hold models kept outside of files, each named by its digest: `<64 hex digits>.onnx`.
     pub model_dirs: Vec<PathBuf>,
-    /// Decoders of the caller's own, by the digest of the model that each stands for.
+    /// Decoders of the caller's own, by the digest of the model that each stands for. One that stands for an exact model must
+    /// say so ([`Decoder::is_exact`]): its frames keep no guard, and are refused otherwise.
     pub decoders: HashMap<[u8; 32], Arc<dyn Decoder>>,
 }
 

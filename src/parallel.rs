@@ -3,8 +3,10 @@
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 
 /// How many threads to use; at least one.
 #[derive(Debug, Clone, Copy)]
@@ -45,77 +47,88 @@ impl From<Error> for Stop {
 
 /// Runs `job` for each item and hands the results to `take` in the order of the items.
 ///
-/// At most twice as many results wait as there are threads, so memory stays bounded however large the list is.
-pub(crate) fn for_each_in_order<I: Sync, R: Send>(
+/// At most twice as many results wait as there are threads, so memory stays bounded however many items there are. A panic of
+/// a job is the caller's.
+pub(crate) fn for_each_in_order<I: Copy + Send, R: Send>(
     threads: Threads,
-    items: &[I],
-    job: impl Fn(&I) -> R + Sync,
-    take: impl FnMut(&I, R) -> std::result::Result<(), Stop>,
+    items: impl IntoIterator<Item = I, IntoIter: Send>,
+    job: impl Fn(I) -> R + Sync,
+    take: impl FnMut(I, R) -> std::result::Result<(), Stop>,
 ) -> Result<()> {
     for_each_by_workers(threads, items, || &job, take)
 }
 
 /// The same with a job for each thread, which may keep something from one item to the next.
-pub(crate) fn for_each_by_workers<I: Sync, R: Send, J: FnMut(&I) -> R>(
+pub(crate) fn for_each_by_workers<I: Copy + Send, R: Send, J: FnMut(I) -> R>(
     threads: Threads,
-    items: &[I],
+    items: impl IntoIterator<Item = I, IntoIter: Send>,
     worker: impl Fn() -> J + Sync,
-    mut take: impl FnMut(&I, R) -> std::result::Result<(), Stop>,
+    mut take: impl FnMut(I, R) -> std::result::Result<(), Stop>,
 ) -> Result<()> {
-    let finish = |stop: std::result::Result<(), Stop>| match stop {
-        Ok(()) | Err(Stop::Quietly) => Ok(()),
-        Err(Stop::With(e)) => Err(e),
-    };
-    let threads = threads.get().min(items.len());
+    let items = items.into_iter();
+    let threads = threads.get().min(items.size_hint().1.unwrap_or(usize::MAX));
     if threads <= 1 {
-        let mut job = worker();
-        return finish(items.iter().try_for_each(|item| take(item, job(item))));
+        return alone(items, worker(), take);
     }
-    let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
+    let items = Mutex::new(items.enumerate());
     // Tickets bound how far the fastest thread may run ahead of the results that were taken.
     let (give_ticket, ticket) = sync_channel::<()>(threads.saturating_mul(2));
-    let ticket = std::sync::Mutex::new(ticket);
-    let (send, receive) = sync_channel::<(usize, R)>(threads);
+    let ticket = Mutex::new(ticket);
+    let (send, receive) = sync_channel::<(usize, I, std::thread::Result<R>)>(threads);
     std::thread::scope(|scope| {
+        let mut started = 0usize;
         for _ in 0..threads {
             let send = send.clone();
-            let (next, stopped, ticket, worker) = (&next, &stopped, &ticket, &worker);
-            scope.spawn(move || {
+            let (items, stopped, ticket, worker) = (&items, &stopped, &ticket, &worker);
+            let work = move || {
                 let mut job = worker();
                 loop {
                     let allowed = ticket.lock().is_ok_and(|t| t.recv().is_ok());
-                    let index = next.fetch_add(1, Ordering::Relaxed);
                     if !allowed || stopped.load(Ordering::Relaxed) {
                         return;
                     }
-                    let Some(item) = items.get(index) else { return };
-                    if send.send((index, job(item))).is_err() {
+                    let next = items.lock().ok().and_then(|mut items| items.next());
+                    let Some((index, item)) = next else { return };
+                    // Whoever waits for this result would wait forever if the thread ended without one.
+                    let done = catch_unwind(AssertUnwindSafe(|| job(item)));
+                    let panicked = done.is_err();
+                    if send.send((index, item, done)).is_err() || panicked {
                         return;
                     }
                 }
-            });
+            };
+            // Those that the system lets start do the work of all.
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+            started = started.saturating_add(1);
         }
         drop(send);
+        if started == 0 {
+            let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
+            return alone(items.by_ref().map(|(_, item)| item), worker(), take);
+        }
         for _ in 0..threads.saturating_mul(2) {
             let _ = give_ticket.send(());
         }
         let mut waiting = BTreeMap::new();
         let mut due = 0usize;
         let mut result = Ok(());
-        for (index, value) in receive.iter() {
-            waiting.insert(index, value);
-            while let Some(value) = waiting.remove(&due) {
-                let Some(item) = items.get(due) else { break };
-                result = take(item, value);
+        'results: for (index, item, done) in receive.iter() {
+            waiting.insert(index, (item, done));
+            while let Some((item, done)) = waiting.remove(&due) {
+                // The other threads end as what they wait for is dropped.
+                let done = done.unwrap_or_else(|panic| {
+                    stopped.store(true, Ordering::Relaxed);
+                    resume_unwind(panic)
+                });
+                result = take(item, done);
                 if result.is_err() {
-                    break;
+                    break 'results;
                 }
                 due = due.saturating_add(1);
                 let _ = give_ticket.try_send(());
-            }
-            if result.is_err() || due == items.len() {
-                break;
             }
         }
         stopped.store(true, Ordering::Relaxed);
@@ -126,17 +139,32 @@ pub(crate) fn for_each_by_workers<I: Sync, R: Send, J: FnMut(&I) -> R>(
     })
 }
 
+/// Without other threads.
+fn alone<I: Copy, R>(
+    mut items: impl Iterator<Item = I>,
+    mut job: impl FnMut(I) -> R,
+    mut take: impl FnMut(I, R) -> std::result::Result<(), Stop>,
+) -> Result<()> {
+    finish(items.try_for_each(|item| take(item, job(item))))
+}
+
+fn finish(stop: std::result::Result<(), Stop>) -> Result<()> {
+    match stop {
+        Ok(()) | Err(Stop::Quietly) => Ok(()),
+        Err(Stop::With(e)) => Err(e),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn results_come_in_order_and_a_stop_ends_the_threads() {
-        let items: Vec<u32> = (0..1000).collect();
         let mut seen = Vec::new();
         let ok = for_each_in_order(
             Threads::new(4),
-            &items,
+            0..1000u32,
             |i| i * 2,
             |_, r| {
                 seen.push(r);
@@ -148,14 +176,32 @@ mod tests {
         let mut taken = 0;
         let stopped = for_each_in_order(
             Threads::new(3),
-            &items,
-            |i| *i,
+            0..u64::MAX,
+            |i| i,
             |i, _| {
                 taken += 1;
-                if *i == 10 { Err(Stop::Quietly) } else { Ok(()) }
+                if i == 10 { Err(Stop::Quietly) } else { Ok(()) }
             },
         );
         assert!(stopped.is_ok());
         assert_eq!(taken, 11);
+    }
+
+    #[test]
+    #[allow(clippy::panic, reason = "the panic of a job is what is tested")]
+    fn a_panic_of_a_job_is_the_callers_and_ends_the_threads() {
+        for threads in [1, 2, 7] {
+            let mut taken = 0;
+            let job = |i: u32| if i == 5 { panic!("job {i}") } else { i };
+            let all = || {
+                for_each_in_order(Threads::new(threads), 0..1000, job, |_, _| {
+                    taken += 1;
+                    Ok(())
+                })
+            };
+            let payload = catch_unwind(AssertUnwindSafe(all)).expect_err("a panic");
+            assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("job 5"));
+            assert_eq!(taken, 5);
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::bound::{Bound, Tolerance};
 use crate::element::{DataType, Element};
 use crate::error::Result;
 use crate::fast::Effort;
-use crate::frame::{Candidate, Kernel, View};
+use crate::frame::{Candidate, Kernel, MAY_GAIN, MULTILEVEL, View};
 use crate::grid::{Cut, FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
@@ -42,9 +42,6 @@ pub(crate) const NETWORK: &str = "network";
 
 /// Label of the network that learns on the way in reports.
 const LEARNER: &str = "learner";
-
-/// It may gain one in so many bytes.
-const LEARNED: u64 = 16;
 
 /// What a model at hand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +161,12 @@ impl Plan {
         Plan { candidates, tried: Vec::new(), preset, thinned: false }
     }
 
+    /// The same ways without what takes them long to choose.
+    pub(crate) fn hasty(mut self) -> Plan {
+        self.candidates.iter_mut().for_each(|c| raster_options(c, |o| o.hasty = true));
+        self
+    }
+
     /// The regions to judge by: none if all ways are to be tried on every frame.
     pub(crate) fn samples(&self, grid: &FrameGrid) -> Vec<Region> {
         let count = grid.frame_count();
@@ -224,13 +227,13 @@ impl Plan {
             self.candidates.drain(..).partition(|c| matches!(c.kernel, Kernel::Network));
         // What repeats rarely shows on a sample, and the fast way takes next to no time: it is tried beside them, too.
         let (besides, others): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|c| self.preset == Preset::Balanced && is_fast(c));
+            others.into_iter().partition(|c| self.preset != Preset::Fast && is_fast(c));
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
         let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
         let limit = more(least, judgement.close);
         // At the end of a sample a learner has learned little: it is judged by the way that it improves on.
-        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= more(least, LEARNED));
+        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= more(least, MAY_GAIN));
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
@@ -238,11 +241,6 @@ impl Plan {
         if kept.iter().all(|(_, c)| c.view == View::Table) {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
         }
-        let raster_options = |c: &mut Candidate, set: fn(&mut raster::Options)| {
-            if let Kernel::Raster(options) = &mut c.kernel {
-                set(options);
-            }
-        };
         self.candidates.iter_mut().for_each(|c| raster_options(c, |o| o.hasty = false));
         // A sample hides what repeats across the whole: symmetric halves, equal planes.
         if self.preset == Preset::Small && !self.candidates.iter().any(is_raster) {
@@ -263,6 +261,12 @@ fn is_small(c: &Candidate) -> bool {
 
 fn is_fast(c: &Candidate) -> bool {
     matches!(c.kernel, Kernel::Fast(_)) && c.view == View::Plain
+}
+
+fn raster_options(c: &mut Candidate, set: fn(&mut raster::Options)) {
+    if let Kernel::Raster(options) = &mut c.kernel {
+        set(options);
+    }
 }
 
 fn is_raster(c: &Candidate) -> bool {
@@ -316,7 +320,7 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             vec![of("fast", Kernel::Fast(Effort::Hasty)), tabled("fast with table", Kernel::Fast(Effort::Hasty))]
         }
         Preset::Balanced => vec![
-            of("multilevel", multilevel(Profile::Balanced)),
+            of(MULTILEVEL, multilevel(Profile::Balanced)),
             of("fast", Kernel::Fast(Effort::Thorough)),
             holed("multilevel with holes", multilevel(Profile::Balanced)),
             tabled("multilevel with table", multilevel(Profile::Balanced)),
@@ -324,13 +328,14 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             of("raster snapped", raster(true)),
         ],
         Preset::Small => vec![
-            of("multilevel", multilevel(Profile::Small)),
+            of(MULTILEVEL, multilevel(Profile::Small)),
             of("raster", raster(false)),
             of("raster snapped", raster(true)),
             holed("multilevel with holes", multilevel(Profile::Small)),
             holed("raster with holes", raster(false)),
             tabled("multilevel with table", multilevel(Profile::Small)),
             tabled("raster with table", raster(true)),
+            of("fast", Kernel::Fast(Effort::Thorough)),
         ],
     }
 }

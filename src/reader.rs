@@ -77,6 +77,15 @@ impl Reader<'static> {
     }
 }
 
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("bytes", &self.file_len())
+            .field("arrays", &self.arrays().len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> Reader<'a> {
     /// Reads the directory of a whole file in memory.
     ///
@@ -106,7 +115,7 @@ impl<'a> Reader<'a> {
 
     /// The arrays, in the order of the file.
     pub fn arrays(&self) -> impl ExactSizeIterator<Item = Array<'_>> {
-        self.file.directory.arrays.iter().enumerate().map(|(index, entry)| Array::new(&self.file, entry, index))
+        self.file.directory.arrays().iter().enumerate().map(|(index, entry)| Array::new(&self.file, entry, index))
     }
 
     /// The array of this name.
@@ -114,7 +123,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`ArgumentError::NoSuchArray`].
     pub fn array(&self, name: &str) -> Result<Array<'_>> {
-        self.arrays().find(|a| a.name() == name).ok_or_else(|| ArgumentError::NoSuchArray(name.to_owned()).into())
+        let index = self.file.directory.find(name);
+        index.and_then(|i| self.array_at(i)).ok_or_else(|| ArgumentError::NoSuchArray(name.to_owned()).into())
+    }
+
+    /// The array of this index in the order of the file.
+    pub fn array_at(&self, index: usize) -> Option<Array<'_>> {
+        Some(Array::new(&self.file, self.file.directory.arrays().get(index)?, index))
     }
 
     /// The models that the file names.

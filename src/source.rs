@@ -33,16 +33,7 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
 
     fn read(&self, region: &Region, out: &mut [T]) -> Result<()> {
         let extent = self.raw_dim().slice().to_vec();
-        let is_inside = region.extent.len() == extent.len()
-            && region.start.len() == extent.len()
-            && region.ranges().zip(&extent).all(|(r, n)| r.end <= *n as u64);
-        if !is_inside {
-            return Err(ArgumentError::Region("region outside the source".into()).into());
-        }
-        if region.len() != out.len() {
-            let (found, needed) = (out.len(), region.len());
-            return Err(ArgumentError::Shape(format!("room for {found} values, the region has {needed}")).into());
-        }
+        check(region, &Source::<T>::shape(self), out.len())?;
         if let Some(all) = self.as_slice() {
             let whole = Region { start: vec![0; extent.len()], extent };
             for_each_shared_run(&whole, region, |from, to, n| {
@@ -84,6 +75,21 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
         }
         all.get(first..first.checked_add(len)?)
     }
+}
+
+/// Fails unless `region` lies in an array of this shape and has `room` values.
+fn check(region: &Region, shape: &[u64], room: usize) -> Result<()> {
+    let is_inside = region.extent.len() == shape.len()
+        && region.start.len() == shape.len()
+        && region.ranges().zip(shape).all(|(r, n)| r.end <= *n);
+    if !is_inside {
+        return Err(ArgumentError::Region("region outside the source".into()).into());
+    }
+    if region.len() != room {
+        let needed = region.len();
+        return Err(ArgumentError::Shape(format!("room for {room} values, the region has {needed}")).into());
+    }
+    Ok(())
 }
 
 /// A file of values in C order, little-endian unless it is said otherwise, after a header of any length.
@@ -191,6 +197,7 @@ impl<T: Element> Source<T> for RawFile<T> {
     }
 
     fn read(&self, region: &Region, out: &mut [T]) -> Result<()> {
+        check(region, &self.shape, out.len())?;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = Vec::new();
         let mut span = Span::default();
@@ -240,6 +247,9 @@ mod tests {
                 raw.read(&region, &mut a).unwrap();
                 view.read(&region, &mut b).unwrap();
                 assert_eq!(a, b, "{region:?}");
+                assert!(raw.read(&region, &mut vec![0.0; region.len() + 1]).is_err());
+                let beyond = Region { start: region.start.iter().map(|s| s + 1_000_000).collect(), ..region.clone() };
+                assert!(shape.is_empty() || raw.read(&beyond, &mut a).is_err());
             }
         }
     }

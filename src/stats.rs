@@ -10,13 +10,16 @@ pub(crate) fn counts<T: Element>(x: T, fill: Option<T>) -> bool {
     x.to_f64().is_finite() && fill.is_none_or(|f| f.to_bits64() != x.to_bits64())
 }
 
-/// The factor that brings errors near one, so that their squares neither vanish nor overflow.
+/// The factor that brings errors near one, as far as it is known beforehand.
 fn unit(tolerance: Tolerance) -> f64 {
     match tolerance {
         Tolerance::Absolute(bound) => (1.0 / bound).clamp(1e-300, 1e300),
         Tolerance::Lossless | Tolerance::Pointwise(_) => 1.0,
     }
 }
+
+/// Errors in units of the largest that are taken as they are.
+const NEAR_ONE: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
 
 /// Sums over the finite values of a frame or an array, but for those that stand for none; [`ErrorStats::merge`] joins those of its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +33,9 @@ pub struct ErrorStats {
     pub max_error: f64,
     /// Largest error as a multiple of the bound at its point; 0 for lossless.
     pub max_error_over_bound: f64,
-    /// Of errors times [`unit`].
+    /// The factor that brings errors near one, so that their squares neither vanish nor overflow.
+    unit: f64,
+    /// Of errors times `unit`.
     sum_squares: f64,
     sum_relative: f64,
     nonzero: u64,
@@ -44,6 +49,7 @@ impl ErrorStats {
             range: (f64::INFINITY, f64::NEG_INFINITY),
             max_error: 0.0,
             max_error_over_bound: 0.0,
+            unit: unit(tolerance),
             sum_squares: 0.0,
             sum_relative: 0.0,
             nonzero: 0,
@@ -59,11 +65,33 @@ impl ErrorStats {
         values: &[T],
         ordinary: Option<&[bool]>,
     ) -> bool {
-        if !self.add_errors(originals, values, ordinary) {
+        let mut part = ErrorStats::new(self.tolerance);
+        if !part.add_errors(originals, values, ordinary) {
             return false;
         }
-        self.range = (self.range.0.min(low), self.range.1.max(high));
+        if part.is_strained() {
+            part = ErrorStats::new(self.tolerance);
+            let all = originals.iter().zip(values).enumerate();
+            for (_, (x, y)) in all.filter(|(i, _)| ordinary.is_none_or(|o| o.get(*i).copied().unwrap_or(false))) {
+                part.add(x.to_f64(), y.to_f64());
+            }
+        }
+        part.range = (low, high);
+        self.merge(&part);
         true
+    }
+
+    /// Whether errors are so far from what was expected of them that sums have lost them.
+    fn is_strained(&self) -> bool {
+        let fits = |e: f64| e == 0.0 || NEAR_ONE.contains(&(e * self.unit));
+        !(fits(self.max_error) && self.sum_squares.is_finite() && self.sum_relative.is_finite())
+    }
+
+    /// Takes errors in another unit.
+    fn rescale(&mut self, unit: f64) {
+        let ratio = unit / self.unit;
+        self.sum_squares = ratio * (ratio * self.sum_squares);
+        self.unit = unit;
     }
 
     fn add_errors<T: Element>(&mut self, originals: &[T], values: &[T], ordinary: Option<&[bool]>) -> bool {
@@ -98,7 +126,7 @@ impl ErrorStats {
         if values.len() != n || ordinary.is_some_and(|o| o.len() != n) {
             return false;
         }
-        let mut sums = Sums::<S, RELATIVE>::new(simd, unit(self.tolerance), tolerance);
+        let mut sums = Sums::<S, RELATIVE>::new(simd, self.unit, tolerance);
         let (xs, last_xs) = originals.as_chunks::<LANES>();
         let (ys, last_ys) = values.as_chunks::<LANES>();
         // Zeros that became zeros add nothing.
@@ -157,7 +185,10 @@ impl ErrorStats {
         let e = (x - y).abs();
         self.count = self.count.saturating_add(1);
         self.range = (self.range.0.min(x), self.range.1.max(x));
-        let scaled = e * unit(self.tolerance);
+        if e > self.max_error && !NEAR_ONE.contains(&(e * self.unit)) {
+            self.rescale((1.0 / e).clamp(1e-300, 1e300));
+        }
+        let scaled = e * self.unit;
         self.sum_squares += scaled * scaled;
         if x != 0.0 {
             self.nonzero = self.nonzero.saturating_add(1);
@@ -178,11 +209,18 @@ impl ErrorStats {
     pub fn merge(&mut self, other: &ErrorStats) {
         self.count = self.count.saturating_add(other.count);
         self.range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
+        // Parts whose bounds differ have units of their own: that of the larger errors serves both.
+        let mut other = *other;
+        if self.unit != other.unit {
+            if other.max_error > self.max_error {
+                self.rescale(other.unit);
+            } else {
+                other.rescale(self.unit);
+            }
+        }
+        self.sum_squares += other.sum_squares;
         self.max_error = self.max_error.max(other.max_error);
         self.max_error_over_bound = self.max_error_over_bound.max(other.max_error_over_bound);
-        // Parts whose bounds differ have units of their own.
-        let ratio = unit(self.tolerance) / unit(other.tolerance);
-        self.sum_squares += if ratio == 1.0 { other.sum_squares } else { ratio * (ratio * other.sum_squares) };
         self.sum_relative += other.sum_relative;
         self.nonzero = self.nonzero.saturating_add(other.nonzero);
     }
@@ -196,13 +234,17 @@ impl ErrorStats {
     /// Root of the mean squared error.
     #[allow(clippy::cast_precision_loss, reason = "a mean needs no more")]
     pub fn rmse(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { (self.sum_squares / self.count as f64).sqrt() / unit(self.tolerance) }
+        if self.count == 0 { 0.0 } else { (self.sum_squares / self.count as f64).sqrt() / self.unit }
     }
 
     /// Peak signal-to-noise ratio in dB, the peak being max - min; infinite where nothing was lost.
     pub fn psnr(&self) -> f64 {
+        let rmse = self.rmse();
+        if rmse == 0.0 {
+            return f64::INFINITY;
+        }
         // By halves, whose difference does not overflow.
-        20.0 * (2.0 * ((self.range.1 / 2.0 - self.range.0 / 2.0) / self.rmse())).log10()
+        20.0 * (2.0 * ((self.range.1 / 2.0 - self.range.0 / 2.0) / rmse)).log10()
     }
 }
 
@@ -335,6 +377,28 @@ mod tests {
         // A zero keeps its sign, which is not looked at here.
         let zeros = [1.0, -0.0];
         assert!(!ErrorStats::new(Tolerance::Pointwise(0.05)).add_bounded(&zeros, (0.0, 1.0), &[1.0, 0.0], None));
+    }
+
+    #[test]
+    fn errors_far_from_their_bounds_are_not_lost() {
+        let check = |tolerance: Tolerance, originals: &[f64], values: &[f64], rmse: f64, relative: f64| {
+            let range = originals.iter().fold((f64::MAX, f64::MIN), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
+            let (mut at_once, mut one_by_one) = (ErrorStats::new(tolerance), ErrorStats::new(tolerance));
+            assert!(at_once.add_bounded(originals, range, values, None));
+            originals.iter().zip(values).for_each(|(x, y)| one_by_one.add(*x, *y));
+            for stats in [at_once, one_by_one] {
+                assert!((stats.rmse() / rmse - 1.0).abs() < 1e-9, "{} {rmse}", stats.rmse());
+                assert!((stats.mean_pointwise_error() / relative - 1.0).abs() < 1e-6);
+                assert!(stats.psnr().is_finite());
+            }
+        };
+        check(Tolerance::Absolute(1e300), &[1.0, 2.0, 6.0], &[4.0, 2.0, 6.0], 3f64.sqrt(), 1.0);
+        check(Tolerance::Pointwise(0.1), &[1e300, 2e300], &[1e300, 1.9e300], 1e299 / 2f64.sqrt(), 0.025);
+        check(Tolerance::Pointwise(0.1), &[1e-300, 2e-300], &[1e-300, 1.9e-300], 1e-301 / 2f64.sqrt(), 0.025);
+        // Beyond single precision.
+        let (x, y) = ([1e-44f32, 1e30], [1e-3f32, 1e30]);
+        let mut stats = ErrorStats::new(Tolerance::Absolute(1.0));
+        assert!(stats.add_bounded(&x, (0.0, 1e30), &y, None) && stats.mean_pointwise_error().is_finite());
     }
 
     #[test]

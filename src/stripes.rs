@@ -106,10 +106,10 @@ mod tests {
             let region = Region { start: start.to_vec(), extent: extent.to_vec() };
             let frames = grid.frames_of(&region);
             let mut out = vec![u64::MAX; region.len()];
-            let stripes = Stripes::new(&region, &frame_shape, frames.len(), &mut out);
+            let stripes = Stripes::new(&region, &frame_shape, frames.size_hint().0, &mut out);
             let mut in_place = 0;
-            for f in &frames {
-                let part = grid.frame(*f);
+            for f in frames {
+                let part = grid.frame(f);
                 let mut values = Vec::new();
                 for_each_point(&part, |at| values.push(position(at)));
                 let whole = stripes.in_place(&part, |to| to.copy_from_slice(&values));

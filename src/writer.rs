@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
 use crate::plan::{self, Preset};
+use crate::slabs::Slabs;
 use crate::source::Source;
 use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
@@ -168,6 +169,13 @@ impl Writer<AtomicFile> {
     }
 }
 
+impl<W: Write> std::fmt::Debug for Writer<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let shown = &mut f.debug_struct("Writer");
+        shown.field("written", &self.written).field("arrays", &self.directory.arrays().len()).finish_non_exhaustive()
+    }
+}
+
 impl<W: Write> Writer<W> {
     /// Starts a file.
     ///
@@ -177,6 +185,11 @@ impl<W: Write> Writer<W> {
         out.write_all(Header::current().as_bytes())?;
         let (directory, models) = (Directory::default(), Vec::new());
         Ok(Writer { out, written: HEADER_LEN as u64, directory, models, limits: Limits::default(), broken: false })
+    }
+
+    /// What a model may cost, and how many values a frame may have: what readers are to allow, too. By default [`Limits::default`].
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// Bytes written so far.
@@ -193,7 +206,7 @@ impl<W: Write> Writer<W> {
     /// [`Error::Model`](crate::Error::Model) if a model is refused; [`ArgumentError::Other`] after the first array, or to embed a
     /// decoder that was added without its bytes.
     pub fn add_model(&mut self, decoder: &[u8], encoder: Option<&[u8]>, embed: bool) -> Result<ModelId> {
-        if !self.directory.arrays.is_empty() {
+        if !self.directory.arrays().is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
         self.check_whole()?;
@@ -285,11 +298,14 @@ impl<W: Write> Writer<W> {
         };
         let bound = job.resolve(options.bound.validate()?, options.preset)?;
         let columns = target.map(|target| job.columns(&bound, options.preset, target)).transpose()?.flatten();
+        let slabs = Slabs::new(source);
+        let lends = source.lend(&grid.frame(0)).is_some();
+        let source = if columns.is_none() || lends { source } else { &slabs };
         let grid = columns.as_ref().unwrap_or(&grid);
-        let job = Job { grid, ..job };
+        let job = Job { source, grid, ..job };
         let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
         let mut entry = ArrayEntry {
-            name: name.to_owned(),
+            name: name.into(),
             data_type: T::DATA_TYPE,
             bound,
             dim_names: options.dim_names.clone(),
@@ -311,10 +327,9 @@ impl<W: Write> Writer<W> {
         };
         let (out, written, broken) = (&mut self.out, &mut self.written, &mut self.broken);
         let mut done = 0u64;
-        let all: Vec<u64> = (0..grid.frame_count()).collect();
         parallel::for_each_by_workers(
             job.threads,
-            &all,
+            0..grid.frame_count(),
             || job.encoder(bound.tolerance, &plan),
             |f, encoded| {
                 let encoded = encoded?;
@@ -322,8 +337,8 @@ impl<W: Write> Writer<W> {
                 out.write_all(&encoded.bytes).map_err(Error::from)?;
                 *written = written.saturating_add(encoded.bytes.len() as u64);
                 entry.frame_offsets.push(*written);
-                report.take(&encoded, all.len() == 1);
-                done = done.saturating_add(grid.frame(*f).len() as u64);
+                report.take(&encoded, grid.frame_count() == 1);
+                done = done.saturating_add(grid.frame(f).len() as u64);
                 if let Some(progress) = options.progress {
                     progress(done, grid.values());
                 }
@@ -339,7 +354,7 @@ impl<W: Write> Writer<W> {
         }
         let model = options.model.filter(|_| predicted > 0);
         entry.model = model.and_then(|m| self.models.get(m.0 as usize)).map(|m| m.index);
-        self.directory.arrays.push(entry);
+        self.directory.push(entry);
         self.broken = false;
         Ok(report)
     }
@@ -352,7 +367,7 @@ impl<W: Write> Writer<W> {
         if attributes.contains('\0') {
             return Err(ArgumentError::Other("attributes cannot hold NUL".into()).into());
         }
-        let array = self.directory.arrays.iter_mut().find(|a| a.name == name);
+        let array = self.directory.find_mut(name);
         array.ok_or_else(|| ArgumentError::NoSuchArray(name.to_owned()))?.attributes = attributes;
         Ok(())
     }
@@ -389,7 +404,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn check_arguments(&self, name: &str, shape: &[u64], options: &ArrayOptions) -> Result<()> {
-        if self.directory.arrays.iter().any(|a| a.name == name) {
+        if self.directory.find(name).is_some() {
             return Err(ArgumentError::DuplicateName(name.to_owned()).into());
         }
         if shape.len() > MAX_DIMS {

@@ -9,6 +9,11 @@ use crate::error::FormatError;
 pub(crate) trait BitCoder {
     /// The encoder codes `bit` and returns it; the decoder ignores `bit` and returns the coded one.
     fn code(&mut self, bit: bool, p1: u32) -> bool;
+
+    /// Bytes that the encoder has written so far.
+    fn written(&self) -> usize {
+        0
+    }
 }
 
 impl BitCoder for Encoder {
@@ -16,6 +21,10 @@ impl BitCoder for Encoder {
     fn code(&mut self, bit: bool, p1: u32) -> bool {
         self.bit(bit, p1);
         bit
+    }
+
+    fn written(&self) -> usize {
+        self.out.len()
     }
 }
 

@@ -9,7 +9,8 @@ use crate::error::{Fault, FormatError, Place, Resource, Result};
 use crate::format::header::HEADER_LEN;
 use crate::grid::FrameGrid;
 use crate::limits::within;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Most dimensions of an array.
 pub(crate) const MAX_DIMS: usize = 8;
@@ -37,7 +38,7 @@ pub(crate) struct ModelEntry {
 /// An array (SPEC 4.2).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ArrayEntry {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) data_type: DataType,
     pub(crate) bound: ResolvedBound,
     /// One name a dimension, or none at all.
@@ -55,10 +56,34 @@ pub(crate) struct ArrayEntry {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Directory {
     pub(crate) models: Vec<ModelEntry>,
-    pub(crate) arrays: Vec<ArrayEntry>,
+    arrays: Vec<ArrayEntry>,
+    /// Index of each array by its name.
+    by_name: HashMap<Arc<str>, usize>,
 }
 
 impl Directory {
+    /// The arrays, in the order of the file.
+    pub(crate) fn arrays(&self) -> &[ArrayEntry] {
+        &self.arrays
+    }
+
+    /// Index of the array of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The array of this name, to be changed.
+    pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut ArrayEntry> {
+        self.arrays.get_mut(*self.by_name.get(name)?)
+    }
+
+    /// Adds an array; false if there is one of its name.
+    pub(crate) fn push(&mut self, array: ArrayEntry) -> bool {
+        let is_new = self.by_name.insert(Arc::clone(&array.name), self.arrays.len()).is_none();
+        self.arrays.push(array);
+        is_new
+    }
+
     /// The bytes of the directory: models first, as their bytes are in the file.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         put_varint(out, (self.models.len() as u64).saturating_add(self.arrays.len() as u64));
@@ -109,14 +134,14 @@ fn parse(c: &mut Cursor, end: &mut u64, memory: u64) -> std::result::Result<Dire
             KIND_ARRAY => {
                 let a = ArrayEntry::read_from(c, end, d.models.len(), memory)?;
                 held = within(Resource::Memory, held.saturating_add(a.held()), memory)?;
-                d.arrays.push(a);
+                if !d.push(a) {
+                    return Err(FormatError::DuplicateName.into());
+                }
             }
             other => return Err(Fault::unknown("directory part", other)),
         }
     }
-    // Comparing each name with all before it would take hours in a directory of hostile size.
-    let mut names = HashSet::with_capacity(d.arrays.len());
-    if d.arrays.iter().all(|a| names.insert(a.name.as_str())) { Ok(d) } else { Err(FormatError::DuplicateName.into()) }
+    Ok(d)
 }
 
 fn advance(end: u64, len: u64) -> std::result::Result<u64, FormatError> {
@@ -135,7 +160,7 @@ impl ArrayEntry {
     /// Bytes of memory that it takes, at most: room that lists keep for more, and what each piece of memory has beside what it holds,
     /// included.
     fn held(&self) -> u64 {
-        const EACH: u64 = 640;
+        const EACH: u64 = 704;
         let texts = self
             .dim_names
             .iter()
@@ -191,7 +216,7 @@ impl ArrayEntry {
     }
 
     fn read_from(c: &mut Cursor, end: &mut u64, models: usize, memory: u64) -> std::result::Result<ArrayEntry, Fault> {
-        let name = text(c, "array name")?;
+        let name = text(c, "array name")?.into();
         let data_type = match c.u8("data type")? {
             1 => DataType::F32,
             2 => DataType::F64,

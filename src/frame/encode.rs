@@ -57,8 +57,12 @@ pub(crate) struct Encoded {
     pub(crate) guard: Option<sparse::Guard>,
 }
 
-/// What a learner must gain: one in so many bytes.
-const LEARNED: u64 = 64;
+/// Label of the multilevel kernel on ordinary values in reports.
+pub(crate) const MULTILEVEL: &str = "multilevel";
+
+/// What a learner must gain on the way that it improves on, and what it may: one in so many bytes.
+const MUST_GAIN: u64 = 64;
+pub(crate) const MAY_GAIN: u64 = 16;
 
 /// Codes a block in the way of the candidate that gives the fewest bytes.
 pub(crate) fn encode<T: Element>(
@@ -92,21 +96,29 @@ pub(crate) fn encode<T: Element>(
                 View::Table => table.as_ref().map(|t| (&plain, Some(t))),
             };
             let trial = |c: &Candidate| prepared(c).map_or(Ok(None), |(p, t)| p.trial(&c.kernel, t, models));
-            parallel::for_each_in_order(threads, candidates, trial, |c, trial| {
-                if let (Some((p, _)), Some(trial)) = (prepared(c), trial?) {
-                    race.enter(c.label, p, trial);
-                }
-                Ok(())
-            })?;
+            let is_learner = |c: &&Candidate| matches!(c.kernel, Kernel::Learner);
+            let (learners, ways): (Vec<_>, Vec<_>) = candidates.iter().partition(is_learner);
+            for ways in [ways, learners] {
+                let ways: Vec<_> = ways.into_iter().filter(|c| !is_learner(c) || race.may_learn()).collect();
+                parallel::for_each_in_order(threads, ways, trial, |c, trial| {
+                    if let (Some((p, _)), Some(trial)) = (prepared(c), trial?) {
+                        race.enter(c.label, p, trial);
+                    }
+                    Ok(())
+                })?;
+            }
             // Verbatim values bound the size of every frame. Where nothing suits that well, coding without loss may.
             let raw = (values.len() as u64).saturating_mul(T::DATA_TYPE.size() as u64);
             if race.best.as_ref().is_none_or(|b| b.size > raw) {
                 let balanced = Kernel::Multilevel(multilevel::Options { profile: multilevel::Profile::Balanced });
                 if let Some(trial) = plain.trial(&balanced, None, models)? {
-                    race.enter("multilevel", &plain, trial);
+                    race.enter(MULTILEVEL, &plain, trial);
                 }
-                race.enter("exact", &plain, plain.exact());
-                race.enter("raw", &plain, plain.raw());
+                // Coding without loss takes as long as all else together.
+                if race.best.as_ref().is_none_or(|b| b.size > raw) {
+                    race.enter("exact", &plain, plain.exact());
+                    race.enter("raw", &plain, plain.raw());
+                }
             }
         }
     }
@@ -150,11 +162,17 @@ struct Entry<'p, 'v, T> {
 }
 
 impl<'p, 'v, T> Race<'p, 'v, T> {
+    /// Whether a learner may win, as far as is known.
+    fn may_learn(&self) -> bool {
+        let improved_on = self.tried.iter().find(|(label, _)| *label == MULTILEVEL);
+        improved_on.zip(self.best.as_ref()).is_none_or(|((_, n), b)| *n <= b.size.saturating_add(b.size / MAY_GAIN))
+    }
+
     fn enter(&mut self, label: &'static str, prepared: &'p Prepared<'v, T>, trial: Trial<T>) {
         let size = frame_len(prepared, &trial);
         self.tried.push((label, size));
         // A learner comes last, and takes half as long again to decode.
-        let least = if trial.method == Method::Learner { size.saturating_add(size / LEARNED) } else { size };
+        let least = if trial.method == Method::Learner { size.saturating_add(size / MUST_GAIN) } else { size };
         if self.best.as_ref().is_none_or(|b| least < b.size) {
             self.best = Some(Entry { size, label, prepared, trial });
         }

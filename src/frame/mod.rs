@@ -12,7 +12,7 @@ mod typed;
 
 pub(crate) use class::ordinary;
 pub(crate) use decode::{Judgement, check, judge, sections};
-pub(crate) use encode::{Candidate, Encoded, View};
+pub(crate) use encode::{Candidate, Encoded, MAY_GAIN, MULTILEVEL, View};
 pub(crate) use trial::{Block, Kernel, Models};
 pub(crate) use typed::Typed;
 

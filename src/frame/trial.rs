@@ -9,11 +9,12 @@ use crate::bound::Tolerance;
 use crate::element::{DataType, Element};
 use crate::error::{ArgumentError, Result};
 use crate::fast::{self, Effort};
-use crate::lattice::multilevel::{self, Asked};
+use crate::lattice::multilevel::{self, Asked, Profile};
 use crate::lattice::{Grid, exact, raster};
 use crate::model::{Decoder, Encoder, Predictor};
 use crate::sparse;
 use crate::stats::{self, ErrorStats};
+use std::sync::OnceLock;
 
 /// What is to be coded: a block of an array.
 #[derive(Clone, Copy)]
@@ -105,6 +106,8 @@ pub(super) struct Prepared<'a, T> {
     pub(super) fill: Option<T>,
     /// Least and largest ordinary value.
     pub(super) range: Option<(f64, f64)>,
+    /// What the small profile chose for the values themselves, with a learner or without.
+    small: OnceLock<Option<multilevel::Choice>>,
 }
 
 impl<'a, T: Element> Prepared<'a, T> {
@@ -132,7 +135,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             out
         });
         let range = range.or_else(|| fast::range(values, ordinary.as_deref()));
-        Prepared { values, dims, tolerance, map, classes, ordinary, fill, range }
+        Prepared { values, dims, tolerance, map, classes, ordinary, fill, range, small: OnceLock::new() }
     }
 
     pub(super) fn is_ordinary(&self, i: usize) -> bool {
@@ -204,11 +207,11 @@ impl<'a, T: Element> Prepared<'a, T> {
         Ok(match kernel {
             Kernel::Multilevel(o) => self.multilevel(Method::Multilevel, table, o, Asked::Nobody),
             Kernel::Network => models.in_loop().and_then(|network| {
-                let o = multilevel::Options { profile: multilevel::Profile::Small };
+                let o = multilevel::Options { profile: Profile::Small };
                 self.multilevel(Method::Network, table, &o, Asked::Trained(network))
             }),
             Kernel::Learner => {
-                let o = multilevel::Options { profile: multilevel::Profile::Small };
+                let o = multilevel::Options { profile: Profile::Small };
                 self.multilevel(Method::Learner, table, &o, Asked::Learner)
             }
             Kernel::Raster(o) => {
@@ -235,7 +238,19 @@ impl<'a, T: Element> Prepared<'a, T> {
         options: &multilevel::Options,
         asked: Asked,
     ) -> Option<Trial<T>> {
-        self.lattice(method, table, |v, t, r| multilevel::encode(v, &self.grid(), t, options, asked, r))
+        self.lattice(method, table, |v, t, r| {
+            let grid = self.grid();
+            let choose = || multilevel::choose(v, &grid, t, options, asked);
+            let shared = table.is_none() && options.profile == Profile::Small && !matches!(asked, Asked::Trained(_));
+            let own;
+            let choice = if shared {
+                self.small.get_or_init(choose)
+            } else {
+                own = choose();
+                &own
+            };
+            multilevel::encode(v, &grid, t, choice.as_ref()?, asked, r)
+        })
     }
 
     /// What the reader's code makes of it is checked here.

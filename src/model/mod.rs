@@ -71,6 +71,11 @@ pub trait Decoder: Send + Sync {
         None
     }
 
+    /// Bytes of memory that a call of [`Decoder::decode`] holds beside what it is given, about.
+    fn working_bytes(&self) -> u64 {
+        0
+    }
+
     /// Decodes any number of blocks.
     ///
     /// # Errors
@@ -252,6 +257,9 @@ fn without_channel(shape: &[usize]) -> Vec<usize> {
 trait Run: Send + Sync {
     /// Runs every block of `input`; lengths were checked by the caller.
     fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()>;
+
+    /// Bytes that it holds beside both.
+    fn working_bytes(&self) -> u64;
 }
 
 impl<E: Run> Network<E> {
@@ -317,6 +325,10 @@ impl<E: Run> Decoder for Network<E> {
             return Some(vec![0.0; self.block_len]);
         }
         guard::errors(&self.program, ranges)
+    }
+
+    fn working_bytes(&self) -> u64 {
+        self.engine.working_bytes()
     }
 
     fn decode(&self, latents: &[f32], out: &mut [f32]) -> Result<()> {

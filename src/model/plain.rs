@@ -22,6 +22,10 @@ impl Engine {
 }
 
 impl Run for Engine {
+    fn working_bytes(&self) -> u64 {
+        self.program.block_bytes()
+    }
+
     fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         for (input, output) in input.chunks(self.input_len).zip(output.chunks_mut(self.output_len)) {
             let values = reference::evaluate(&self.program, input)?;

@@ -147,6 +147,13 @@ impl Program {
         self.slots.get(index).ok_or_else(|| refused("", "a step uses a value that does not exist"))
     }
 
+    /// Bytes of all that depends on the input, for one block.
+    pub(super) fn block_bytes(&self) -> u64 {
+        let computed = self.slots.iter().filter(|s| s.constant.is_none());
+        let values = computed.filter_map(|s| volume(&s.shape)).fold(0u64, u64::saturating_add);
+        values.saturating_mul(size_of::<f32>() as u64)
+    }
+
     /// Adds a constant.
     pub(super) fn constant(&mut self, shape: Vec<usize>, values: Arc<[f32]>) -> usize {
         self.push_slot(Slot { shape, constant: Some(values) })

@@ -12,6 +12,8 @@ use crate::error::{Error, ModelError, Result};
 
 /// Values of the widest tensor that one run may hold, so that runs stay in the processor's cache.
 const RUN_VALUES: u64 = 1 << 18;
+/// Bytes of all tensors that one run may hold; a single block may take more.
+const RUN_BYTES: u64 = 64 << 20;
 /// Blocks of one run: enough to amortise its overhead, few enough to stay in the cache.
 const RUN_BLOCKS: std::ops::RangeInclusive<u64> = 1..=1024;
 
@@ -35,6 +37,7 @@ pub(super) struct Engine {
     input_len: usize,
     output_len: usize,
     run_blocks: usize,
+    run_bytes: u64,
 }
 
 impl Engine {
@@ -47,18 +50,25 @@ impl Engine {
         let program = &vetted.program;
         let widest = program.slots.iter().filter(|s| s.constant.is_none());
         let widest = widest.filter_map(|s| super::program::volume(&s.shape)).max().unwrap_or(1).max(1);
-        let blocks = RUN_VALUES.checked_div(widest).unwrap_or(1).clamp(*RUN_BLOCKS.start(), *RUN_BLOCKS.end());
+        let block_bytes = program.block_bytes();
+        let blocks = RUN_VALUES.checked_div(widest).unwrap_or(1).min(RUN_BYTES.checked_div(block_bytes).unwrap_or(1));
+        let blocks = blocks.clamp(*RUN_BLOCKS.start(), *RUN_BLOCKS.end());
         Ok(Engine {
             plan,
             input_shape: std::iter::once(1).chain(vetted.input_shape.iter().copied()).collect(),
             input_len: vetted.input_shape.iter().product(),
             output_len: vetted.output_shape.iter().product(),
             run_blocks: usize::try_from(blocks).unwrap_or(1),
+            run_bytes: block_bytes.saturating_mul(blocks),
         })
     }
 }
 
 impl Run for Engine {
+    fn working_bytes(&self) -> u64 {
+        self.run_bytes
+    }
+
     fn run(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
         let inputs = input.chunks(self.input_len.saturating_mul(self.run_blocks).max(1));
         let outputs = output.chunks_mut(self.output_len.saturating_mul(self.run_blocks).max(1));

@@ -24,22 +24,24 @@ fn holds<T: Element>(values: &ArrayD<T>, options: &ArrayOptions) -> Result<(), T
         .iter()
         .filter(|v| ordinary(**v))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v.to_f64()), b.max(v.to_f64())));
-    let range = if lo < hi { (hi / 2.0 - lo / 2.0) * 2.0 } else { 0.0 };
+    // The widest range exceeds the largest number, a part of it does not.
+    let half_range = if lo < hi { hi / 2.0 - lo / 2.0 } else { 0.0 };
+    let of_range = |r: f64| (2.0 * r * half_range).min(f64::MAX);
     for (i, (x, y)) in values.iter().zip(&back).enumerate() {
         let same = x.to_bits64() == y.to_bits64();
         let (a, b) = (x.to_f64(), y.to_f64());
         let good = match options.bound {
             _ if !ordinary(*x) => same,
             Bound::Absolute(e) => (a - b).abs() <= e,
-            Bound::Range(r) if r * range > 0.0 && (r * range).is_finite() => (a - b).abs() <= r * range,
+            Bound::Range(r) if of_range(r) > 0.0 => (a - b).abs() <= of_range(r),
             Bound::Pointwise(p) if a != 0.0 => (a - b).abs() <= p * a.abs(),
             _ => same,
         };
-        prop_assert!(good, "value {}: {:?} became {:?}, range {:e}, {:?}", i, x, y, range, report.chosen);
+        prop_assert!(good, "value {}: {:?} became {:?}, half the range {:e}, {:?}", i, x, y, half_range, report.chosen);
     }
     prop_assert!(report.stats.max_error_over_bound <= 1.0);
     if let (Bound::Range(r), Tolerance::Absolute(e)) = (options.bound, array.tolerance()) {
-        prop_assert_eq!(e, r * range);
+        prop_assert_eq!(e, of_range(r));
     }
     let (bad, _) = array.verify().unwrap();
     prop_assert!(bad.is_empty());
@@ -291,6 +293,50 @@ fn an_original_of_another_shape_is_refused() {
 }
 
 /// What stands side by side in the last dimension may have nothing to do with each other.
+/// The array `a` of a file of its own.
+fn file_of(values: &ArrayD<f64>, options: &ArrayOptions) -> Vec<u8> {
+    let mut w = Writer::new(Vec::new()).unwrap();
+    w.add_array("a", &values.view(), options).unwrap();
+    w.finish().unwrap()
+}
+
+#[test]
+fn a_comparison_tells_whether_means_and_fill_values_are_as_promised() {
+    let values = masked::<f64>(&[20, 30], 3, 1e20);
+    let met = |bound, fill, original: &dyn Fn(f64) -> f64| {
+        let file = file_of(&values, &ArrayOptions { bound, fill, ..ArrayOptions::default() });
+        let reader = Reader::new(&file).unwrap();
+        let array = reader.array("a").unwrap();
+        let original = array.read::<f64>().unwrap().mapv(original);
+        array.compare(&original.view(), fill).unwrap().1
+    };
+    // Every point within the bound, but all at its edge.
+    let aside = |by: f64| move |v: f64| if v == 1e20 || !v.is_finite() { v } else { v + by };
+    let fill = Some(1e20);
+    assert!(met(Bound::Rmse(0.1), fill, &aside(0.05)) && !met(Bound::Rmse(0.1), fill, &aside(0.12)));
+    assert!(met(Bound::Absolute(0.1), fill, &aside(0.05)) && !met(Bound::Absolute(0.1), fill, &aside(0.12)));
+    assert!(met(Bound::Psnr(40.0), fill, &aside(1e-5)) && !met(Bound::Psnr(40.0), fill, &aside(1.0)));
+    // What stands for missing keeps its bits, however wide the bound.
+    let missing = |v: f64| if v == 1e20 || !v.is_finite() { v } else { -1.0 };
+    assert!(met(Bound::Absolute(1e3), fill, &missing) && !met(Bound::Absolute(1e3), Some(-1.0), &missing));
+}
+
+#[test]
+fn a_ratio_that_is_not_reached_is_refused_and_one_that_is_gives_the_best_quality() {
+    let mut w = Writer::new(Vec::new()).unwrap();
+    let options = |q| ArrayOptions { bound: Bound::Ratio(q), ..ArrayOptions::default() };
+    let constant = ArrayD::from_elem(IxDyn(&[3]), 2.5f32);
+    assert!(w.add_array("constant", &constant.view(), &options(100.0)).is_err());
+    assert!(w.add_array("nan", &constant.mapv(|_| f32::NAN).view(), &options(100.0)).is_err());
+    // Of values of any size, and where most of their bits are kept.
+    for (scale, q) in [(1.0, 8.0), (1e-200, 8.0), (1e200, 8.0), (1.0, 2.0)] {
+        let values = smooth::<f64>(&[40, 50], 5).mapv(|v| v * scale);
+        let report = w.add_array(&format!("{scale} {q}"), &values.view(), &options(q)).unwrap();
+        let wanted = report.input_bytes as f64 / q;
+        assert!(report.stored_bytes as f64 <= wanted && report.stored_bytes as f64 > 0.9 * wanted, "{scale} {q}");
+    }
+}
+
 #[test]
 fn components_of_vectors_are_framed_apart_where_that_is_smaller() {
     let one = smooth::<f32>(&[60, 80, 1], 3);

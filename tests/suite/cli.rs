@@ -407,6 +407,21 @@ fn values_beyond_the_bound_fail_verification() {
 }
 
 #[test]
+fn arrays_without_dimensions_or_names_and_fills_that_are_no_numbers_have_their_ways() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    std::fs::write(d.join("scalar.f64"), 2.5f64.to_le_bytes()).unwrap();
+    good(d, &["compress", "scalar.f64", "--shape", "", "-o", "s.cae", "--abs", "0.1", "--name", ""]);
+    good(d, &["decompress", "s.cae", "--region", ""]);
+    assert!(std::fs::read(d.join("s.npy")).unwrap().starts_with(b"\x93NUMPY"));
+    let holes: Vec<u8> = [1.0, f32::NEG_INFINITY, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(d.join("holes_3.f32"), holes).unwrap();
+    good(d, &["compress", "holes_3.f32", "-o", "h.cae", "--abs", "0.1", "--fill", "-inf"]);
+    assert_eq!(json(d, &["inspect", "h.cae"])["arrays"][0]["attributes"]["_FillValue"], "-Infinity");
+    good(d, &["verify", "h.cae", "--against", "holes_3.f32"]);
+}
+
+#[test]
 fn metadata_and_provenance_travel_in_the_file() {
     let dir = folder(&[SEA]);
     let d = dir.path();

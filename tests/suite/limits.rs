@@ -31,8 +31,8 @@ fn each_limit_is_honored_to_the_byte() {
     under(|l| l.array_bytes = 2400).unwrap();
     refused(under(|l| l.frame_values = 599), Resource::FrameValues, 600);
     under(|l| l.frame_values = 600).unwrap();
-    refused(under(|l| l.memory = 600 * 64 - 1), Resource::Memory, 600 * 64);
-    under(|l| l.memory = 600 * 64).unwrap();
+    refused(under(|l| l.memory = 600 * 128 - 1), Resource::Memory, 600 * 128);
+    under(|l| l.memory = 600 * 128).unwrap();
     let file = sample();
     let len = u64::from(u32::from_le_bytes(file[file.len() - 8..file.len() - 4].try_into().unwrap()));
     refused(under(|l| l.directory_bytes = len - 1), Resource::DirectoryBytes, len);
@@ -91,6 +91,32 @@ fn a_claim_of_a_huge_slab_of_small_frames_costs_nothing() {
     let region = Region { start: vec![0, 0], extent: vec![1, 1 << 40] };
     let streamed = array.stream_values::<f32>(&region, Damage::Fail, &mut Vec::new(), &|_| ());
     assert!(matches!(streamed, Err(Error::Limit { resource: Resource::ArrayBytes, .. })));
+}
+
+/// What is said of each damaged frame takes more than the file has for it.
+#[test]
+fn lists_of_damaged_frames_have_a_limit() {
+    let mut array = Array::new(&[1 << 16], vec![]);
+    (array.flags, array.optional) = (8, varint(1));
+    array.frames = vec![vec![]; 1 << 16];
+    let bytes = File::of(array).bytes();
+    let mut options = ReadOptions::default();
+    options.limits.memory = 2 << 20;
+    let reader = Reader::new_with(&bytes, options).unwrap();
+    let array = reader.arrays().next().unwrap();
+    let all = Region { start: vec![0], extent: vec![1 << 16] };
+    let written = array.write_values::<f32>(&all, Damage::Salvage, &mut Cursor::new(Vec::new()), &|_| ());
+    for error in [
+        array.verify().unwrap_err(),
+        array.certify().unwrap_err(),
+        array.breakdown().unwrap_err(),
+        array.read_salvaged::<f32>(&all).unwrap_err(),
+        written.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Limit { resource: Resource::Memory, .. }), "{error}");
+    }
+    assert_eq!(Reader::new(&bytes).unwrap().array_at(0).unwrap().verify().unwrap().0.len(), 1 << 16);
+    assert!(reader.array_at(1).is_none());
 }
 
 #[test]

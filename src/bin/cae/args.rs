@@ -88,7 +88,7 @@ pub struct Compress {
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
     /// Value that stands for missing: kept bit for bit, like NaN and infinities
-    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    #[arg(long, value_name = "V", allow_hyphen_values = true)]
     pub fill: Option<f64>,
     /// Attribute of the array; V is JSON or else text
     #[arg(long, value_name = "K=V")]
@@ -97,7 +97,7 @@ pub struct Compress {
     #[arg(long, value_name = "t,y,x", value_delimiter = ',')]
     pub dims: Vec<String>,
     /// Extents of a frame, the unit of reading; cut to those of the array. Tables whose columns differ in kind are often smaller with a
-    /// frame for each column, such as 100000x1 (tried for last dimensions of at most 32, but in the preset small)
+    /// frame for each column, such as 100000x1 (tried for last dimensions of at most 32)
     #[arg(long, value_name = "64x64x64", value_parser = parse_shape)]
     pub frame: Option<Shape>,
     /// Keep the source's SHA-256, the command, the version and the measured errors as attributes
@@ -197,7 +197,7 @@ pub struct Advise {
     #[command(flatten)]
     pub raw: Raw,
     /// Value that stands for missing
-    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    #[arg(long, value_name = "V", allow_hyphen_values = true)]
     pub fill: Option<f64>,
     /// An autoencoder to measure too
     #[arg(long, value_name = "ENCODER.onnx,DECODER.onnx")]
@@ -346,7 +346,8 @@ pub fn parse_shape(text: &str) -> Result<Shape, String> {
 
 /// `0:10,5:20,:` in an array of this shape.
 pub fn parse_region(text: &str, shape: &[u64]) -> Result<Vec<Range<u64>>, String> {
-    let parts: Vec<&str> = text.split(',').collect();
+    // A scalar has no dimension, and no range.
+    let parts: Vec<&str> = text.split(',').filter(|_| !text.trim().is_empty()).collect();
     if parts.len() != shape.len() {
         return Err(format!("the region has {} ranges, the array {} dimensions", parts.len(), shape.len()));
     }
@@ -376,7 +377,8 @@ mod tests {
             Args::try_parse_from(["cae", "compress", "a.npy", "-o", "a.cae", "--rel", "1e-3", "--abs", "1"]).is_err()
         );
         assert!(
-            Args::try_parse_from(["cae", "compress", "a.npy", "-o", "a.cae", "--rel", "1e-3", "--fill", "-99"]).is_ok()
+            Args::try_parse_from(["cae", "compress", "a.npy", "-o", "a.cae", "--rel", "1e-3", "--fill", "-inf"])
+                .is_ok()
         );
     }
 
@@ -387,5 +389,7 @@ mod tests {
         assert_eq!(parse_region("1:3,:,5:", &[4, 5, 6]).unwrap(), [1..3, 0..5, 5..6]);
         assert!(parse_region("1:9,:,:", &[4, 5, 6]).is_err());
         assert!(parse_region("1:2", &[4, 5]).is_err());
+        assert_eq!(parse_region("", &[]), Ok(vec![]));
+        assert!(parse_region("", &[4]).is_err() && parse_region(":", &[]).is_err());
     }
 }

@@ -110,7 +110,7 @@ fn pack(
         bar.finish_and_clear();
         let mut attributes = attributes_of(&args.attr)?;
         if let Some(fill) = args.fill {
-            attributes.insert("_FillValue".into(), json!(fill));
+            attributes.insert("_FillValue".into(), number(fill));
         }
         if args.provenance {
             attributes.insert("provenance".into(), provenance(input)?);
@@ -160,6 +160,16 @@ fn bound_of(args: &Compress) -> Bound {
         args.bounds.as_ref().map(|_| Bound::ByPoint),
     ];
     kinds.into_iter().flatten().next().unwrap_or(Bound::Lossless)
+}
+
+/// A number in JSON; what JSON has no number for, as Zarr writes it.
+fn number(v: f64) -> Value {
+    match v {
+        _ if v.is_nan() => json!("NaN"),
+        f64::INFINITY => json!("Infinity"),
+        f64::NEG_INFINITY => json!("-Infinity"),
+        _ => json!(v),
+    }
 }
 
 fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {

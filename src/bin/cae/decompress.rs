@@ -103,7 +103,10 @@ fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
             // The name comes from the file: no part of it may lead elsewhere.
             let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' };
             let name: String = array.name().chars().map(safe).collect();
-            PathBuf::from(format!("{}.npy", name.trim_start_matches('.')))
+            let name = name.trim_start_matches('.');
+            // An array without a name has that of its file.
+            let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
+            PathBuf::from(format!("{}.npy", if name.is_empty() { &stem } else { name }))
         }
     };
     input::not_replaced(&args.file, &path)?;

@@ -291,12 +291,16 @@ impl Task for Encoder {
 
 /// Which points are ordinary, in the places of the values.
 fn masks(all: &[Level], grid: &Grid) -> Option<Vec<Vec<bool>>> {
-    let (o, finest) = (grid.ordinary?, all.first()?);
-    let mut split_up = vec![false; room(finest)];
-    for (r, row) in o.chunks_exact(finest.dims[ROW]).enumerate() {
-        split(finest, r, row, &mut split_up);
+    let o = grid.ordinary?;
+    let mut masks = Vec::new();
+    // A single point has the level of its own alone.
+    if let Some(finest) = all.first() {
+        let mut split_up = vec![false; room(finest)];
+        for (r, row) in o.chunks_exact(finest.dims[ROW]).enumerate() {
+            split(finest, r, row, &mut split_up);
+        }
+        masks = pyramid(all, split_up);
     }
-    let mut masks = pyramid(all, split_up);
     masks.push(vec![grid.is_ordinary(0); room(&Level::TOP)]);
     Some(masks)
 }

@@ -275,40 +275,45 @@ pub(crate) enum Asked<'a> {
     Learner,
 }
 
-/// Encodes the ordinary points of `values`; `recon` receives what [`decode`] will give, within `tolerance`.
+/// Tries headers for the ordinary points of `values` on a part of them.
 /// `None` if the values do not suit: corrections too large, or the tolerance below their precision.
+pub(crate) fn choose(values: &[f64], grid: &Grid, tolerance: f64, options: &Options, asked: Asked) -> Option<Choice> {
+    match asked {
+        Asked::Trained(mut network) => try_headers(values, grid, tolerance, options, &mut network),
+        // A learner has learned too little on a sample to tell: what is chosen without it serves both.
+        Asked::Nobody | Asked::Learner => try_headers(values, grid, tolerance, options, &mut Nobody),
+    }
+}
+
+/// Encodes the ordinary points of `values` as [`choose`] chose for them; `recon` receives what [`decode`] will give,
+/// within `tolerance`. `None` as there.
 pub(crate) fn encode(
     values: &[f64],
     grid: &Grid,
     tolerance: f64,
-    options: &Options,
+    Choice { header, other, whole }: &Choice,
     asked: Asked,
     recon: &mut [f64],
 ) -> Option<Vec<u8>> {
-    let Choice { header, other, whole } = match asked {
-        Asked::Trained(mut network) => choose(values, grid, tolerance, options, &mut network)?,
-        // A learner has learned too little on a sample to tell.
-        Asked::Nobody | Asked::Learner => choose(values, grid, tolerance, options, &mut Nobody)?,
-    };
     if header.order.is_empty() {
         recon.fill(header.first());
         let mut out = Vec::new();
         header.write_to(&mut out, &Shape::new(grid.dims));
         return Some(out);
     }
-    if let Some(whole) = whole.filter(|_| !matches!(asked, Asked::Learner)) {
+    if let Some(whole) = whole.as_ref().filter(|_| !matches!(asked, Asked::Learner)) {
         recon.copy_from_slice(&whole.recon);
-        return Some(whole.bytes);
+        return Some(whole.bytes.clone());
     }
     let run = |header: &Header, recon: &mut [f64]| match asked {
         Asked::Nobody => header.encode(values, grid, tolerance, &mut Nobody, recon),
         Asked::Trained(mut network) => header.encode(values, grid, tolerance, &mut network, recon),
         Asked::Learner => header.encode(values, grid, tolerance, &mut Learner::new(), recon),
     };
-    let bytes = run(&header, recon)?;
+    let bytes = run(header, recon)?;
     let Some(other) = other else { return Some(bytes) };
     let mut second = vec![0.0; recon.len()];
-    match run(&other, &mut second) {
+    match run(other, &mut second) {
         Some(better) if better.len() < bytes.len() => {
             recon.copy_from_slice(&second);
             Some(better)
@@ -323,8 +328,8 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
     let options = Options { profile: Profile::Small };
     let mut recon = vec![0.0; values.len()];
     let header = match network {
-        Some(mut network) => choose(values, grid, tolerance, &options, &mut network)?.header,
-        None => choose(values, grid, tolerance, &options, &mut Nobody)?.header,
+        Some(mut network) => try_headers(values, grid, tolerance, &options, &mut network)?.header,
+        None => try_headers(values, grid, tolerance, &options, &mut Nobody)?.header,
     };
     let mut recorder = Recorder { network, samples: Samples::default() };
     if !header.order.is_empty() {
@@ -334,7 +339,8 @@ pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Opti
 }
 
 /// What is known of the headers after they were tried.
-struct Choice {
+#[derive(Debug)]
+pub(crate) struct Choice {
     /// The one under which the fewest bytes are expected; it has no order if a constant will do.
     header: Header,
     /// Another one, if that is worth the time where a sample cannot tell which of both is better.
@@ -343,12 +349,19 @@ struct Choice {
     whole: Option<Coded>,
 }
 
+#[derive(Debug)]
 struct Coded {
     bytes: Vec<u8>,
     recon: Vec<f64>,
 }
 
-fn choose(values: &[f64], grid: &Grid, tolerance: f64, options: &Options, network: &mut dyn Network) -> Option<Choice> {
+fn try_headers(
+    values: &[f64],
+    grid: &Grid,
+    tolerance: f64,
+    options: &Options,
+    network: &mut dyn Network,
+) -> Option<Choice> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();

@@ -7,7 +7,8 @@ fn round_trip(values: &[f64], dims: &[usize], ordinary: Option<&[bool]>, toleran
     let (nobody, learner) = (Asked::Nobody, Asked::Learner);
     [(Profile::Small, nobody), (Profile::Balanced, nobody), (Profile::Small, learner)].map(|(profile, asked)| {
         let mut recon = vec![0.0; values.len()];
-        let bytes = encode(values, &grid, tolerance, &Options { profile }, asked, &mut recon).unwrap();
+        let choice = choose(values, &grid, tolerance, &Options { profile }, asked).unwrap();
+        let bytes = encode(values, &grid, tolerance, &choice, asked, &mut recon).unwrap();
         let mut out = vec![0.0; values.len()];
         decode(&bytes, &grid, asked, &mut out).unwrap();
         for i in 0..values.len() {
@@ -33,7 +34,8 @@ fn a_network_in_the_loop_round_trips_and_is_not_asked_of_other_frames() {
         let grid = Grid { dims: &[5, 12, 50], ordinary };
         let options = Options { profile: Profile::Small };
         let mut recon = vec![0.0; 3000];
-        let bytes = encode(&values, &grid, 0.01, &options, asked, &mut recon).unwrap();
+        let choice = choose(&values, &grid, 0.01, &options, asked).unwrap();
+        let bytes = encode(&values, &grid, 0.01, &choice, asked, &mut recon).unwrap();
         let mut out = vec![0.0; 3000];
         decode(&bytes, &grid, asked, &mut out).unwrap();
         for i in (0..3000).filter(|i| grid.is_ordinary(*i)) {

@@ -155,7 +155,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         plan.maps.iter().for_each(|m| m.write_to(&mut out));
     }
     let mut coder = Encoder::new();
-    run(&mut coder, &plan, grid.ordinary, Some(&wanted), recon).ok()?;
+    run(&mut coder, &plan, grid.ordinary, Some(&wanted), None, recon).ok()?;
     drop(wanted);
     finish(recon, origin, base + shift, step);
     out.extend(coder.finish());
@@ -197,7 +197,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
         f64::from_bits(u64::from(cursor.u32("raster step")?) << 32)
     };
     let origin = if flags & ORIGIN != 0 { cursor.f64("raster origin")? } else { 0.0 };
-    if !(step > 0.0 && step < f64::MAX) {
+    if !(step > 0.0 && step.is_finite()) {
         return Err(FormatError::number("raster step", step, "a positive finite number"));
     }
     if !origin.is_finite() {
@@ -243,7 +243,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, out: &mut [f64]) -> Result<(), F
     }
     let plan = Plan { shape, snapped: flags & SNAPPED != 0, absolute, memory, maps };
     let mut coder = Decoder::new(cursor.take_rest());
-    run(&mut coder, &plan, grid.ordinary, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
+    run(&mut coder, &plan, grid.ordinary, None, None, out).map_err(|_| FormatError::Code { what: "raster points" })?;
     finish(out, origin, base, step);
     coder.finish("raster points")
 }

@@ -63,9 +63,49 @@ pub(super) struct Plan {
     pub(super) maps: Vec<Map>,
 }
 
-/// The number left to code is out of range.
+/// Why the loop ends before the last point.
 #[derive(Debug)]
-pub(super) struct OutOfRange;
+pub(super) enum Stop {
+    /// The number left to code is out of range.
+    OutOfRange,
+    /// More bytes than others take for the same points.
+    Behind,
+}
+
+/// How many bytes ways to code the same points take on the way: one that is far behind is left.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// By one in how many bytes a way may be behind and still catch up.
+    leeway: usize,
+    /// Bytes of the best way, every [`STRIDE`] points.
+    best: Vec<usize>,
+    /// Those of the way that is tried now.
+    now: Vec<usize>,
+}
+
+/// Points from one look at the bytes to the next.
+const STRIDE: usize = 1024;
+
+impl Pace {
+    pub(super) fn new(leeway: usize) -> Self {
+        Pace { leeway, best: Vec::new(), now: Vec::new() }
+    }
+
+    /// Whether a way that took `bytes` so far may still be the best.
+    fn keeps(&mut self, bytes: usize) -> bool {
+        let best = self.best.get(self.now.len());
+        self.now.push(bytes);
+        best.is_none_or(|b| bytes <= b + b / self.leeway + 32)
+    }
+
+    /// A way is done, and may have been the best.
+    pub(super) fn done(&mut self, is_best: bool) {
+        if is_best {
+            std::mem::swap(&mut self.best, &mut self.now);
+        }
+        self.now.clear();
+    }
+}
 
 /// Errors of one predictor near the current point.
 #[derive(Debug, Clone)]
@@ -97,9 +137,10 @@ pub(super) fn run<C: BitCoder>(
     plan: &Plan,
     ordinary: Option<&[bool]>,
     wanted: Option<&[f64]>,
+    pace: Option<&mut Pace>,
     v: &mut [f64],
-) -> Result<(), OutOfRange> {
-    vectorize!(simd => run_points(simd, coder, plan, ordinary, wanted, v))
+) -> Result<(), Stop> {
+    vectorize!(simd => run_points(simd, coder, plan, ordinary, wanted, pace, v))
 }
 
 #[inline(always)]
@@ -109,8 +150,9 @@ fn run_points<S: Simd, C: BitCoder>(
     plan: &Plan,
     ordinary: Option<&[bool]>,
     wanted: Option<&[f64]>,
+    mut pace: Option<&mut Pace>,
     v: &mut [f64],
-) -> Result<(), OutOfRange> {
+) -> Result<(), Stop> {
     let n = v.len();
     let axes = plan.shape.axes();
     let width = plan.shape.extents[0];
@@ -153,6 +195,9 @@ fn run_points<S: Simd, C: BitCoder>(
     let lookup_taps = tap_count.min(axes + 4);
 
     for i in 0..n {
+        if i % STRIDE == STRIDE - 1 && pace.as_mut().is_some_and(|p| !p.keeps(coder.written())) {
+            return Err(Stop::Behind);
+        }
         let at = walk.at[0];
         for (value, back) in t.iter_mut().zip(&walk.back) {
             *value = if *back == 0 { 0.0 } else { v[i - back] };
@@ -325,7 +370,7 @@ fn run_points<S: Simd, C: BitCoder>(
         if let Some(wanted) = wanted {
             let real = (wanted[i] - center + 0.5).floor();
             if real.is_nan() || real.abs() >= (1u64 << CLASSES) as f64 {
-                return Err(OutOfRange);
+                return Err(Stop::OutOfRange);
             }
             k = signed(real as i64);
         }

@@ -7,7 +7,7 @@
     reason = "samples are cut to the length of the data"
 )]
 
-use super::model::{FLAT_SKIPPED, FORGETFUL, Plan, UNSOUGHT, run};
+use super::model::{FLAT_SKIPPED, FORGETFUL, Pace, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 use crate::lattice::Grid;
@@ -26,6 +26,10 @@ pub(crate) struct Options {
     pub(crate) hasty: bool,
 }
 
+/// By one in how many bytes a shape may be behind another on the way: what repeats after long begins without a gain.
+const SHAPES: usize = 8;
+/// The same for ways of learning, which part early and seldom meet again.
+const MEMORY: usize = 64;
 /// Points that each shape is tried on, at least.
 const TRIAL: usize = 1 << 16;
 /// Distinct values that count as few.
@@ -75,13 +79,16 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     if one_axis && choice.inner.is_empty() {
         let candidates = candidates(wanted);
         let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
-        let trial = Trial::new(wanted, grid, options, TRIAL.max(4 * unit));
+        let mut trial = Trial::new(wanted, grid, options, TRIAL.max(4 * unit), SHAPES);
         let costs: Vec<usize> = candidates.iter().map(|c| trial.cost(c, false, 3)).collect();
         let best = (0..candidates.len()).min_by_key(|i| costs[*i]).unwrap_or(0);
         choice.inner = candidates[best].clone();
     }
     let unit = choice.inner.iter().product::<usize>().max(1);
-    let trial = Trial::new(wanted, grid, options, (n / 8).clamp(TRIAL / 2, 4 * TRIAL).max(4 * unit));
+    // Where an axis is all there is, what repeats shows on much of it or not at all.
+    let least = if one_axis { TRIAL / 2 } else { (n / 4).clamp(TRIAL / 8, TRIAL / 2) };
+    let part = (n / 8).clamp(least, 4 * TRIAL);
+    let mut trial = Trial::new(wanted, grid, options, part.max(4 * unit), MEMORY);
     // Few values that follow no smooth rule are better told apart than predicted.
     let few = options.snapped && few_values(wanted);
     if options.hasty {
@@ -140,11 +147,13 @@ struct Trial<'a> {
     /// Dims of the stretch if it is read as it is.
     dims: Vec<usize>,
     snapped: bool,
+    pace: Pace,
+    least: usize,
 }
 
 impl<'a> Trial<'a> {
     /// At least `wide` points from the middle, whole planes of a grid of more than one axis.
-    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, wide: usize) -> Self {
+    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, wide: usize, leeway: usize) -> Self {
         let n = wanted.len();
         let mut dims: Vec<usize> = grid.dims.iter().copied().filter(|d| *d > 1).collect();
         let plane = dims.iter().skip(1).product::<usize>().max(1);
@@ -160,20 +169,30 @@ impl<'a> Trial<'a> {
             ((n - wide) / 2 / 4096 * 4096, wide)
         };
         let ordinary = grid.ordinary.map(|o| &o[start..start + len]);
-        Trial { wanted: &wanted[start..start + len], ordinary, dims, snapped: options.snapped }
+        Trial {
+            wanted: &wanted[start..start + len],
+            ordinary,
+            dims,
+            snapped: options.snapped,
+            pace: Pace::new(leeway),
+            least: usize::MAX,
+        }
     }
 
-    /// Bytes of the stretch.
-    fn cost(&self, inner: &[usize], absolute: bool, memory: u8) -> usize {
+    /// Bytes of the stretch, if they may be the fewest.
+    fn cost(&mut self, inner: &[usize], absolute: bool, memory: u8) -> usize {
         let shape =
             if inner.is_empty() { Shape::of_grid(&self.dims) } else { Shape::of_period(self.wanted.len(), inner) };
         let plan = Plan { shape, snapped: self.snapped, absolute, memory, maps: Vec::new() };
         let mut coder = Encoder::new();
         let mut out = vec![0.0; self.wanted.len()];
-        match run(&mut coder, &plan, self.ordinary, Some(self.wanted), &mut out) {
+        let cost = match run(&mut coder, &plan, self.ordinary, Some(self.wanted), Some(&mut self.pace), &mut out) {
             Ok(()) => coder.finish().len() + 2 * inner.len(),
             Err(_) => usize::MAX,
-        }
+        };
+        self.pace.done(cost < self.least);
+        self.least = cost.min(self.least);
+        cost
     }
 }
 
