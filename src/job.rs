@@ -144,7 +144,7 @@ impl<T: Element> Job<'_, T> {
         /// Values of the part that is looked at, at most, and how much of the array that may be.
         const PART: u64 = 1 << 16;
         const SHARE: u64 = 8;
-        /// Bytes of a frame that do not grow with it, about.
+        /// Bytes of a frame of `fast` that do not grow with it, about.
         const FIXED: u64 = 128;
         let shape = self.grid.shape();
         let Some((count, rest)) = shape.split_last() else { return Ok(None) };
@@ -160,19 +160,30 @@ impl<T: Element> Job<'_, T> {
         let grid = FrameGrid::new(shape.to_vec(), &[frames.as_slice(), &[1]].concat())?;
         let rows = FrameGrid::new(rest.to_vec(), &frames)?;
         let part = PART.min(self.grid.values() / SHARE).checked_div(*count).unwrap_or(0);
-        let rows = rows.frame(rows.frame_count() / 2).middle(part);
-        // What stands side by side tells the slowest kernels more than others, and the more the longer they learn.
-        let (judge, most) = if preset == Preset::Small { (Preset::Small, 90) } else { (Preset::Fast, 97) };
+        let rows = rows.frame(rows.frame_count() / 2);
+        // What stands side by side tells the slowest kernels more than others. What a frame takes beside its values, and until it has
+        // learned, is not what it takes in the long run: about the same each time, or, where that is much, what a part takes that another
+        // one holds.
+        let (judge, most, parts, fixed) = match preset {
+            Preset::Small => (Preset::Small, 95, vec![part / 2, part], 0),
+            _ => (Preset::Fast, 97, vec![part], FIXED),
+        };
         let plan = Plan::new(judge, bound.tolerance, T::DATA_TYPE, None).hasty();
         let mut room = Vec::new();
-        let mut bytes = |column: u64, columns: usize| {
+        let mut bytes = |rows: &Region, column: u64, columns: usize| {
             let start = [rows.start.as_slice(), &[column]].concat();
             let region = Region { start, extent: [rows.extent.as_slice(), &[columns]].concat() };
-            let coded = self.encode(&region, bound.tolerance, &plan, &mut room)?;
-            Ok::<_, Error>((coded.bytes.len() as u64).saturating_sub(FIXED))
+            Ok::<_, Error>(self.encode(&region, bound.tolerance, &plan, &mut room)?.bytes.len() as u64)
         };
-        let together = bytes(0, usize::try_from(*count).unwrap_or(usize::MAX))?;
-        let apart = (0..*count).try_fold(0u64, |sum, column| Ok::<_, Error>(sum.saturating_add(bytes(column, 1)?)))?;
+        let (mut together, mut apart) = (fixed, fixed.saturating_mul(*count));
+        let all = usize::try_from(*count).unwrap_or(usize::MAX);
+        for values in parts {
+            let rows = rows.middle(values);
+            together = bytes(&rows, 0, all)?.saturating_sub(together);
+            let columns =
+                (0..*count).try_fold(0u64, |sum, c| Ok::<_, Error>(sum.saturating_add(bytes(&rows, c, 1)?)))?;
+            apart = columns.saturating_sub(apart);
+        }
         Ok((apart.saturating_mul(100) < together.saturating_mul(most)).then_some(grid))
     }
 
