@@ -120,8 +120,7 @@ pub mod raster {
         snapped: bool,
         inner: &[usize],
     ) -> Option<(Vec<u8>, Vec<f64>)> {
-        let inner = Some(inner.to_vec()).filter(|i| !i.is_empty());
-        let options = Options { snapped, inner, ..Options::default() };
+        let options = Options { snapped, inner: inner.to_vec(), ..Options::default() };
         let mut recon = vec![0.0; values.len()];
         let bytes = raster::encode(values, &Grid { dims, ordinary }, tolerance, &options, &mut recon)?;
         Some((bytes, recon))

@@ -108,8 +108,6 @@ pub(super) struct Prepared<'a, T> {
     pub(super) range: Option<(f64, f64)>,
     /// What the small profile chose for the values themselves, with a learner or without.
     small: OnceLock<Option<multilevel::Choice>>,
-    /// What raster kernels read the values as.
-    rows: OnceLock<Vec<usize>>,
 }
 
 impl<'a, T: Element> Prepared<'a, T> {
@@ -137,18 +135,7 @@ impl<'a, T: Element> Prepared<'a, T> {
             out
         });
         let range = range.or_else(|| fast::range(values, ordinary.as_deref()));
-        Prepared {
-            values,
-            dims,
-            tolerance,
-            map,
-            classes,
-            ordinary,
-            fill,
-            range,
-            small: OnceLock::new(),
-            rows: OnceLock::new(),
-        }
+        Prepared { values, dims, tolerance, map, classes, ordinary, fill, range, small: OnceLock::new() }
     }
 
     pub(super) fn is_ordinary(&self, i: usize) -> bool {
@@ -227,13 +214,9 @@ impl<'a, T: Element> Prepared<'a, T> {
                 let o = multilevel::Options { profile: Profile::Small };
                 self.multilevel(Method::Learner, table, &o, Asked::Learner)
             }
-            Kernel::Raster(o) => self.lattice(Method::Raster, table, |v, t, r| {
-                let grid = self.grid();
-                // Places in a table repeat otherwise than values.
-                let rows = || self.rows.get_or_init(|| raster::rows(v, &grid, t)).clone();
-                let inner = o.inner.clone().or_else(|| table.is_none().then(rows));
-                raster::encode(v, &grid, t, &raster::Options { inner, ..o.clone() }, r)
-            }),
+            Kernel::Raster(o) => {
+                self.lattice(Method::Raster, table, |v, t, r| raster::encode(v, &self.grid(), t, o, r))
+            }
             Kernel::Fast(effort) => self.fast(table, *effort),
             Kernel::Exact => Some(self.exact()),
             Kernel::Sparse(o) => self.sparse(o, models)?,

@@ -78,15 +78,6 @@ pub(crate) fn encode(
     holds(recon).then_some(out)
 }
 
-/// Extents of rows, planes and so on that a grid of one axis is best read as, for [`Options::inner`].
-pub(crate) fn rows(values: &[f64], grid: &Grid, tolerance: f64) -> Vec<usize> {
-    let step = 2.0 * tolerance;
-    let filled = fill(values, grid);
-    let base = filled.first().map_or(0.0, |x| (x / step).round_ties_even());
-    let wanted: Vec<f64> = filled.iter().map(|x| x / step - base).collect();
-    plan::rows(&wanted, grid)
-}
-
 /// Every so many points of the lattice that the values lie on, if that is coarser than the tolerance allows otherwise.
 fn native_lattice(values: &[f64], tolerance: f64) -> Option<Lattice> {
     let native = native::find(values)?;
@@ -123,10 +114,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         return None;
     }
     let mut wanted: Vec<f64> = values.iter().map(|x| (x - origin) / step - shift - base).collect();
-    if options.copies_only
-        && copies::find(&wanted, grid.ordinary, &shape_of(grid, options.inner.as_deref().unwrap_or_default()))
-            .is_empty()
-    {
+    if options.copies_only && copies::find(&wanted, grid.ordinary, &shape_of(grid, &options.inner)).is_empty() {
         return None;
     }
     let Choice { inner, absolute, memory } = plan::choose(&wanted, grid, options);

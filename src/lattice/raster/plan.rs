@@ -18,9 +18,8 @@ use crate::lattice::causal::Shape;
 pub(crate) struct Options {
     /// Values are rounded to a lattice first, and the whole numbers are then coded without loss.
     pub(crate) snapped: bool,
-    /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own. `None` if they are to be
-    /// looked for.
-    pub(crate) inner: Option<Vec<usize>>,
+    /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
+    pub(crate) inner: Vec<usize>,
     /// Values that do not repeat elsewhere, turned or mirrored, do not suit.
     pub(crate) copies_only: bool,
     /// How to learn is assumed, not tried out: for samples.
@@ -33,8 +32,6 @@ const SHAPES: usize = 8;
 const MEMORY: usize = 64;
 /// Points that each shape is tried on, at least.
 const TRIAL: usize = 1 << 16;
-/// Points below which nothing is tried.
-const LEAST: usize = 256;
 /// Distinct values that count as few.
 const FEW: usize = 512;
 
@@ -73,18 +70,25 @@ pub(super) struct Choice {
 
 /// Tries ways to code `wanted` on a part of it.
 pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
-    let inner = options.inner.clone().unwrap_or_else(|| rows(wanted, grid));
-    let mut choice = Choice { inner, absolute: false, memory: 0 };
+    let mut choice = Choice { inner: options.inner.clone(), absolute: false, memory: 0 };
     let n = wanted.len();
-    if n < LEAST {
+    if n < 256 {
         return choice;
     }
     let one_axis = Shape::of_grid(grid.dims).axes() == 1;
+    if one_axis && choice.inner.is_empty() {
+        let candidates = candidates(wanted);
+        let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
+        let mut trial = Trial::new(wanted, grid, options, TRIAL.max(4 * unit), SHAPES);
+        let costs: Vec<usize> = candidates.iter().map(|c| trial.cost(c, false, 3)).collect();
+        let best = (0..candidates.len()).min_by_key(|i| costs[*i]).unwrap_or(0);
+        choice.inner = candidates[best].clone();
+    }
     let unit = choice.inner.iter().product::<usize>().max(1);
     // Where an axis is all there is, what repeats shows on much of it or not at all.
     let least = if one_axis { TRIAL / 2 } else { (n / 4).clamp(TRIAL / 8, TRIAL / 2) };
     let part = (n / 8).clamp(least, 4 * TRIAL);
-    let mut trial = Trial::new(wanted, grid, options.snapped, part.max(4 * unit), MEMORY);
+    let mut trial = Trial::new(wanted, grid, options, part.max(4 * unit), MEMORY);
     // Few values that follow no smooth rule are better told apart than predicted.
     let few = options.snapped && few_values(wanted);
     if options.hasty {
@@ -107,19 +111,6 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     }
     choice.absolute = few && trial.cost(&choice.inner, true, choice.memory) < cost;
     choice
-}
-
-/// Extents of rows, planes and so on that a grid of one axis is best read as; empty if as it is.
-pub(super) fn rows(wanted: &[f64], grid: &Grid) -> Vec<usize> {
-    if wanted.len() < LEAST || Shape::of_grid(grid.dims).axes() != 1 {
-        return Vec::new();
-    }
-    let mut candidates = candidates(wanted);
-    let unit = candidates.iter().map(|c| c.iter().product::<usize>()).max().unwrap_or(1);
-    let mut trial = Trial::new(wanted, grid, false, TRIAL.max(4 * unit), SHAPES);
-    let costs: Vec<usize> = candidates.iter().map(|c| trial.cost(c, false, FORGETFUL | FLAT_SKIPPED)).collect();
-    let best = (0..candidates.len()).min_by_key(|i| costs[*i]).unwrap_or(0);
-    candidates.swap_remove(best)
 }
 
 /// Rows and planes that `wanted` may have lost.
@@ -162,7 +153,7 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// At least `wide` points from the middle, whole planes of a grid of more than one axis.
-    fn new(wanted: &'a [f64], grid: &Grid<'a>, snapped: bool, wide: usize, leeway: usize) -> Self {
+    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, wide: usize, leeway: usize) -> Self {
         let n = wanted.len();
         let mut dims: Vec<usize> = grid.dims.iter().copied().filter(|d| *d > 1).collect();
         let plane = dims.iter().skip(1).product::<usize>().max(1);
@@ -182,7 +173,7 @@ impl<'a> Trial<'a> {
             wanted: &wanted[start..start + len],
             ordinary,
             dims,
-            snapped,
+            snapped: options.snapped,
             pace: Pace::new(leeway),
             least: usize::MAX,
         }
