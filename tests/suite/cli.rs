@@ -404,6 +404,15 @@ fn values_beyond_the_bound_fail_verification() {
     let out = cae(d, &["verify", "a.cae", "--against", "other_8x20x30.f32", "--json"]);
     one_line(&out, 1, "verify");
     assert_eq!(serde_json::from_str::<Value>(&text(&out.stdout)).unwrap()["ok"], false);
+    // Means say what they are, not by how much a point is off.
+    good(d, &["compress", SEA, "-o", "m.cae", "--rmse", "0.01"]);
+    good(d, &["decompress", "m.cae", "-o", "back_8x20x30.f32"]);
+    let back = std::fs::read(d.join("back_8x20x30.f32")).unwrap();
+    let aside = back.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+    let aside = aside.map(|v| if v.abs() < 100.0 { v + 0.012 } else { v });
+    std::fs::write(d.join("aside_8x20x30.f32"), aside.flat_map(f32::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+    let message = bad(d, &["verify", "m.cae", "--against", "aside_8x20x30.f32"], 1);
+    assert!(message.contains("root mean square"), "{message}");
 }
 
 #[test]
