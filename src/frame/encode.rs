@@ -114,7 +114,7 @@ pub(crate) fn encode<T: Element>(
                 if let Some(trial) = plain.trial(&balanced, None, models)? {
                     race.enter(MULTILEVEL, &plain, trial);
                 }
-                // Coding without loss takes as long as all else together.
+                // Coding without loss takes many times as long.
                 if race.best.as_ref().is_none_or(|b| b.size > raw) {
                     race.enter("exact", &plain, plain.exact());
                     race.enter("raw", &plain, plain.raw());

@@ -93,7 +93,9 @@ pub(super) fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted> {
         return Err(refused(output.name, "the output does not depend on the input"));
     }
     let output_shape = program.slot(slot)?.shape.clone();
-    within(Resource::Memory, program.block_bytes(), limits.memory)?;
+    // Constants count, too: folding makes large ones of small ones.
+    let values = program.slots.iter().filter_map(|s| volume(&s.shape)).fold(0_u64, u64::saturating_add);
+    within(Resource::Memory, values.saturating_mul(4), limits.memory)?;
 
     let mut operators: Vec<String> = model.graph.nodes.iter().map(|n| n.op.to_owned()).collect();
     operators.sort_unstable();

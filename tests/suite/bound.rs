@@ -292,7 +292,6 @@ fn an_original_of_another_shape_is_refused() {
     }
 }
 
-/// What stands side by side in the last dimension may have nothing to do with each other.
 /// The array `a` of a file of its own.
 fn file_of(values: &ArrayD<f64>, options: &ArrayOptions) -> Vec<u8> {
     let mut w = Writer::new(Vec::new()).unwrap();
@@ -337,6 +336,7 @@ fn a_ratio_that_is_not_reached_is_refused_and_one_that_is_gives_the_best_quality
     }
 }
 
+/// What stands side by side in the last dimension may have nothing to do with each other.
 #[test]
 fn components_of_vectors_are_framed_apart_where_that_is_smaller() {
     let one = smooth::<f32>(&[60, 80, 1], 3);

@@ -1,7 +1,9 @@
 //! Files are complete or not there.
 
 use crate::fields::{Random, smooth};
-use cae::{ArrayOptions, AtomicFile, Bound, Error, Preset, RawFile, Reader, Region, Source, Writer};
+use cae::{
+    ArrayOptions, AtomicFile, Bound, Error, Limits, Preset, RawFile, Reader, Region, Source, Writer, decompress_frame,
+};
 use ndarray::{ArrayD, IxDyn};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -15,6 +17,42 @@ fn entries(folder: &Path) -> Vec<String> {
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// For readers that keep frames elsewhere, or decode them in an order of their own.
+#[test]
+fn frames_are_found_by_their_bytes_and_decode_alone() {
+    let values = smooth::<f32>(&[20, 30], 2);
+    let mut w = Writer::new(Vec::new()).unwrap();
+    w.add_array("a", &values.view(), &ArrayOptions { frame_shape: Some(vec![8, 30]), ..options() }).unwrap();
+    let file = w.finish().unwrap();
+    let reader = Reader::new(&file).unwrap();
+    let array = reader.array_at(0).unwrap();
+    let mut rows = Vec::new();
+    for f in 0..array.frame_count() {
+        let range = array.frame_range(f);
+        assert_eq!(array.frame_bytes(f), &file[range.start as usize..range.end as usize]);
+        let shape = array.frame_region(f).extent;
+        let mut out = vec![0f32; shape.iter().product()];
+        decompress_frame(array.frame_bytes(f), &shape, None, &Limits::default(), &mut out).unwrap();
+        rows.extend(out);
+    }
+    assert_eq!(rows, array.read::<f32>().unwrap().into_raw_vec_and_offset().0);
+    assert!(array.frame_range(3).is_empty() && array.frame_bytes(u64::MAX).is_empty());
+}
+
+/// What a writer may make is what its readers are to allow.
+#[test]
+fn a_writer_keeps_the_limits_that_it_is_given() {
+    let values = smooth::<f32>(&[20, 30], 2);
+    let mut limits = Limits::default();
+    limits.frame_values = 599;
+    let mut w = Writer::new(Vec::new()).unwrap();
+    w.set_limits(limits);
+    let refused = w.add_array("a", &values.view(), &options());
+    assert!(matches!(refused, Err(Error::Limit { wanted: 600, allowed: 599, .. })));
+    w.set_limits(Limits::none());
+    w.add_array("a", &values.view(), &options()).unwrap();
 }
 
 #[test]

@@ -147,7 +147,9 @@ struct Trial<'a> {
     /// Dims of the stretch if it is read as it is.
     dims: Vec<usize>,
     snapped: bool,
+    /// How the best way so far took its bytes, ...
     pace: Pace,
+    /// ... and how many in all.
     least: usize,
 }
 
