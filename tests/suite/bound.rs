@@ -342,7 +342,7 @@ fn components_of_vectors_are_framed_apart_where_that_is_smaller() {
     let one = smooth::<f32>(&[60, 80, 1], 3);
     let other = ArrayD::from_shape_fn(IxDyn(&[60, 80, 1]), |i| 3.0 * one[[59 - i[0], 79 - i[1], 0]]);
     let vectors = ndarray::concatenate(ndarray::Axis(2), &[one.view(), other.view()]).unwrap();
-    for preset in [Preset::Fast, Preset::Balanced] {
+    for preset in PRESETS {
         let options = ArrayOptions { bound: Bound::Range(1e-4), preset, ..ArrayOptions::default() };
         let mut w = Writer::new(Vec::new()).unwrap();
         w.add_array("vectors", &vectors.view(), &options).unwrap();
