@@ -41,8 +41,15 @@ pub enum Error {
         /// What is wrong with it.
         kind: FormatError,
     },
-    /// Valid, but needs a newer reader or something this build lacks.
-    Unsupported(Unsupported),
+    /// Valid, but needs a newer reader or something that is not there.
+    Unsupported {
+        /// The part of the file.
+        place: Place,
+        /// Absolute byte offset of that part in the file; 0 for a lone frame.
+        offset: u64,
+        /// What is needed.
+        kind: Unsupported,
+    },
     /// Valid, but over the caller's [`Limits`](crate::Limits).
     Limit {
         /// What there would be too much of.
@@ -136,6 +143,8 @@ pub enum FormatError {
     },
     /// Two arrays have the same name.
     DuplicateName,
+    /// A frame needs a model, and its array names none.
+    NoModel,
     /// A variable-length integer is over-long or exceeds 64 bits.
     Varint {
         /// Name of the field.
@@ -183,6 +192,8 @@ pub enum Unsupported {
         /// SHA-256 of the model's bytes.
         digest: [u8; 32],
     },
+    /// A lone frame needs a model, and the caller gave none.
+    ModelNeeded,
 }
 
 /// A resource that [`Limits`](crate::Limits) bounds.
@@ -284,11 +295,6 @@ impl From<ArgumentError> for Error {
         Error::Argument(e)
     }
 }
-impl From<Unsupported> for Error {
-    fn from(e: Unsupported) -> Self {
-        Error::Unsupported(e)
-    }
-}
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -307,7 +313,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Format { place, offset, kind } => write!(f, "{place} at byte {offset}: {kind}"),
-            Error::Unsupported(u) => u.fmt(f),
+            Error::Unsupported { place, offset, kind } => write!(f, "{place} at byte {offset}: {kind}"),
             Error::Limit { resource, wanted, allowed } => {
                 write!(f, "{resource} limit: the file needs {wanted}, {allowed} allowed")
             }
@@ -348,6 +354,7 @@ impl fmt::Display for FormatError {
             FormatError::Count { what, found, expected } => write!(f, "{found} {what}, {expected} required"),
             FormatError::Text { field } => write!(f, "{field} is not legal UTF-8 text"),
             FormatError::DuplicateName => write!(f, "two arrays have the same name"),
+            FormatError::NoModel => write!(f, "the frame needs a model, and its array names none"),
             FormatError::Varint { field } => write!(f, "{field} is not a minimal variable-length integer of 64 bits"),
             FormatError::Bzip2 { what } => write!(f, "the bzip2 stream of {what} is damaged"),
             FormatError::Code { what } => write!(f, "{what} decodes to an impossible value"),
@@ -373,6 +380,7 @@ impl fmt::Display for Unsupported {
             Unsupported::ModelMissing { digest } => {
                 write!(f, "model {} is not in the file; give the folder that holds it", hex(digest))
             }
+            Unsupported::ModelNeeded => write!(f, "it needs the model that it was written with, and none was given"),
         }
     }
 }
@@ -427,6 +435,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) enum Fault {
     /// It breaks the specification.
     Format(FormatError),
+    /// It needs what is not there.
+    Unsupported(Unsupported),
     /// Anything else, complete as it is.
     Other(Error),
 }
@@ -434,13 +444,17 @@ pub(crate) enum Fault {
 impl Fault {
     /// A variant that this reader does not know.
     pub(crate) fn unknown(field: &'static str, found: impl Into<u64>) -> Fault {
-        Fault::Other(Unsupported::Variant { field, found: found.into() }.into())
+        Fault::Unsupported(Unsupported::Variant { field, found: found.into() })
     }
 
     /// The error, now that the place is known.
     pub(crate) fn at(self, place: Place, offset: u64) -> Error {
         match self {
+            Fault::Format(FormatError::NoModel) if place == Place::LoneFrame => {
+                Error::Unsupported { place, offset, kind: Unsupported::ModelNeeded }
+            }
             Fault::Format(kind) => Error::Format { place, offset, kind },
+            Fault::Unsupported(kind) => Error::Unsupported { place, offset, kind },
             Fault::Other(e) => e,
         }
     }
@@ -455,6 +469,7 @@ impl From<Error> for Fault {
     fn from(e: Error) -> Self {
         match e {
             Error::Format { kind, .. } => Fault::Format(kind),
+            Error::Unsupported { kind, .. } => Fault::Unsupported(kind),
             other => Fault::Other(other),
         }
     }

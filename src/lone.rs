@@ -128,8 +128,8 @@ fn with_job<T: Element, R>(
 ///
 /// # Errors
 /// [`ArgumentError::Shape`] if `out` is not that long; [`Error::Format`](crate::Error::Format) for damaged bytes, a type or a
-/// shape that is not the frame's, and for a frame that needs a decoder which is not given; [`Error::Limit`](crate::Error::Limit);
-/// [`Error::Model`](crate::Error::Model). `out` holds nothing of use then.
+/// shape that is not the frame's; [`Error::Unsupported`](crate::Error::Unsupported) for a frame that needs a decoder which is not
+/// given ([`ModelNeeded`](crate::Unsupported::ModelNeeded)) or a newer reader; [`Error::Limit`](crate::Error::Limit); [`Error::Model`](crate::Error::Model). `out` holds nothing of use then.
 pub fn decompress_frame<T: Element>(
     bytes: &[u8],
     shape: &[usize],

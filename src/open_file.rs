@@ -83,7 +83,8 @@ impl<'a> OpenFile<'a> {
         let bytes = if m.len > 0 {
             Cow::Borrowed(self.slice(m.offset, m.offset.saturating_add(m.len)))
         } else {
-            self.stored_model(m)?
+            let missing = Unsupported::ModelMissing { digest: m.digest };
+            self.stored_model(m)?.ok_or(Error::Unsupported { place, offset: m.offset, kind: missing })?
         };
         if model::digest(&bytes) == m.digest {
             Ok(bytes)
@@ -92,21 +93,21 @@ impl<'a> OpenFile<'a> {
         }
     }
 
-    /// A model that is kept outside the file.
-    fn stored_model(&self, m: &ModelEntry) -> Result<Cow<'_, [u8]>> {
+    /// A model that is kept outside the file, if it is in one of the folders.
+    fn stored_model(&self, m: &ModelEntry) -> Result<Option<Cow<'_, [u8]>>> {
         let name = format!("{}.onnx", crate::error::hex(&m.digest));
         for dir in &self.options.model_dirs {
             let path = dir.join(&name);
             match std::fs::metadata(&path) {
                 Ok(meta) => {
                     within(Resource::ModelBytes, meta.len(), self.options.limits.model_bytes)?;
-                    return Ok(Cow::Owned(std::fs::read(&path)?));
+                    return Ok(Some(Cow::Owned(std::fs::read(&path)?)));
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(e.into()),
             }
         }
-        Err(Unsupported::ModelMissing { digest: m.digest }.into())
+        Ok(None)
     }
 
     /// The decoder of model `index`, loaded on first use.

@@ -57,6 +57,7 @@ impl Header {
     /// The header at the start of `file`, checked.
     pub(crate) fn read_from(file: &[u8]) -> Result<Header> {
         let fail = |kind| Error::Format { place: Place::Header, offset: 0, kind };
+        let unsupported = |kind| Error::Unsupported { place: Place::Header, offset: 0, kind };
         if !SIGNATURE.starts_with(file.get(..SIGNATURE.len()).unwrap_or(file)) {
             return Err(fail(match file.get(1..4) {
                 Some(b"CAE") => FormatError::TextModeDamage,
@@ -68,7 +69,7 @@ impl Header {
         })?;
         // The version is judged first: the header of another may have another checksum.
         if (h.major, h.minor) != VERSION {
-            return Err(Unsupported::Version { found: (h.major, h.minor), newest: VERSION }.into());
+            return Err(unsupported(Unsupported::Version { found: (h.major, h.minor), newest: VERSION }));
         }
         let (stored, computed) = (h.crc.get(), h.computed_crc());
         if !checksum_holds(stored, computed) {
@@ -76,7 +77,7 @@ impl Header {
         }
         match h.flags.get() {
             0 => Ok(h),
-            found => Err(Unsupported::Variant { field: "header flags", found: found.into() }.into()),
+            found => Err(unsupported(Unsupported::Variant { field: "header flags", found: found.into() })),
         }
     }
 }

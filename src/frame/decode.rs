@@ -24,6 +24,10 @@ pub(crate) fn decode<T: Element>(
     let parts = Parts::read_from(bytes)?;
     // Whether the digest binds is not for the file to say.
     let floating = parts.method == Method::Sparse && decoder.is_some_and(|d| !d.is_exact());
+    let predicted = parts.method == Method::Network || parts.method == Method::Sparse && parts.guard.is_some();
+    if predicted && decoder.is_none() {
+        return Err(FormatError::NoModel.into());
+    }
     if parts.guard.is_some() != floating {
         return Err(FormatError::Code { what: "presence of a guard" }.into());
     }
@@ -157,7 +161,7 @@ fn decode_ordinary<T: Element>(
 }
 
 fn no_network() -> ModelError {
-    ModelError::Mismatch { what: "the frame needs a network in the loop, and the array has none".to_owned() }
+    ModelError::Mismatch { what: "the frame needs a network in the loop, and its model is none".to_owned() }
 }
 
 /// What the paper's pipeline rounds to.

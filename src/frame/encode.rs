@@ -201,6 +201,7 @@ fn verify<T: Element>(bytes: &[u8], p: &Prepared<T>, models: &Models, back: &mut
     let failed = |what: String| ArgumentError::Bound(format!("the frame just written {what}; nothing was stored"));
     decode(bytes, p.dims, models.decoder, back).map_err(|fault| match fault {
         Fault::Format(kind) => failed(format!("does not decode: {kind}")).into(),
+        Fault::Unsupported(kind) => failed(format!("is not read: {kind}")).into(),
         Fault::Other(e) => e,
     })?;
     let mut stats = ErrorStats::new(p.tolerance);

@@ -311,9 +311,9 @@ fn read_latents(bytes: &[u8], blocks: &Blocks, decoder: &dyn Decoder) -> Result<
 
 /// The constant prediction of a frame without a network (SPEC 7.3.3).
 fn constant(bytes: &[u8]) -> std::result::Result<f32, FormatError> {
-    let mut cursor = Cursor::new(bytes);
-    let constant = f32::from_bits(cursor.u32("constant prediction")?);
-    cursor.finish("constant prediction")?;
+    // Any other length is that of a model's latents.
+    let bytes = <[u8; 4]>::try_from(bytes).map_err(|_| FormatError::NoModel)?;
+    let constant = f32::from_le_bytes(bytes);
     if constant.is_finite() { Ok(constant) } else { Err(FormatError::Code { what: "constant prediction" }) }
 }
 

@@ -179,7 +179,7 @@ fn flip_behind_the_checksum<T: Element>(what: &str, values: &ArrayD<T>, options:
             reseal_frame(&mut damaged[HEADER_LEN..end]);
             match bits_of::<T>(&damaged, "a") {
                 Ok(back) => assert!(back == whole, "{what}: byte {byte} bit {bit} gives other values"),
-                Err(Error::Format { .. } | Error::Unsupported(_) | Error::Model(_)) => {}
+                Err(Error::Format { .. } | Error::Unsupported { .. } | Error::Model(_)) => {}
                 Err(other) => panic!("{what}: byte {byte} bit {bit}: {other}"),
             }
         }

@@ -249,7 +249,7 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("guard_negative", "Format(Code)", guarded(sigmoid, 16, &(-1.0f32).to_le_bytes())),
         ("model_of_unknown_kind", "Model(Refused)", predictor("oracle", &[4])),
         ("network_of_wrong_shape", "Model(Refused)", predictor("predictor", &[55])),
-        ("network_missing", "Model(Mismatch)", File::of(Array::new(&[4], frame(0, 7, 0, &[0; 8]))).bytes()),
+        ("network_missing", "Format(NoModel)", File::of(Array::new(&[4], frame(0, 7, 0, &[0; 8]))).bytes()),
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),
         ("model_blocks_of_more_axes", "Model(Mismatch)", with(onnx::chain("Relu", 1, &[2, 3]))),
@@ -319,8 +319,8 @@ fn variants(name: &str) -> Vec<String> {
     body.lines().filter_map(own).map(|l| l.split(['(', ' ', ',']).next().unwrap().to_owned()).collect()
 }
 
-/// Errors that no file is known to cause: a model that passes the vetting and fails nonetheless.
-const ELSEWHERE: [&str; 1] = ["Model(Engine)"];
+/// Errors that no file is known to cause: a model that passes the vetting and fails nonetheless, and what only lone frames need.
+const ELSEWHERE: [&str; 2] = ["Model(Engine)", "Unsupported(ModelNeeded)"];
 
 #[test]
 fn every_error_that_a_file_can_cause_has_a_file() {

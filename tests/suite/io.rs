@@ -1,8 +1,10 @@
 //! Files are complete or not there.
 
 use crate::fields::{Random, smooth};
+use crate::open::testdata;
 use cae::{
-    ArrayOptions, AtomicFile, Bound, Error, Limits, Preset, RawFile, Reader, Region, Source, Writer, decompress_frame,
+    ArrayOptions, AtomicFile, Bound, Error, Limits, Preset, RawFile, Reader, Region, Source, Unsupported, Writer,
+    decompress_frame,
 };
 use ndarray::{ArrayD, IxDyn};
 use std::io::{Seek, SeekFrom, Write};
@@ -39,6 +41,20 @@ fn frames_are_found_by_their_bytes_and_decode_alone() {
     }
     assert_eq!(rows, array.read::<f32>().unwrap().into_raw_vec_and_offset().0);
     assert!(array.frame_range(3).is_empty() && array.frame_bytes(u64::MAX).is_empty());
+}
+
+/// Hosts of lone frames tell a model that they must find from damage.
+#[test]
+fn a_lone_frame_says_that_it_needs_a_model() {
+    for name in ["kernel_network", "model_conv16", "model_exact512"] {
+        let file = std::fs::read(testdata("golden").join(format!("0.1_{name}.cae"))).unwrap();
+        let reader = Reader::new(&file).unwrap();
+        let array = reader.arrays().find(|a| a.model().is_some()).unwrap();
+        let shape = array.frame_region(0).extent;
+        let mut out = vec![0f32; shape.iter().product()];
+        let lone = decompress_frame(array.frame_bytes(0), &shape, None, &Limits::default(), &mut out);
+        assert!(matches!(lone, Err(Error::Unsupported { kind: Unsupported::ModelNeeded, .. })), "{name}: {lone:?}");
+    }
 }
 
 /// What a writer may make is what its readers are to allow.

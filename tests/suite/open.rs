@@ -77,7 +77,7 @@ pub fn variant(e: &Error) -> String {
     let head = |text: String| text.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     let inner = match e {
         Error::Format { kind, .. } => head(format!("{kind:?}")),
-        Error::Unsupported(u) => head(format!("{u:?}")),
+        Error::Unsupported { kind, .. } => head(format!("{kind:?}")),
         Error::Limit { resource, .. } => head(format!("{resource:?}")),
         Error::Model(m) => head(format!("{m:?}")),
         Error::Argument(a) => head(format!("{a:?}")),

@@ -279,7 +279,7 @@ enum cae_status cae_compress_frame(const void *values,
                                    struct cae_report *report);
 
 // Decodes a frame of `frame_bytes` bytes into `out`, which has room for the `out_values` values of the shape. `model` and
-// `limits` may be NULL; a frame that needs a model and is given none fails as one that is damaged. A failure may leave part of the
+// `limits` may be NULL; a frame that needs a model and is given none is `UNSUPPORTED`. A failure may leave part of the
 // values in `out`. Threads: any.
 enum cae_status cae_decompress_frame(const uint8_t *frame,
                                      size_t frame_bytes,

@@ -52,7 +52,7 @@ impl From<Error> for Failure {
     fn from(e: Error) -> Failure {
         let status = match &e {
             Error::Format { .. } => Status::Format,
-            Error::Unsupported(_) => Status::Unsupported,
+            Error::Unsupported { .. } => Status::Unsupported,
             Error::Limit { .. } => Status::Limit,
             Error::Model(_) => Status::Model,
             Error::Argument(_) => Status::Argument,

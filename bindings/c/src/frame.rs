@@ -63,7 +63,7 @@ pub unsafe extern "C" fn cae_compress_frame(
 }
 
 /// Decodes a frame of `frame_bytes` bytes into `out`, which has room for the `out_values` values of the shape. `model` and
-/// `limits` may be NULL; a frame that needs a model and is given none fails as one that is damaged. A failure may leave part of the
+/// `limits` may be NULL; a frame that needs a model and is given none is `UNSUPPORTED`. A failure may leave part of the
 /// values in `out`. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cae_decompress_frame(

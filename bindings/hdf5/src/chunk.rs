@@ -2,7 +2,7 @@
 
 use crate::models::{self, Elsewhere};
 use crate::words::{Local, Parameters};
-use cae::{DataType, Element, FrameOptions, GuardPolicy, Limits};
+use cae::{DataType, Element, Error, FrameOptions, GuardPolicy, Limits, Unsupported};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Codes the values of a chunk as a frame.
@@ -68,9 +68,9 @@ fn decode_as<T: Element + FromBytes + IntoBytes>(
     let decoder = model.as_ref().and_then(|m| m.as_ref().ok()).map(|m| m.decoder());
     let room = <[T]>::mut_from_bytes(out).map_err(|_| "HDF5's memory is not aligned for the values")?;
     let decoded = cae::decompress_frame(frame, &local.shape, decoder, &Limits::default(), room);
-    decoded.map_err(|e| match &model {
-        // Only a frame that needs the model makes it matter that there is none, and then looks damaged.
-        Some(Err(missing)) => format!("{missing} ({e})"),
+    decoded.map_err(|e| match (&model, &e) {
+        // Only a frame that needs the model makes it matter that there is none.
+        (Some(Err(missing)), Error::Unsupported { kind: Unsupported::ModelNeeded, .. }) => missing.clone(),
         _ => e.to_string(),
     })?;
     if local.big_endian != cfg!(target_endian = "big") {

@@ -1,6 +1,6 @@
 //! What the library says went wrong, as the exceptions of `cae._errors`.
 
-use cae::Error;
+use cae::{Error, Place};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -23,17 +23,13 @@ pub fn exception(py: Python<'_>, error: Error) -> PyErr {
 fn convert(py: Python<'_>, error: Error) -> PyResult<PyErr> {
     let message = error.to_string();
     match error {
-        Error::Format { place, offset, .. } => {
-            let place = place.to_string().into_pyobject(py)?.into_any();
-            let offset = offset.into_pyobject(py)?.into_any();
-            instance(py, "FormatError", &message, &[("place", place), ("offset", offset)])
-        }
+        Error::Format { place, offset, .. } => placed(py, "FormatError", &message, place, offset),
+        Error::Unsupported { place, offset, .. } => placed(py, "Unsupported", &message, place, offset),
         Error::Limit { resource, wanted, allowed } => {
             let resource = resource.to_string().into_pyobject(py)?.into_any();
             let (wanted, allowed) = (wanted.into_pyobject(py)?.into_any(), allowed.into_pyobject(py)?.into_any());
             instance(py, "LimitError", &message, &[("resource", resource), ("wanted", wanted), ("allowed", allowed)])
         }
-        Error::Unsupported(_) => instance(py, "Unsupported", &message, &[]),
         Error::Model(_) => instance(py, "ModelError", &message, &[]),
         Error::Argument(_) => argument(py, &message),
         // OSError picks its subclass by the number.
@@ -43,6 +39,13 @@ fn convert(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         }),
         _ => instance(py, "CaeError", &message, &[]),
     }
+}
+
+/// An exception that says where in the file.
+fn placed(py: Python<'_>, name: &str, message: &str, place: Place, offset: u64) -> PyResult<PyErr> {
+    let place = place.to_string().into_pyobject(py)?.into_any();
+    let offset = offset.into_pyobject(py)?.into_any();
+    instance(py, name, message, &[("place", place), ("offset", offset)])
 }
 
 fn argument(py: Python<'_>, message: &str) -> PyResult<PyErr> {

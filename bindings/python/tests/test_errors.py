@@ -49,6 +49,8 @@ def test_every_invalid_file_gives_its_class():
         with pytest.raises(CLASSES[kind]) as held:
             read_whole((INVALID / name).read_bytes())
         assert str(mapped.value) == str(held.value) != ""
+        if kind in ("Format", "Unsupported"):
+            assert str(held.value).startswith(f"{held.value.place} at byte {held.value.offset}: ")
         seen.add(kind)
     assert len(rows) > 50 and {"Format", "Unsupported", "Limit"} <= seen
 

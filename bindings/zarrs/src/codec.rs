@@ -2,7 +2,7 @@
 
 use crate::configuration::CaeCodecConfiguration;
 use crate::models;
-use cae::{Bound, DataType as CaeType, Element, FrameOptions, Limits, Preset};
+use cae::{Bound, DataType as CaeType, Element, Error, FrameOptions, Limits, Preset, Unsupported};
 use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -78,7 +78,10 @@ impl CaeCodec {
         let model = self.model();
         let decoder = model.as_ref().ok().and_then(|m| m.as_ref()).map(|m| m.decoder.as_ref());
         if let Err(e) = cae::decompress_frame(bytes, shape, decoder, &limits, &mut values) {
-            return Err(model.err().unwrap_or_else(|| failed(&e)));
+            return Err(match (model, e) {
+                (Err(missing), Error::Unsupported { kind: Unsupported::ModelNeeded, .. }) => missing,
+                (_, e) => failed(&e),
+            });
         }
         let mut out = Vec::with_capacity(count.saturating_mul(size_of::<T>()));
         for value in values {

@@ -35,7 +35,8 @@ pub(crate) fn find(digits: &str) -> Result<Model> {
     if let Some(model) = known() {
         return Ok(model);
     }
-    let missing = Unsupported::ModelMissing { digest };
+    let missing =
+        || Error::Unsupported { place: Place::LoneFrame, offset: 0, kind: Unsupported::ModelMissing { digest } };
     for folder in std::env::split_paths(&std::env::var_os("CAE_MODEL_PATH").unwrap_or_default()) {
         let path = folder.join(format!("{digits}.onnx"));
         if path.is_file() {
@@ -44,10 +45,10 @@ pub(crate) fn find(digits: &str) -> Result<Model> {
                 return Err(Error::Format { place: Place::Model(0), offset: 0, kind: FormatError::ModelDigest });
             }
             add(&bytes, None)?;
-            return known().ok_or_else(|| missing.into());
+            return known().ok_or_else(missing);
         }
     }
-    Err(missing.into())
+    Err(missing())
 }
 
 fn parse(digits: &str) -> Option<[u8; 32]> {

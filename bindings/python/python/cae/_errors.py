@@ -10,15 +10,19 @@ class CaeError(Exception):
         return str(self.args[0]) if self.args else ""
 
 
-class FormatError(CaeError):
-    """The bytes break the specification; no reader will do better."""
+class PlacedError(CaeError):
+    """An exception that says where in a file."""
 
     def __init__(self, message: str, place: str | None = None, offset: int | None = None) -> None:
         super().__init__(message, place, offset)
         self.place = place
-        """The part of the file, such as `frame 3 of array 0`."""
+        """The part of the file, such as `frame 3 of array 0`; None where no file is to blame."""
         self.offset = offset
         """Where that part starts in the file, in bytes."""
+
+
+class FormatError(PlacedError):
+    """The bytes break the specification; no reader will do better."""
 
 
 class LimitError(CaeError):
@@ -44,5 +48,5 @@ class ArgumentError(CaeError, ValueError):
     """An argument is wrong; the file is not to blame."""
 
 
-class Unsupported(CaeError):
+class Unsupported(PlacedError):
     """Valid, but needs a newer version, a model that is not there, or something that the format has no room for."""
