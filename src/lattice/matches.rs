@@ -40,11 +40,11 @@ impl Matches {
     /// Position of the number that is expected to come next, and how far it can be trusted.
     #[inline(always)]
     pub(super) fn guess(&self) -> Option<(usize, usize)> {
-        let record = match self.misses.count_ones() {
-            0 => (u32::BITS - self.len.leading_zeros()).min(11) as usize,
-            n => 11 + (n as usize).min(4),
+        let record = match self.misses {
+            0 => (u32::BITS - self.len.leading_zeros()).div_ceil(2).min(7) as usize,
+            m => 8 + usize::from(m & 7),
         };
-        self.next.map(|p| (p, record.min(RECORDS - 1)))
+        self.next.map(|p| (p, record))
     }
 
     /// Takes the numbers `coded`, of which the last is new.

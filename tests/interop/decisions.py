@@ -26,7 +26,7 @@ class Coder:
         self.slow = [Counters(slots) for _ in range(8)]
         self.fast = [Counters(slots) for _ in range(8)]
         weights = [F(0.5) / F(8)] * 16 + [F(0.1)] * 3 + [F(0.15)] * 12 + [F(0)]
-        self.mixers = [Mixer(weights, 16 * n, 0.002, 0.02) for n in (1, 24, 64)]
+        self.mixers = [Mixer(weights, 16 * n, 0.002, 0.02) for n in (64, 24, 64)]
         self.last = Mixer([F(1) / F(3)] * 3 + [F(0)] * 5, 16, 0.002, 0.01)
         self.refiners = [Refiner(384), Refiner(1024)]
         self.guess_counters = Counters(12 * 16 * 4 * 4 * 2)

@@ -27,8 +27,8 @@ class Match:
 
     def record(self):
         if self.misses == 0:
-            return min(self.len.bit_length(), 11)
-        return min(11 + self.misses.bit_count(), 15)
+            return min((self.len.bit_length() + 1) // 2, 7)
+        return 8 + self.misses % 8
 
     def learn(self, s):
         n = len(s)
@@ -124,6 +124,7 @@ class Raster:
         self.sequence = []
         self.matches = {0: Match(6, self.b), 9: Match(20, self.b), 10: Match(100, self.b)}
         self.lookups = [{}, {}]
+        self.recent = []
         axes = self.axes
         self.near_taps = (0, axes.tap(-2), 1, 2)
         self.corner = axes.tap(-1, -1)
@@ -135,9 +136,10 @@ class Raster:
             raise CaeError(f"raster flags {flags}")
         self.snapped, self.absolute = flags & 1, flags & 64
         memory = cursor.u8()
-        if memory > 7:
+        if memory > 15:
             raise CaeError(f"memory {memory}")
         self.forgetful, self.flat_skipped, self.unsought = memory & 1, memory & 2, memory & 4
+        self.by_place = memory & 8
         if flags & 2:
             self.step = cursor.number("d")
         else:
@@ -284,6 +286,9 @@ class Raster:
             for predictor in predictors:
                 predictor.learn(v[i] - m, trust)
         self.right[i] = {g for g, number in guesses.items() if number == k}
+        if v[i] in self.recent:
+            self.recent.remove(v[i])
+        self.recent = [v[i], *self.recent[:4]]
         if self.unsought:
             return
         self.sequence.append(int(v[i]) if self.snapped else k)
@@ -314,10 +319,15 @@ class Raster:
             out[4] = steps(T[1])
         if count >= 3:
             out[5] = steps(T[2])
-            out[8] = steps((T[2] + T[0]) - T[self.far_corner])
         if count >= 4:
             out[6] = steps(T[count - 1])
-        out[7] = steps(planar)
+        if self.by_place:
+            others = [r for r in self.recent if r not in T[: min(count, 2)]]
+            out.update(zip((7, 8, 5, 6) if count <= 2 else (7, 8), map(steps, others)))
+        else:
+            out[7] = steps(planar)
+            if count >= 3:
+                out[8] = steps((T[2] + T[0]) - T[self.far_corner])
         if copy is not None:
             out[11] = steps(copy)
         return out, slots
@@ -352,15 +362,24 @@ class Raster:
         north = D(axes.tap(-2)) if count == 1 else D(1)
         plane = D(3) if count <= 2 else D(2)
         volume = D(4) if count <= 3 else D(count - 1)
+        if self.by_place:
+            column, row = axes.at(i)[:2] if count > 1 else (D(axes.tap(-2)), D(2))
+            first = [[1, column], [2, row], [3, west], [4, west, D(1)]]
+            last = [5, west, column]
+        else:
+            first = [
+                [scale, fraction],
+                [sl(E(0)), sl(E(1)), coarse // 2],
+                [sl(mirror * guesses[7]), fraction // 2, coarse],
+                [sl(E(2)), sl(E(count - 1)), coarse],
+            ]
+            last = [limited(E(j), 3) for j in range(4)] + [limited(E(4), 1)]
         contexts = [
-            [scale, fraction],
-            [sl(E(0)), sl(E(1)), coarse // 2],
-            [sl(mirror * guesses[7]), fraction // 2, coarse],
-            [sl(E(2)), sl(E(count - 1)), coarse],
+            *first,
             [sl(west), sl(plane), fraction // 4],
             [west, north, D(self.corner), D(3)],
             [west, plane, north, volume],
-            [limited(E(j), 3) for j in range(4)] + [limited(E(4), 1)],
+            last,
         ]
         sixth = 11 if self.copies else 5
         silent = sum((guesses.get(g) == 0) << b for b, g in enumerate((0, 1, 3, 4, sixth, 7)))
@@ -370,7 +389,7 @@ class Raster:
         with np.errstate(all="ignore"):
             k = self.coder.decode(
                 [hash32(list_) for list_ in contexts],
-                (0, min(coarse, 23), silent),
+                (axes.at(i)[0] % 64 if self.by_place else 0, min(coarse, 23), silent),
                 start,
                 centers,
                 scales,

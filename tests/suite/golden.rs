@@ -373,6 +373,7 @@ pub mod update {
                 ("kernel_multilevel_stencils", stencils()),
                 ("kernel_fast_levels", levels()),
                 ("kernel_fast_raster", rough()),
+                ("kernel_raster_places", places()),
             ])
             .map(file);
         kernels.chain([("kernel_network", in_loop())]).collect()
@@ -443,6 +444,28 @@ pub mod update {
             let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
             arrays.extend(array_of(&single, "fast", None, Bound::Absolute(0.1), shape));
             arrays.extend(array_of(&values, "fast", None, Bound::Absolute(0.01), shape));
+        }
+        numbered(arrays)
+    }
+
+    /// Rows that hold few values each, other ones in every row: for the places of the raster kernel.
+    #[cfg(feature = "internals")]
+    fn places() -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for shape in [&[1500][..], &[24, 70], &[3, 12, 40]] {
+            let mut random = crate::fields::Random(23);
+            let row = shape[shape.len() - 1].min(50);
+            let mut unit = 0.0;
+            let mut value = |i: usize| {
+                if i.is_multiple_of(row) {
+                    unit = (1.0 + 90.0 * random.unit()).round();
+                }
+                unit * (random.bits() % 16).saturating_sub(12) as f64
+            };
+            let values: Vec<f64> = (0..shape.iter().product()).map(&mut value).collect();
+            let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            arrays.extend(array_of(&single, "raster snapped", None, Bound::Absolute(0.4), shape));
+            arrays.extend(array_of(&values, "raster snapped", None, Bound::Absolute(0.4), shape));
         }
         numbered(arrays)
     }

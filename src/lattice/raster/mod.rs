@@ -11,6 +11,7 @@ mod means;
 mod model;
 mod native;
 mod plan;
+mod recent;
 mod symbol;
 
 use crate::codec::arithmetic::{Decoder, Encoder};
@@ -307,6 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_few_values_each_are_coded_by_places() {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(state >> 16)
+        };
+        let mut values = Vec::new();
+        for _ in 0..60 {
+            let unit = (next() / 8.0).floor();
+            values.extend((0..80).map(|_| unit * (next() / 4096.0 - 13.0).floor().max(0.0)));
+        }
+        let grid = Grid { dims: &[60, 80], ordinary: None };
+        let options = Options { snapped: true, ..Options::default() };
+        let mut recon = vec![0.0; values.len()];
+        let bytes = encode(&values, &grid, 0.5, &options, &mut recon).unwrap();
+        assert!(bytes[1] & model::PLACES != 0);
+        assert!(round_trip(&values, &grid, 0.5, &options).is_some_and(|n| n < 1200));
+    }
+
+    #[test]
     fn empty_and_single_points_round_trip() {
         for dims in [&[0usize][..], &[1], &[1, 1, 1]] {
             let grid = Grid { dims, ordinary: None };
@@ -374,7 +395,7 @@ mod tests {
             let mut stream = vec![flags];
             stream.extend(&bytes);
             let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
-            let mut stream = vec![flags & 1, flags >> 5, 0, 0, 0xf0, 0x3f, 0];
+            let mut stream = vec![flags & 1, flags >> 3, 0, 0, 0xf0, 0x3f, 0];
             stream.extend(&bytes);
             let _ = decode(&stream, &Grid { dims: &dims, ordinary: None }, &mut out);
         }

@@ -9,13 +9,14 @@
 
 use super::least_squares::LeastSquares;
 use super::means::{MEANS, Means};
+use super::recent::Recent;
 use super::symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
 use crate::lattice::blocks::{BLOCK, WIDTH_MAX};
 use crate::lattice::causal::{Shape, Walk, taps};
 use crate::lattice::copies::Map;
 use crate::lattice::decision::Expert;
-use crate::lattice::matches::{Lookup, Matches, RECORDS};
+use crate::lattice::matches::{Lookup, Matches};
 use crate::vector::vectorize;
 use fearless_simd::Simd;
 
@@ -42,8 +43,10 @@ pub(super) const FORGETFUL: u8 = 1;
 pub(super) const FLAT_SKIPPED: u8 = 2;
 /// Memory bit: earlier values are not searched for what followed them.
 pub(super) const UNSOUGHT: u8 = 4;
+/// Memory bit: what a value is depends on its column, its row and what was seen lately more than on how its neighbors go on.
+pub(super) const PLACES: u8 = 8;
 /// Number of values that the memory field has.
-pub(super) const MEMORIES: u8 = 8;
+pub(super) const MEMORIES: u8 = 16;
 /// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
 const PREDICTORS: usize = 5;
 /// Guesses that only a hit of this bit counts for.
@@ -57,7 +60,7 @@ pub(super) struct Plan {
     pub(super) snapped: bool,
     /// Whether numbers are coded as they are, what is expected being known only through contexts.
     pub(super) absolute: bool,
-    /// What is learned and remembered: `FORGETFUL`, `FLAT_SKIPPED` and `UNSOUGHT`.
+    /// What is learned and remembered: `FORGETFUL`, `FLAT_SKIPPED`, `UNSOUGHT` and `PLACES`.
     pub(super) memory: u8,
     /// Maps to earlier points that probably have the same value, the likeliest first.
     pub(super) maps: Vec<Map>,
@@ -168,6 +171,10 @@ fn run_points<S: Simd, C: BitCoder>(
     let mut lookups = [Lookup::new(bits), Lookup::new(bits)];
     let growth = GROWTH[usize::from(plan.memory & FORGETFUL)];
     let seek = plan.memory & UNSOUGHT == 0;
+    let places = plan.memory & PLACES != 0;
+    // The guesses that recent values may be.
+    let recent_guesses = if axes < 3 { &[7, 8, 5, 6][..] } else { &[7, 8] };
+    let mut recent = Recent::default();
     let flat = if plan.memory & FLAT_SKIPPED != 0 { FLAT } else { 0.0 };
     // A copy is one more input, which the fast predictor gets in place of its last tap.
     let copying = !plan.maps.is_empty();
@@ -278,7 +285,7 @@ fn run_points<S: Simd, C: BitCoder>(
         for (m, g) in matches.iter().zip([0, 9, 10]) {
             if let Some((from, record)) = m.guess() {
                 guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] };
-                records[g] = Some(record.min(RECORDS - 1));
+                records[g] = Some(record);
             }
         }
         if seek {
@@ -302,15 +309,23 @@ fn run_points<S: Simd, C: BitCoder>(
                 records[3 + g] = Some(history[3 + g]);
             }
         }
-        guesses[7] = steps(planar);
-        records[7] = Some(history[7]);
+        if places {
+            let others = recent.iter().filter(|v| *v != t[0] && (axes == 1 || *v != t[1]));
+            for (g, value) in recent_guesses.iter().zip(others) {
+                guesses[*g] = steps(value);
+                records[*g] = Some(history[*g]);
+            }
+        } else {
+            guesses[7] = steps(planar);
+            records[7] = Some(history[7]);
+            if axes > 2 {
+                guesses[8] = steps(t[2] + t[0] - t[plane_west]);
+                records[8] = Some(history[8]);
+            }
+        }
         if let Some(copy) = copy {
             guesses[11] = steps(copy);
             records[11] = Some(history[11]);
-        }
-        if axes > 2 {
-            guesses[8] = steps(t[2] + t[0] - t[plane_west]);
-            records[8] = Some(history[8]);
         }
 
         // Mirrored so that the side on which the number probably lies is the positive one.
@@ -328,7 +343,7 @@ fn run_points<S: Simd, C: BitCoder>(
         let d_volume = if axes > 3 { tap_steps(axes - 1) } else { tap_steps(4) };
         let fraction = ((lean.abs() * 16.0).min(15.0)) as u32;
         let coarse = scale >> 1;
-        let contexts: [u32; CONTEXTS] = [
+        let mut contexts: [u32; CONTEXTS] = [
             hash(&[scale, fraction]),
             hash(&[log_signed(error_of(0)), log_signed(error_of(1)), coarse >> 1]),
             hash(&[log_signed(signed(guesses[7])), fraction >> 1, coarse]),
@@ -344,6 +359,17 @@ fn run_points<S: Simd, C: BitCoder>(
                 error_of(4).clamp(-1, 1) as u32,
             ]),
         ];
+        if places {
+            let [west, north] = [0, 1].map(|j| tap_steps(j) as u32);
+            // A line has neither columns nor rows: what lies farther back stands in for them.
+            let (column, row) =
+                if axes > 1 { (at as u32, walk.at[1] as u32) } else { (tap_steps(west2) as u32, tap_steps(2) as u32) };
+            contexts[0] = hash(&[1, column]);
+            contexts[1] = hash(&[2, row]);
+            contexts[2] = hash(&[3, west]);
+            contexts[3] = hash(&[4, west, north]);
+            contexts[7] = hash(&[5, west, column]);
+        }
         let mut agree = 0usize;
         for (place, g) in [0, 1, 3, 4, if copying { 11 } else { 5 }, 7].into_iter().enumerate() {
             agree |= usize::from(records[g].is_some() && guesses[g] == 0) << place;
@@ -359,7 +385,7 @@ fn run_points<S: Simd, C: BitCoder>(
         }
         let given = Given {
             contexts,
-            selectors: [0, (coarse as usize).min(SELECTORS[1] - 1), agree],
+            selectors: [if places { at % SELECTORS[0] } else { 0 }, (coarse as usize).min(SELECTORS[1] - 1), agree],
             start: ((spread * 0.75 + 1.0) as u64).ilog2().min(CLASSES - 2),
             experts,
             guesses,
@@ -387,6 +413,9 @@ fn run_points<S: Simd, C: BitCoder>(
             hit |= Hits::from(*guess == coded && given.records[g].is_some()) << g;
         }
         hits[i] = hit;
+        if places {
+            recent.put(value);
+        }
         low = low.min(value);
         high = high.max(value);
         for (track, prediction) in tracks.iter_mut().zip(predictions) {

@@ -7,7 +7,7 @@
     reason = "samples are cut to the length of the data"
 )]
 
-use super::model::{FLAT_SKIPPED, FORGETFUL, Pace, Plan, UNSOUGHT, run};
+use super::model::{FLAT_SKIPPED, FORGETFUL, PLACES, Pace, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 use crate::lattice::Grid;
@@ -90,7 +90,7 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     let part = (n / 8).clamp(least, 4 * TRIAL);
     let mut trial = Trial::new(wanted, grid, options, part.max(4 * unit), MEMORY);
     // Few values that follow no smooth rule are better told apart than predicted.
-    let few = options.snapped && few_values(wanted);
+    let few = options.snapped && (few_values(wanted) || repeated(wanted));
     if options.hasty {
         choice.memory = FORGETFUL | FLAT_SKIPPED;
         if !few {
@@ -109,7 +109,16 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
             choice.memory |= bit;
         }
     }
-    choice.absolute = few && trial.cost(&choice.inner, true, choice.memory) < cost;
+    if few {
+        let memory = choice.memory;
+        for (absolute, places) in [(false, PLACES), (true, 0), (true, PLACES)] {
+            let with = trial.cost(&choice.inner, absolute, memory | places);
+            if with < cost {
+                cost = with;
+                (choice.absolute, choice.memory) = (absolute, memory | places);
+            }
+        }
+    }
     choice
 }
 
@@ -138,6 +147,14 @@ fn few_values(wanted: &[f64]) -> bool {
         seen.insert((v + 0.5).floor() as i64);
         seen.len() <= FEW
     })
+}
+
+/// Whether a stretch of rounded values holds each of them many times.
+fn repeated(wanted: &[f64]) -> bool {
+    let len = wanted.len().min(TRIAL);
+    let stretch = wanted.iter().skip((wanted.len() - len) / 2).take(len);
+    let seen: std::collections::HashSet<i64> = stretch.map(|v| (v + 0.5).floor() as i64).collect();
+    seen.len() < len / 8
 }
 
 /// A stretch of the data to try things on.

@@ -23,7 +23,7 @@ pub(super) const EXPERTS: usize = 3;
 /// Guesses of each number.
 pub(super) const GUESSES: usize = 12;
 /// Weight sets of each selector.
-pub(super) const SELECTORS: [usize; 3] = [1, 24, 64];
+pub(super) const SELECTORS: [usize; 3] = [64, 24, 64];
 /// Magnitudes are below `1 << CLASSES`.
 pub(super) const CLASSES: u32 = 53;
 
