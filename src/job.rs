@@ -212,7 +212,7 @@ impl<T: Element> Job<'_, T> {
             },
         )?;
         plan.tried = tried;
-        plan.narrow();
+        plan.narrow(self.grid);
         Ok(plan)
     }
 

@@ -200,8 +200,8 @@ impl Plan {
         Ok(samples.iter().map(|s| s.center((s.len() as u64).checked_div(thin).unwrap_or(0))).collect())
     }
 
-    /// Keeps the best by what the samples gave.
-    pub(crate) fn narrow(&mut self) {
+    /// Keeps the best by what the samples gave of the frames of `grid`.
+    pub(crate) fn narrow(&mut self, grid: &FrameGrid) {
         let learner = self.candidates.iter().find(|c| is_small(c)).map(|c| Candidate {
             label: LEARNER,
             kernel: Kernel::Learner,
@@ -225,9 +225,13 @@ impl Plan {
         // A network in the loop is tried beside what would be tried without it.
         let (networks, others): (Vec<_>, Vec<_>) =
             self.candidates.drain(..).partition(|c| matches!(c.kernel, Kernel::Network));
-        // What repeats rarely shows on a sample, and the fast way takes next to no time: it is tried beside them, too.
-        let (besides, others): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|c| self.preset != Preset::Fast && is_fast(c));
+        // What repeats rarely shows on a sample, and the fast way takes next to no time: it is tried beside them, too. So is what
+        // is quick among the ways of the small preset where frames are lines: columns of a table have little in common.
+        let lines = grid.frame_shape().iter().filter(|e| **e > 1).count() <= 1;
+        let is_beside = |c: &Candidate| {
+            self.preset != Preset::Fast && is_fast(c) || self.preset == Preset::Small && lines && is_quick(c)
+        };
+        let (besides, others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_beside);
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
         let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
@@ -257,6 +261,11 @@ impl Plan {
 /// Whether a network that learns on the way could stand beside its stencils.
 fn is_small(c: &Candidate) -> bool {
     matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
+}
+
+/// Whether it is the multilevel kernel at its quickest.
+fn is_quick(c: &Candidate) -> bool {
+    matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Balanced })) && c.view == View::Plain
 }
 
 fn is_fast(c: &Candidate) -> bool {
@@ -329,6 +338,7 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
         ],
         Preset::Small => vec![
             of(MULTILEVEL, multilevel(Profile::Small)),
+            of("multilevel balanced", multilevel(Profile::Balanced)),
             of("raster", raster(false)),
             of("raster snapped", raster(true)),
             holed("multilevel with holes", multilevel(Profile::Small)),

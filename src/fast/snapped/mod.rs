@@ -85,8 +85,8 @@ impl Outlook {
 
     /// Codes the values; `None` if that takes `limit` bytes or not much less, as far as a part of them tells.
     pub(super) fn encode_below<T: Sample>(&self, values: &[T], grid: &Grid, limit: usize) -> Option<Vec<u8>> {
-        /// A few integers say more or less than all.
-        const DOUBT: f64 = 1.03;
+        /// A few integers say more or less than all, and little of what repeats far apart.
+        const DOUBT: f64 = 1.25;
         // What is near the limit is seldom below it in the end: who is in haste does not see.
         let (worth, doubt) = if self.effort == Effort::Hasty { (WORTH_IN_HASTE, 1.06) } else { (WORTH, 1.0) };
         let limit = limit.saturating_mul(worth) / 100;
@@ -189,6 +189,18 @@ mod tests {
         let twice: Vec<f64> = noise.iter().chain(&noise).copied().collect();
         let once = round_trip(&noise, &grid, 0.5);
         assert!(round_trip(&twice, &Grid { dims: &[40_000], ordinary: None }, 0.5) < once + 200);
+    }
+
+    #[test]
+    fn what_repeats_far_apart_is_looked_at_in_full() {
+        let half = field(&[200, 200], 60, false, 7);
+        let values: Vec<f64> = half.iter().chain(&half).copied().collect();
+        let grid = Grid { dims: &[400, 200], ordinary: None };
+        let range = crate::fast::range(&values, None).unwrap();
+        let outlook = Outlook::new(&values, &grid, range, 0.5, Effort::Hasty).unwrap();
+        // Others take less than the integers would if nothing repeated, and more than they take.
+        let limit = (outlook.bits.unwrap() / 8.0 / 1.05) as usize;
+        assert!(outlook.encode_below(&values, &grid, limit).is_some_and(|b| b.len() * 10 < limit * 7));
     }
 
     #[test]
