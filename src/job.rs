@@ -176,22 +176,22 @@ impl<T: Element> Job<'_, T> {
             Ok::<_, Error>(self.encode(&region, bound.tolerance, &plan, &mut room)?.bytes.len() as u64)
         };
         let (mut together, mut apart) = (fixed, fixed.saturating_mul(*count));
-        let (mut first_together, mut first_apart) = (0, 0);
+        let (mut part_together, mut part_apart) = (0, 0);
         let all = usize::try_from(*count).unwrap_or(usize::MAX);
         for values in parts {
             let rows = rows.middle(values);
-            first_together = bytes(&rows, 0, all)?;
-            together = first_together.saturating_sub(together);
-            first_apart =
+            part_together = bytes(&rows, 0, all)?;
+            together = part_together.saturating_sub(together);
+            part_apart =
                 (0..*count).try_fold(0u64, |sum, c| Ok::<_, Error>(sum.saturating_add(bytes(&rows, c, 1)?)))?;
-            apart = first_apart.saturating_sub(apart);
+            apart = part_apart.saturating_sub(apart);
         }
         if preset == Preset::Small {
             // Of the whole: the part, and what its last half took for every half of the rest. Small files are mostly what frames take at once.
             let parts = each.checked_div(part).unwrap_or(1);
             let rest = parts.saturating_sub(1).saturating_mul(2);
-            together = first_together.saturating_add(together.saturating_mul(rest));
-            apart = first_apart.saturating_add(apart.saturating_mul(rest));
+            together = part_together.saturating_add(together.saturating_mul(rest));
+            apart = part_apart.saturating_add(apart.saturating_mul(rest));
         }
         Ok((apart.saturating_mul(100) < together.saturating_mul(most)).then_some(grid))
     }
