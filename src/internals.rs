@@ -10,6 +10,20 @@ use crate::codec::prefix;
 use crate::error::FormatError;
 use crate::lattice::Grid;
 
+/// The frames that the balanced preset would cut an array into where values do not recur.
+///
+/// # Errors
+/// As for arrays with too many values.
+pub fn frames(shape: &[u64]) -> crate::Result<Vec<crate::Region>> {
+    use crate::plan::{self, Preset};
+    let values = shape.iter().fold(1u64, |n, e| n.saturating_mul(*e));
+    let preset = Preset::Balanced;
+    let target = plan::frame_values(preset, crate::Bound::Lossless, values, || Ok(false))?;
+    let frames = crate::grid::frame_shape(shape, target, plan::cut(preset));
+    let grid = crate::grid::FrameGrid::new(shape.to_vec(), &frames)?;
+    Ok((0..grid.frame_count()).map(|f| grid.frame(f)).collect())
+}
+
 /// A decoder on the plain evaluator of SPEC 5.4, whatever the build's engine is.
 ///
 /// # Errors
@@ -62,19 +76,29 @@ pub mod multilevel {
     use crate::lattice::multilevel::{self, Asked, Options, Profile};
 
     /// A profile, and who is asked beside it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Way {
+    #[derive(Clone, Copy)]
+    pub enum Way<'a> {
         /// Nobody is asked.
         Balanced,
+        /// The balanced profile with a network in the loop.
+        Network(&'a dyn crate::model::Decoder),
         /// Nobody is asked.
         Small,
         /// The small profile with a network that learns on the way.
         Learner,
     }
 
-    impl Way {
-        fn asked(self) -> Asked<'static> {
-            if self == Way::Learner { Asked::Learner } else { Asked::Nobody }
+    impl<'a> Way<'a> {
+        fn asked(self) -> Asked<'a> {
+            match self {
+                Way::Balanced | Way::Small => Asked::Nobody,
+                Way::Network(model) => model.in_loop().map_or(Asked::Nobody, |n| Asked::Trained(n.0)),
+                Way::Learner => Asked::Learner,
+            }
+        }
+
+        fn profile(self) -> Profile {
+            if matches!(self, Way::Small | Way::Learner) { Profile::Small } else { Profile::Balanced }
         }
     }
 
@@ -87,9 +111,9 @@ pub mod multilevel {
         way: Way,
     ) -> Option<(Vec<u8>, Vec<f64>)> {
         let mut recon = vec![0.0; values.len()];
-        let profile = if way == Way::Balanced { Profile::Balanced } else { Profile::Small };
         let grid = Grid { dims, ordinary };
-        let choice = multilevel::choose(values, &grid, tolerance, &Options { profile }, way.asked())?;
+        let options = Options { profile: way.profile() };
+        let choice = multilevel::choose(values, &grid, tolerance, &options, way.asked())?;
         let bytes = multilevel::encode(values, &grid, tolerance, &choice, way.asked(), &mut recon)?;
         Some((bytes, recon))
     }

@@ -45,7 +45,7 @@ impl<'a> Models<'a> {
 #[derive(Debug, Clone)]
 pub(crate) enum Kernel {
     Multilevel(multilevel::Options),
-    /// Multilevel, small, with the network in the loop.
+    /// Multilevel, balanced, with the network in the loop.
     Network,
     /// Multilevel, small, with a network that learns on the way.
     Learner,
@@ -207,7 +207,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         Ok(match kernel {
             Kernel::Multilevel(o) => self.multilevel(Method::Multilevel, table, o, Asked::Nobody),
             Kernel::Network => models.in_loop().and_then(|network| {
-                let o = multilevel::Options { profile: Profile::Small };
+                let o = multilevel::Options { profile: Profile::Balanced };
                 self.multilevel(Method::Network, table, &o, Asked::Trained(network))
             }),
             Kernel::Learner => {
@@ -241,7 +241,7 @@ impl<'a, T: Element> Prepared<'a, T> {
         self.lattice(method, table, |v, t, r| {
             let grid = self.grid();
             let choose = || multilevel::choose(v, &grid, t, options, asked);
-            let shared = table.is_none() && options.profile == Profile::Small && !matches!(asked, Asked::Trained(_));
+            let shared = table.is_none() && options.profile == Profile::Small;
             let own;
             let choice = if shared {
                 self.small.get_or_init(choose)

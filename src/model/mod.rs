@@ -37,8 +37,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ModelError, Result};
 use crate::limits::Limits;
-pub(crate) use predictor::Predictor;
 pub use predictor::{INPUT_MAX as PREDICTOR_INPUT_MAX, INPUTS as PREDICTOR_INPUTS};
+pub(crate) use predictor::{KINDS as PREDICTOR_KINDS, Predictor, Scratch};
 pub(crate) use quantize::{Choices, LatentGrid, quantize};
 
 /// Turns latents into blocks of predicted values.

@@ -6,7 +6,9 @@ import math
 import numpy as np
 
 from entropy import Counters, Mixer, squash, stretch
+from opinion import Neighbors
 from passes import HUGE, Pass, clamp, halvings, interpolate, passes
+from small import bin_of
 
 F = np.float32
 M32 = (1 << 32) - 1
@@ -27,12 +29,14 @@ ROWS = [1280, 375, 441, 441, 1323, 243, 1024]
 
 
 class Balanced:
-    """SPEC 9.2.6."""
+    """SPEC 9.2.6, and 9.2.7 where there is a network in the loop."""
 
-    def __init__(self, head, grid, arithmetic):
+    def __init__(self, head, grid, arithmetic, network=None):
         self.head, self.grid, self.arithmetic = head, grid, arithmetic
-        self.counters = [Counters(8 * rows) for rows in ROWS]
-        self.mixer = Mixer([0.3] * 7 + [0.0], 32, 0.003, 0.02)
+        self.network, self.asked = network, False
+        self.misses = {}
+        self.counters = [Counters(8 * rows) for rows in [*ROWS, 800]]
+        self.mixer = Mixer([0.3] * 7 + [0.3 if network else 0.0], 32, 0.003, 0.02)
         self.silence = Counters(20 * 4)
         self.lengths = Counters(36 * 32)
         self.places = Counters(24 * 24 * 32)
@@ -51,6 +55,8 @@ class Balanced:
             self.taps = one.taps if self.weights else one.taps[:4]
             self.direct = self.direct_weights()
             self.causal = one.causal((4, 3, 2))
+            self.around = one.taps[:16]
+            self.asked = self.network is not None and one is not origin
             above = []
             for line in itertools.product(*one.points[:4]):
                 above = self.line(one, line, above)
@@ -90,10 +96,38 @@ class Balanced:
         i = grid.index(at)
         if not grid.ordinary[i]:
             return
-        prediction = self.predict(one, at, fallback)
+        stencil = prediction = self.predict(one, at, fallback)
+        self.scale = None
+        if self.asked:
+            prediction = self.ask(one, at, stencil)
         k = 0 if flag else self.correction(one, at, prediction)
         grid.value[i] = self.last = one.quantizer.point(prediction, k)
         grid.code[i] = clamp(k, -32767, 32767)
+        self.misses[i] = F(clamp((grid.value[i] - stencil) * one.inverse, -1e6, 1e6))
+
+    def ask(self, one, at, stencil):
+        """The prediction; sets the scale."""
+        grid = self.grid
+        beside = [self.around[t] for t in (0, 1, 4, 5, 6, 7) if t < len(self.around)]
+        places = [grid.neighbor(at, d, one.unit) for d in beside]
+        places += [None] * (6 - len(beside)) + [grid.neighbor(at, d, one.unit) for d in self.causal]
+        misses = [self.misses.get(i, F(0)) for i in places]
+        codes = [0 if i is None else grid.code[i] for i in places]
+        inside = sum(0 if i is None else 2 if n < 6 else 3 for n, i in enumerate(places))
+        told = Neighbors(misses, codes, inside)
+        if told.quiet:
+            self.scale = F(1 / 64)
+            return stencil
+        d = np.zeros(16, F)
+        for t, value in enumerate(grid.values([grid.neighbor(at, d, one.unit) for d in self.around])):
+            if value is not None:
+                feature = F((value - stencil) * one.inverse)
+                if abs(feature) < F(1e12):
+                    d[t] = feature
+        level, axis = min(one.level, 3), one.kind // 4
+        shift, self.scale = told.answer(self.network.run(told.inputs(d, level, axis)[None])[0])
+        moved = stencil + shift * one.quantizer.step
+        return moved if abs(moved) < HUGE else stencil
 
     def predict(self, one, at, fallback):
         places = [self.grid.neighbor(at, d, one.unit) for d in self.taps]
@@ -130,7 +164,8 @@ class Balanced:
 
     def mixed(self, node):
         at = [8 * row + node for row in self.rows]
-        inputs = [stretch(c.p16(i)) for c, i in zip(self.counters, at)] + [F(0.25)]
+        inputs = [stretch(c.p16(i)) for c, i in zip(self.counters, at)]
+        inputs += [F(0.25)] * (8 - len(inputs))
         x = self.mixer.mix(inputs, 4 * node + self.loud // 2)
         bit = self.arithmetic.bit(squash(x))
         for c, i in zip(self.counters, at):
@@ -156,6 +191,8 @@ class Balanced:
         kl, kr, kw, kn = (toward(i) for i in places[:4])
         signs = 9 * sign(l) + 3 * sign(r) + sign(w)
         self.loud = octave(sides + before)
+        if self.scale is not None:
+            self.loud = octave(int(min(self.scale * F(10), F(200000))))
         if self.loud >= 8:
             place = 24 * min(octave(sides), 23) + min(octave(before), 23)
             bits = (self.loud - 5) // 2
@@ -181,6 +218,8 @@ class Balanced:
                 (signs * 3 + sign(n)) * 3 + min(before, 2),
                 (value * 0x9E3779B1 & M32) >> 22,
             ]
+            if self.scale is not None:
+                self.rows.append(40 * one.kind + bin_of(self.scale, 0, 40))
             if self.mixed(0):
                 return 0
             negative = self.mixed(1)

@@ -209,9 +209,9 @@ def decode(data, dims, dtype, model):
         if METHODS[code] == "network":
             if not model or not model.in_loop:
                 raise CaeError("no network in the loop")
-            numbers = multilevel.decode(payload, dims, ordinary, multilevel.Trained(model))
+            numbers = multilevel.decode(payload, dims, ordinary, network=model)
         elif METHODS[code] == "learner":
-            numbers = multilevel.decode(payload, dims, ordinary, multilevel.Learning())
+            numbers = multilevel.decode(payload, dims, ordinary, learner=multilevel.Learning())
         else:
             kernel = {"multilevel": multilevel, "raster": raster, "fast": fast}[METHODS[code]]
             numbers = kernel.decode(payload, dims, ordinary)

@@ -76,19 +76,6 @@ class Head:
             raise CaeError("order is the default")
 
 
-class Trained:
-    """SPEC 9.2.7: the network of a model."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def ask(self, around):
-        return self.model.run(around.trained()[None])[0]
-
-    def tell(self, miss, unit):
-        pass
-
-
 class Learning:
     """SPEC 9.2.8: a learner."""
 
@@ -102,7 +89,7 @@ class Learning:
         self.learner.tell(miss, unit)
 
 
-def decode(payload, dims, ordinary, network=None):
+def decode(payload, dims, ordinary, network=None, learner=None):
     n = math.prod(dims)
     extents = [d for d in dims if d != 1]
     if len(extents) > 5:
@@ -116,9 +103,12 @@ def decode(payload, dims, ordinary, network=None):
     arithmetic = Arithmetic(cursor.rest())
     grid = Grid(extents, ordinary)
     with np.errstate(all="ignore"):
-        if head.balanced and network:
-            raise CaeError("balanced with a network in the loop")
-        kernel = Balanced(head, grid, arithmetic) if head.balanced else Small(head, grid, arithmetic, network)
+        if head.balanced and learner or not head.balanced and network:
+            raise CaeError("profile")
+        if head.balanced:
+            kernel = Balanced(head, grid, arithmetic, network)
+        else:
+            kernel = Small(head, grid, arithmetic, learner)
         kernel.decode()
     arithmetic.end()
     return grid.value

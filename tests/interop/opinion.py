@@ -18,7 +18,7 @@ def log(x):
 
 
 class Around:
-    """What is around a point; `told` holds the network's miss and the stencil's error of each neighbor."""
+    """What is around a point; `told` holds the learner's miss and the stencil's error of each neighbor."""
 
     def __init__(self, features, learned, spread, miss, told, level, axis):
         self.features, self.learned, self.told = features.astype(F), F(learned), told
@@ -27,18 +27,6 @@ class Around:
 
     def logs(self):
         return [log(self.unit), log(self.wide), log(self.ratio / self.unit)]
-
-    def trained(self):
-        by_wide, by_unit = F(128) / self.wide, F(128) / self.unit
-        x = np.zeros(55, F)
-        x[:32] = whole(self.features * by_wide)
-        x[32] = whole(self.learned * by_wide)
-        for i, (_, error) in enumerate(self.told):
-            x[33 + i] = whole(error * by_unit)
-        x[42:45] = self.logs()
-        x[45] = whole(self.learned * by_unit)
-        x[46 + self.level] = x[50 + self.axis] = 128
-        return x
 
     def learning(self):
         by_wide, by_unit = F(1) / self.wide, F(1) / self.unit
@@ -53,9 +41,40 @@ class Around:
         return x
 
 
+def octaves(y):
+    return np.uint32((2032 + math.floor(clamp(float(y), -128.0, 96.0))) << 19).view(F)
+
+
 def answer(y, miss):
-    """How far the value lies from the stencil's prediction, and the scale of the expectation, in steps."""
+    """How far the value lies from the stencil's prediction, and the scale of the expectation, in steps: of the learner."""
     unit = miss[0] + F(0.05)
     moved = np.clip(F(y[0]), F(-32768), F(32768)) * F(1 / 64) * unit
-    power = np.uint32((2032 + math.floor(clamp(float(y[1]), -128.0, 96.0))) << 19).view(F)
-    return float(moved), unit * power
+    return float(moved), unit * octaves(y[1])
+
+
+class Neighbors:
+    """SPEC 9.2.7: misses and codes of nine neighbors."""
+
+    def __init__(self, misses, codes, inside):
+        self.misses, self.codes = misses, codes
+        m = [abs(e) for e in misses]
+        beside = ((m[0] + m[1]) + (m[2] + m[3])) + (m[4] + m[5])
+        total = F(2) * beside + F(3) * ((m[6] + m[7]) + m[8])
+        self.unit = (total + F(0.001)) / (F(inside) + F(0.01)) + F(0.25)
+        self.quiet = total < 2 and not any(codes)
+
+    def inputs(self, d, level, axis):
+        wide = (max(F(0), d.max()) - min(F(0), d.min())) * F(0.25) + F(0.1)
+        by_wide, by_unit = F(128) / wide, F(128) / self.unit
+        x = np.zeros(46, F)
+        x[:16] = whole(d * by_wide)
+        x[16] = whole((d[0] + d[1]) * F(0.5) * by_unit)
+        for i, (e, c) in enumerate(zip(self.misses, self.codes)):
+            x[17 + 2 * i], x[18 + 2 * i] = whole(e * by_unit), whole(F(c) * by_unit)
+        x[35], x[36] = log(self.unit), log(wide)
+        x[37 + level] = x[41 + axis] = 128
+        return x
+
+    def answer(self, y):
+        shift = np.clip(F(y[0]), F(-1024), F(1024)) * F(1 / 64) * self.unit
+        return float(shift), self.unit * octaves(y[1])

@@ -106,10 +106,10 @@ def hash4(s, a, b, c):
 
 
 class Small:
-    """SPEC 9.2.5, and 9.2.7 or 9.2.8 where there is a network in the loop."""
+    """SPEC 9.2.5, and 9.2.8 where there is a learner."""
 
-    def __init__(self, head, grid, arithmetic, network=None):
-        self.head, self.grid, self.network = head, grid, network
+    def __init__(self, head, grid, arithmetic, learner=None):
+        self.head, self.grid, self.learner = head, grid, learner
         self.asked = {}
         points = math.prod(grid.extents)
         row_bits = clamp(points.bit_length() - 5, 5, 10)
@@ -172,10 +172,10 @@ class Small:
         shift = learned * (trust[0] / (trust[0] + trust[1]))
         spread = F(high - low) * F(0.25)
         best = learned
-        if self.network:
+        if self.learner:
             told = [self.asked.get(i, (F(0), F(0))) for i in (near + [None] * 6)[:6] + causal]
             around = opinion.Around(x, learned, spread, miss, told, min(one.level, 3), one.kind // 4)
-            moved, scale = opinion.answer(self.network.ask(around), miss)
+            moved, scale = opinion.answer(self.learner.ask(around), miss)
             best = clamp(learned + moved, low - margin, high + margin)
             own = own / weight
             third = float(F(1) / (own * own + F(0.0001)))
@@ -190,7 +190,7 @@ class Small:
         ahead, back = F(best - shift), F(-shift)
         cell = (one.kind, miss_bin, bin_of(spread, 2, 12))
         mean, count = self.cells.get(cell, (F(1), F(1)))
-        mean_bin = bin_of(scale * F(1.386) if self.network else mean, 0, 40)
+        mean_bin = bin_of(scale * F(1.386) if self.learner else mean, 0, 40)
         w, north, up = (past_codes + [0, 0])[:3]
         n = (near_codes + [0] * 6)[:6]
 
@@ -222,7 +222,7 @@ class Small:
         selectors = (one.kind, mean_bin, 9 * cap(w, 1) + 3 * cap(north, 1) + cap(n[0], 1))
         experts = [
             (F(0), F(1.386) / (mean + F(0.02))),
-            (ahead, F(1) / scale if self.network else F(1.386) / (miss[0] + F(0.05))),
+            (ahead, F(1) / scale if self.learner else F(1.386) / (miss[0] + F(0.05))),
             (back, F(1.386) / (miss[1] + F(0.05))),
         ]
         k = self.residuals.decode(contexts, selectors, experts, mean_bin)
@@ -231,8 +231,8 @@ class Small:
         grid.code[i] = clamp(k, -32767, 32767)
         truth = (grid.value[i] - cubic) * inverse
         self.misses[i] = (F(min(abs(truth - learned), 1e6)), F(min(abs(truth), 1e6)))
-        if self.network:
-            self.network.tell(F(truth - learned), miss[0] + F(0.05))
+        if self.learner:
+            self.learner.tell(F(truth - learned), miss[0] + F(0.05))
             error = F(clamp(truth - learned, -1e6, 1e6))
             self.asked[i] = (F(min(abs(truth - best), 1e6)), error)
         after = count + F(1) if count < 60 else count

@@ -370,7 +370,7 @@ pub mod update {
             .iter()
             .map(plain)
             .chain([
-                ("kernel_multilevel_stencils", stencils()),
+                ("kernel_multilevel_stencils", stencils("multilevel", None)),
                 ("kernel_fast_levels", levels()),
                 ("kernel_fast_raster", rough()),
                 ("kernel_raster_places", places()),
@@ -380,10 +380,10 @@ pub mod update {
     }
 
     #[cfg(feature = "internals")]
-    fn stencils() -> Vec<forge::Array> {
-        let shape = [24, 30, 34];
-        let coarse = kernel_array::<f32>("multilevel", None, Bound::Absolute(0.01), &shape);
-        coarse.into_iter().chain(kernel_array::<f64>("multilevel", None, Bound::Absolute(1e-3), &[150, 160])).collect()
+    fn stencils(kernel: &str, network: Option<&dyn cae::model::Decoder>) -> Vec<forge::Array> {
+        let coarse = kernel_array::<f32>(kernel, network, Bound::Absolute(0.01), &[24, 30, 34]);
+        let fine = kernel_array::<f64>(kernel, network, Bound::Absolute(1e-3), &[150, 160]);
+        coarse.into_iter().chain(fine).collect()
     }
 
     /// Fields that the fast kernel interpolates, of every rank: smooth ones, wavy ones that need weights of their own, and
@@ -485,6 +485,7 @@ pub mod update {
         let bytes = std::fs::read(testdata("models").join("predictor.onnx")).unwrap();
         let network = cae::model::load_decoder(&bytes, &cae::Limits::default()).unwrap();
         let mut arrays = kernel_arrays("network", Some(network.as_ref()));
+        arrays.extend(numbered(stencils("network", Some(network.as_ref()))));
         arrays.iter_mut().for_each(|a| (a.flags, a.optional) = (4, vec![0]));
         let model = forge::Model { digest: cae::model::digest(&bytes), bytes };
         forge::File { models: vec![model], arrays }.bytes()

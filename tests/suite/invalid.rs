@@ -248,7 +248,7 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("guard_infinite", "Format(Code)", guarded(sigmoid.clone(), 16, &f32::INFINITY.to_le_bytes())),
         ("guard_negative", "Format(Code)", guarded(sigmoid, 16, &(-1.0f32).to_le_bytes())),
         ("model_of_unknown_kind", "Model(Refused)", predictor("oracle", &[4])),
-        ("network_of_wrong_shape", "Model(Refused)", predictor("predictor", &[55])),
+        ("network_of_wrong_shape", "Model(Refused)", predictor("predictor", &[46])),
         ("network_missing", "Format(NoModel)", File::of(Array::new(&[4], frame(0, 7, 0, &[0; 8]))).bytes()),
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),

@@ -148,7 +148,7 @@ fn a_network_in_the_loop_says_what_it_is() {
     let bytes = read("predictor");
     let report = check(&bytes, &Limits::default()).unwrap();
     assert!(report.predictor && report.exact, "{report:?}");
-    assert_eq!((report.input_shape, report.output_shape), (vec![55], vec![2]));
+    assert_eq!((report.input_shape, report.output_shape), (vec![46], vec![2]));
     assert!(load_decoder(&bytes, &Limits::default()).unwrap().is_predictor());
     assert!(!load_decoder(&read("exact512-decoder"), &Limits::default()).unwrap().is_predictor());
     // What it needs to be one is in its metadata.

@@ -3,7 +3,8 @@
 use crate::args::Args;
 use crate::{Failure, at, watch};
 use cae::input::Input;
-use cae::{Bound, DataType, Element, FrameOptions, Region, Samples};
+use cae::model::{Decoder, load_decoder};
+use cae::{Bound, DataType, Element, FrameOptions, Limits, Region, Samples};
 use cae_train::data::Share;
 use cae_train::predictor::{self, Options, Outcome};
 use cae_train::{Error, onnx};
@@ -11,10 +12,11 @@ use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Values of a slab that is looked at as a frame of its own.
-const SLAB_VALUES: usize = 1 << 21;
-/// Slabs of an array that are looked at, spread evenly.
-const SLABS: usize = 4;
+/// Frames of an array that are looked at, spread evenly.
+const FRAMES: usize = 24;
+/// Shares of the training. What a network is told depends on what it said before, so it is trained on what the one before
+/// it met; the first on what is met without one.
+const ROUNDS: [f64; 2] = [1.0 / 3.0, 2.0 / 3.0];
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let begin = Instant::now();
@@ -27,37 +29,54 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.from.is_some() || args.epochs.is_some() || !args.judge.is_empty() {
         return Err(("--kind predictor takes no --from, --epochs or --judge".into(), 2));
     }
-    let mut parts = Vec::new();
-    for path in &args.input {
-        let shape = args.shape.as_ref().map(|s| s.0.as_slice());
-        let input = Input::describe(path, shape, args.dtype.map(Into::into)).map_err(|e| at(path)(e.into()))?;
-        let found = match input.data_type {
-            DataType::F32 => samples::<f32>(&input, args),
-            _ => samples::<f64>(&input, args),
-        };
-        parts.extend(found.map_err(at(path))?);
-    }
-    let points: usize = parts.iter().map(|p| p.misses.len()).sum();
-    if points < 1000 {
-        return Err((format!("{points} points are too few to learn from"), 1));
-    }
     let default = Options::default();
-    let options = Options {
-        hidden: args.hidden.clone().unwrap_or(default.hidden),
-        time: args.seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
-        steps: if args.seconds.is_some() { usize::MAX } else { default.steps },
-        rate: args.lr,
-        seed: args.seed,
-        ..default
-    };
+    let mut options =
+        Options { hidden: args.hidden.clone().unwrap_or(default.hidden), rate: args.lr, seed: args.seed, ..default };
+    let all_steps = options.steps;
     let (interrupted, bar) = watch()?;
-    let outcome = predictor::train(&parts, &options, |share, bits| {
-        bar.set_position((share * 1000.0) as u64);
-        bar.set_message(format!("{bits:.3} bits a value"));
-        !interrupted.load(Ordering::Relaxed)
-    });
+    let mut before: Option<(Outcome, Vec<u8>)> = None;
+    let (mut points, mut share_done) = (0, 0.0);
+    for share in ROUNDS {
+        let decoder = match &before {
+            Some((_, bytes)) => Some(load_decoder(bytes, &Limits::default()).map_err(|e| (e.to_string(), 1))?),
+            None => None,
+        };
+        let mut parts = Vec::new();
+        for path in &args.input {
+            let shape = args.shape.as_ref().map(|s| s.0.as_slice());
+            let input = Input::describe(path, shape, args.dtype.map(Into::into)).map_err(|e| at(path)(e.into()))?;
+            let found = match input.data_type {
+                DataType::F32 => samples::<f32>(&input, args, decoder.as_deref()),
+                _ => samples::<f64>(&input, args, decoder.as_deref()),
+            };
+            parts.extend(found.map_err(at(path))?);
+        }
+        points = parts.iter().map(|p| p.misses.len()).sum();
+        if points < 1000 {
+            return Err((format!("{points} points are too few to learn from"), 1));
+        }
+        match args.seconds {
+            Some(s) => {
+                let until = s * (share_done + share) - begin.elapsed().as_secs_f64();
+                options.time = Some(Duration::try_from_secs_f64(until).unwrap_or_default());
+                options.steps = usize::MAX;
+            }
+            None => options.steps = (all_steps as f64 * share) as usize,
+        }
+        let outcome = predictor::train(&parts, &options, |part, bits| {
+            bar.set_position(((share_done + share * part) * 1000.0) as u64);
+            bar.set_message(format!("{bits:.3} bits a value"));
+            !interrupted.load(Ordering::Relaxed)
+        });
+        share_done += share;
+        let bytes = onnx::write_predictor(&outcome.network);
+        before = Some((outcome, bytes));
+        if interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+    }
     bar.finish_and_clear();
-    let bytes = onnx::write_predictor(&outcome.network);
+    let Some((outcome, bytes)) = before else { return Ok(()) };
     let path = &args.output.1;
     std::fs::write(path, &bytes).map_err(|e| at(path)(e.into()))?;
     tell(args, &outcome, points, bytes.len(), begin.elapsed().as_secs_f64());
@@ -84,45 +103,43 @@ fn tell(args: &Args, outcome: &Outcome, points: usize, bytes: usize, seconds: f6
         "  one distribution for each point: {:.3} bits a value with the network, {:.3} with the stencil alone",
         outcome.bits_with, outcome.bits_without
     );
-    println!("  use: cae compress INPUT -o OUT.cae --preset small --model {path}");
+    println!("  use: cae compress INPUT -o OUT.cae --model {path}");
 }
 
-/// What the network is asked at the points of an array, slab by slab along the first axis.
-fn samples<T: Element>(input: &Input, args: &Args) -> Result<Vec<Samples>, Error> {
-    let extent: Vec<usize> = input.shape().iter().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).collect();
+/// What the network is asked at the points of an array, cut as a writer cuts it.
+fn samples<T: Element>(input: &Input, args: &Args, decoder: Option<&dyn Decoder>) -> Result<Vec<Samples>, Error> {
     let source = input.open::<T>()?;
-    let whole = Region { start: vec![0; extent.len()], extent: extent.clone() };
-    let mut values = vec![T::default(); whole.len()];
-    source.read(&whole, &mut values)?;
     let bound = match args.bound() {
-        // A slab's own range is another.
+        // A frame's own range is another.
         Some(Bound::Range(part)) => {
+            let extent: Vec<usize> = input.shape().iter().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).collect();
+            let whole = Region { start: vec![0; extent.len()], extent };
+            let mut values = vec![T::default(); whole.len()];
+            source.read(&whole, &mut values)?;
             let known = values.iter().map(|v| v.to_f64()).filter(|v| v.is_finite() && Some(*v) != args.fill);
             let (low, high) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
             Bound::Absolute(part * (high - low))
         }
         other => other.unwrap_or(Bound::Lossless),
     };
-    let options = FrameOptions { bound, fill: args.fill, ..FrameOptions::default() };
-    let rows = extent.first().copied().unwrap_or(1).max(1);
-    let row: usize = extent.iter().skip(1).product::<usize>().max(1);
-    let kept = match args.steps.unwrap_or(Share::All) {
-        Share::All => rows,
-        Share::Half => rows.div_ceil(2),
-        Share::Steps(n) => n.min(rows),
-        Share::Part(part) => ((part * rows as f64).round() as usize).clamp(1, rows),
-    };
-    let height = (SLAB_VALUES / row).clamp(1, kept);
-    let slabs = kept.div_ceil(height).min(SLABS);
+    let options = FrameOptions { bound, fill: args.fill, decoder, ..FrameOptions::default() };
+    let mut shape = input.shape().to_vec();
+    if let Some(rows) = shape.first_mut() {
+        *rows = match args.steps.unwrap_or(Share::All) {
+            Share::All => *rows,
+            Share::Half => rows.div_ceil(2),
+            Share::Steps(n) => (*rows).min(n as u64),
+            Share::Part(part) => ((part * *rows as f64).round() as u64).clamp(1, *rows),
+        };
+    }
+    let frames = cae::internals::frames(&shape)?;
+    let looked_at = frames.len().min(FRAMES);
     let mut parts = Vec::new();
-    for slab in 0..slabs {
-        let first = if slabs == 1 { 0 } else { slab * (kept - height) / (slabs - 1) };
-        let mut shape = extent.clone();
-        if let Some(n) = shape.first_mut() {
-            *n = height;
-        }
-        let part = values.get(first * row..(first + height) * row).unwrap_or_default();
-        parts.push(cae::predictor_samples(part, &shape, &options)?);
+    for n in 0..looked_at {
+        let frame = &frames[n * frames.len() / looked_at];
+        let mut values = vec![T::default(); frame.len()];
+        source.read(frame, &mut values)?;
+        parts.push(cae::predictor_samples(&values, &frame.extent, &options)?);
     }
     Ok(parts)
 }

@@ -42,7 +42,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { hidden: vec![32, 16], steps: 30_000, time: None, batch: 256, rate: 3e-3, seed: 0 }
+        Options { hidden: vec![32, 16], steps: 45_000, time: None, batch: 256, rate: 3e-3, seed: 0 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod balanced;
 mod learner;
+mod learning;
 mod links;
 mod network;
 mod pass;
@@ -17,8 +18,8 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::model::Predictor;
 use learner::Learner;
+use network::Network;
 pub use network::Samples;
-use network::{Network, Nobody, Recorder};
 use pass::{AXES, Order, Shape, halvings};
 use quantizer::Quantizer;
 use small::Setup;
@@ -174,13 +175,18 @@ impl Header {
         values: Option<&[f64]>,
         grid: &Grid,
         tolerance: f64,
-        network: &mut dyn Network,
+        company: Company,
         recon: &mut [f64],
     ) -> Result<(), FormatError> {
         let setup = self.setup(tolerance);
-        match self.profile {
-            Profile::Small => small::run(coder, values, grid, &setup, network, recon),
-            Profile::Balanced => balanced::run(coder, values, grid, &setup, recon),
+        match (self.profile, company) {
+            (Profile::Small, Company::Nobody) => small::run(coder, values, grid, &setup, None, recon),
+            (Profile::Small, Company::Learner) => {
+                small::run(coder, values, grid, &setup, Some(&mut Learner::new()), recon)
+            }
+            (Profile::Balanced, Company::Nobody) => balanced::run(coder, values, grid, &setup, None, recon),
+            (Profile::Balanced, Company::Network(n)) => balanced::run(coder, values, grid, &setup, Some(n), recon),
+            _ => Err(FormatError::Code { what: "multilevel profile" }),
         }
     }
 
@@ -265,24 +271,50 @@ fn read_order(c: &mut Cursor, shape: &Shape) -> Result<(Order, [u8; AXES]), Form
     Ok((order, weights))
 }
 
-/// Who is asked at every point beside the stencil, in the small profile.
+/// Who is asked at every point beside the stencil.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked<'a> {
     Nobody,
-    /// A network that was trained before.
+    /// A network that was trained before; in the balanced profile.
     Trained(&'a Predictor),
-    /// A network that learns on the way.
+    /// A network that learns on the way; in the small profile.
     Learner,
+}
+
+/// The same, at work.
+enum Company<'a, 'b> {
+    Nobody,
+    Network(&'a mut Network<'b>),
+    Learner,
+}
+
+impl<'b> Company<'_, 'b> {
+    fn again(&mut self) -> Company<'_, 'b> {
+        match self {
+            Company::Nobody => Company::Nobody,
+            Company::Network(n) => Company::Network(n),
+            Company::Learner => Company::Learner,
+        }
+    }
+}
+
+impl Asked<'_> {
+    /// Does something in the company of who is asked.
+    fn meet<R>(self, then: impl FnOnce(Company) -> R) -> R {
+        match self {
+            Asked::Nobody => then(Company::Nobody),
+            Asked::Trained(predictor) => then(Company::Network(&mut Network::new(predictor))),
+            Asked::Learner => then(Company::Learner),
+        }
+    }
 }
 
 /// Tries headers for the ordinary points of `values` on a part of them.
 /// `None` if the values do not suit: corrections too large, or the tolerance below their precision.
 pub(crate) fn choose(values: &[f64], grid: &Grid, tolerance: f64, options: &Options, asked: Asked) -> Option<Choice> {
-    match asked {
-        Asked::Trained(mut network) => try_headers(values, grid, tolerance, options, &mut network),
-        // A learner has learned too little on a sample to tell: what is chosen without it serves both.
-        Asked::Nobody | Asked::Learner => try_headers(values, grid, tolerance, options, &mut Nobody),
-    }
+    // A learner has learned too little on a sample to tell: what is chosen without it serves both.
+    let asked = if matches!(asked, Asked::Learner) { Asked::Nobody } else { asked };
+    asked.meet(|company| try_headers(values, grid, tolerance, options, company))
 }
 
 /// Encodes the ordinary points of `values` as [`choose`] chose for them; `recon` receives what [`decode`] will give,
@@ -305,10 +337,8 @@ pub(crate) fn encode(
         recon.copy_from_slice(&whole.recon);
         return Some(whole.bytes.clone());
     }
-    let run = |header: &Header, recon: &mut [f64]| match asked {
-        Asked::Nobody => header.encode(values, grid, tolerance, &mut Nobody, recon),
-        Asked::Trained(mut network) => header.encode(values, grid, tolerance, &mut network, recon),
-        Asked::Learner => header.encode(values, grid, tolerance, &mut Learner::new(), recon),
+    let run = |header: &Header, recon: &mut [f64]| {
+        asked.meet(|company| header.encode(values, grid, tolerance, company, recon))
     };
     let bytes = run(header, recon)?;
     let Some(other) = other else { return Some(bytes) };
@@ -325,17 +355,16 @@ pub(crate) fn encode(
 /// What a network is asked at the points of `values`, and what would have been right. The answers of `network` are used
 /// on the way, so that one can be trained on what it meets itself.
 pub(crate) fn samples(values: &[f64], grid: &Grid, tolerance: f64, network: Option<&Predictor>) -> Option<Samples> {
-    let options = Options { profile: Profile::Small };
+    let options = Options { profile: Profile::Balanced };
     let mut recon = vec![0.0; values.len()];
-    let header = match network {
-        Some(mut network) => try_headers(values, grid, tolerance, &options, &mut network)?.header,
-        None => try_headers(values, grid, tolerance, &options, &mut Nobody)?.header,
-    };
-    let mut recorder = Recorder { network, samples: Samples::default() };
+    let asked = network.map_or(Asked::Nobody, Asked::Trained);
+    let header = choose(values, grid, tolerance, &options, asked)?.header;
+    let mut samples = Samples::default();
     if !header.order.is_empty() {
-        header.encode(values, grid, tolerance, &mut recorder, &mut recon)?;
+        let mut recorder = Network::recorded(network, &mut samples);
+        header.encode(values, grid, tolerance, Company::Network(&mut recorder), &mut recon)?;
     }
-    Some(recorder.samples)
+    Some(samples)
 }
 
 /// What is known of the headers after they were tried.
@@ -355,13 +384,7 @@ struct Coded {
     recon: Vec<f64>,
 }
 
-fn try_headers(
-    values: &[f64],
-    grid: &Grid,
-    tolerance: f64,
-    options: &Options,
-    network: &mut dyn Network,
-) -> Option<Choice> {
+fn try_headers(values: &[f64], grid: &Grid, tolerance: f64, options: &Options, mut company: Company) -> Option<Choice> {
     let shape = Shape::new(grid.dims);
     let plain = Header::plain(values, grid, tolerance, options.profile)?;
     let constant = plain.first();
@@ -385,7 +408,7 @@ fn try_headers(
     let mut recon = vec![0.0; sample.len()];
     for header in candidates {
         let tried = if whole { header.clone() } else { header.restricted(&sample, &block) };
-        let Some(bytes) = tried.encode(&sample, &block, tolerance, network, &mut recon) else { continue };
+        let Some(bytes) = tried.encode(&sample, &block, tolerance, company.again(), &mut recon) else { continue };
         let [plain, snapped] = &mut best;
         match if header.snapped { snapped } else { plain } {
             Some((_, coded)) if coded.bytes.len() <= bytes.len() => {}
@@ -494,11 +517,11 @@ impl Header {
         values: &[f64],
         grid: &Grid,
         tolerance: f64,
-        network: &mut dyn Network,
+        company: Company,
         recon: &mut [f64],
     ) -> Option<Vec<u8>> {
         let mut coder = Encoder::new();
-        self.run(&mut coder, Some(values), grid, tolerance, network, recon).ok()?;
+        self.run(&mut coder, Some(values), grid, tolerance, company, recon).ok()?;
         let mut out = Vec::new();
         self.write_to(&mut out, &Shape::new(grid.dims));
         out.extend(coder.finish());
@@ -519,12 +542,7 @@ pub(crate) fn decode(bytes: &[u8], grid: &Grid, asked: Asked, out: &mut [f64]) -
         return c.finish("multilevel header");
     }
     let mut coder = Decoder::new(c.take_rest());
-    match asked {
-        Asked::Nobody => header.run(&mut coder, None, grid, 0.0, &mut Nobody, out)?,
-        _ if header.profile == Profile::Balanced => return Err(FormatError::Code { what: "multilevel profile" }),
-        Asked::Trained(mut network) => header.run(&mut coder, None, grid, 0.0, &mut network, out)?,
-        Asked::Learner => header.run(&mut coder, None, grid, 0.0, &mut Learner::new(), out)?,
-    }
+    asked.meet(|company| header.run(&mut coder, None, grid, 0.0, company, out))?;
     coder.finish("multilevel payload")
 }
 

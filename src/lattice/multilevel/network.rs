@@ -7,99 +7,63 @@
     clippy::cast_possible_wrap,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "features are clamped, and stand at places fixed by constants"
+    reason = "inputs are clamped, and stand at places fixed by constants"
 )]
 
-use super::learner::{self, Learner};
-use super::pass::AXES;
-use super::quantizer::round;
-use super::stencil::TAPS;
-use crate::model::{PREDICTOR_INPUT_MAX, PREDICTOR_INPUTS, Predictor};
+use super::weights::REACH;
+use crate::model::{PREDICTOR_INPUT_MAX, PREDICTOR_KINDS, Predictor, Scratch};
+use fearless_simd::Simd;
 
-/// Neighbors whose misses are told: six of the nearest, three before the point.
-pub(super) const TOLD: usize = 9;
-
-/// Features that a learner is told.
-const SEEN: usize = 16;
+/// Taps whose misses are told: two on the axis of the pass, and the nearest others.
+pub(super) const BESIDE: [usize; 6] = [0, 1, 4, 5, 6, 7];
+/// Neighbors before the point whose misses are told.
+pub(super) const BEFORE: usize = 3;
+/// Both together.
+pub(super) const TOLD: usize = BESIDE.len() + BEFORE;
 
 /// Inputs are in units of 1/128.
-const UNIT: f32 = 128.0;
+pub(super) const UNIT: f32 = 128.0;
 /// The scale in an answer is in sixteenths of an octave, straight lines between whole ones, within this.
 const SCALES: (f32, f32) = (-128.0, 96.0);
 /// The shift in an answer is in 1/64 of the stencil's usual miss, within this.
-const SHIFT_MAX: f32 = 32_768.0;
+const SHIFT_MAX: f32 = 1024.0;
 
-/// What is around a point, in steps.
-pub(super) struct Around<'a> {
-    /// Neighbors less the interpolation.
-    pub(super) features: &'a [f64; TAPS],
-    /// What the stencil adds to the interpolation.
-    pub(super) learned: f64,
-    /// A quarter of the range of the features.
-    pub(super) spread: f32,
-    /// Usual misses of the stencil and of the interpolation around.
-    pub(super) usual: [f32; 2],
-    /// How far the stencil was off at neighbors, with the sign.
-    pub(super) misses: [f32; TOLD],
-    /// How far the network was off there.
-    pub(super) own: [f32; TOLD],
-    pub(super) level: u32,
-    pub(super) axis: usize,
+/// How far off expectations were at neighbors, in steps of the lattice.
+pub(super) struct Told {
+    /// Of the stencil and of the network; 0 for what is unknown.
+    misses: [[f32; 2]; TOLD],
+    /// Of the stencil, those before the point counting most.
+    sum: f32,
+    /// How far the stencil is usually off around here: the unit of the answer.
+    unit: f32,
 }
 
-/// What is expected of a point, in steps.
+impl Told {
+    /// `inside` is what the neighbors that are inside the grid count together.
+    #[inline(always)]
+    pub(super) fn new(misses: [[f32; 2]; TOLD], inside: f32) -> Self {
+        let [a, b, c, d, e, f, w, n, u] = misses.map(|m| m[0].abs());
+        let sum = 2.0 * (((a + b) + (c + d)) + (e + f)) + 3.0 * ((w + n) + u);
+        Told { misses, sum, unit: (sum + 0.001) / (inside + 0.01) + 0.25 }
+    }
+
+    /// Whether so little is off around that no network is asked: it would take most of the time where next to nothing is to be coded.
+    #[inline(always)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.sum < 2.0 && self.misses.iter().all(|m| m[1] == 0.0)
+    }
+}
+
+/// The scale that is expected where no network is asked.
+pub(super) const QUIET_SCALE: f32 = 1.0 / 64.0;
+
+/// What is expected of a point, in steps of the lattice.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opinion {
     /// What is added to the stencil's prediction.
-    pub(super) shift: f64,
+    pub(super) shift: f32,
     /// Scale of the logistic distribution around it.
     pub(super) scale: f32,
-}
-
-/// Who is asked at every point. Called by pointer: the kernel, which is large, would be compiled for each.
-pub(super) trait Network {
-    /// Whether there is anyone to ask.
-    fn is_asked(&self) -> bool {
-        true
-    }
-
-    fn answer(&mut self, around: &Around) -> [f32; 2];
-
-    /// Told by the writer: how far off the stencil was from the value to be coded.
-    fn told(&mut self, _around: &Around, _miss: f32) {}
-
-    /// Told by writer and reader: how far off the stencil was from what was decoded, and its usual miss.
-    fn learn(&mut self, _miss: f32, _usual: f32) {}
-}
-
-/// No network.
-pub(super) struct Nobody;
-
-impl Network for Nobody {
-    fn is_asked(&self) -> bool {
-        false
-    }
-
-    fn answer(&mut self, _: &Around) -> [f32; 2] {
-        [0.0; 2]
-    }
-}
-
-impl Network for &Predictor {
-    fn answer(&mut self, around: &Around) -> [f32; 2] {
-        self.run(&around.inputs())
-    }
-}
-
-impl Network for Learner {
-    fn answer(&mut self, around: &Around) -> [f32; 2] {
-        let [shift, octaves] = self.ask(&around.learner_inputs());
-        [shift * 64.0, octaves * 16.0]
-    }
-
-    fn learn(&mut self, miss: f32, usual: f32) {
-        Learner::learn(self, miss, usual);
-    }
 }
 
 /// What a network is asked, and what would have been right: for those who train one.
@@ -114,94 +78,123 @@ pub struct Samples {
     pub misses: Vec<f32>,
 }
 
-/// Asks `network`, or assumes that it would have nothing to add, and writes everything down.
-pub(super) struct Recorder<'a> {
-    pub(super) network: Option<&'a Predictor>,
-    pub(super) samples: Samples,
+/// The network that is asked at every point.
+pub(super) struct Network<'a> {
+    /// Without one, nothing is added to the stencil: for samples to train the first one on.
+    predictor: Option<&'a Predictor>,
+    scratch: Scratch,
+    /// Where a writer wants everything to be written down.
+    samples: Option<&'a mut Samples>,
 }
 
-impl Network for Recorder<'_> {
-    fn answer(&mut self, around: &Around) -> [f32; 2] {
-        self.network.map_or([0.0, -8.0], |n| n.run(&around.inputs()))
+impl<'a> Network<'a> {
+    pub(super) fn new(predictor: &'a Predictor) -> Self {
+        Network { predictor: Some(predictor), scratch: Scratch::default(), samples: None }
     }
 
-    fn told(&mut self, around: &Around, miss: f32) {
-        self.samples.inputs.extend(around.inputs().iter().map(|x| *x as i16));
-        self.samples.usual.push(around.unit());
-        self.samples.misses.push(miss);
+    pub(super) fn recorded(predictor: Option<&'a Predictor>, samples: &'a mut Samples) -> Self {
+        Network { predictor, scratch: Scratch::default(), samples: Some(samples) }
+    }
+
+    /// Prepares for the points of a pass.
+    pub(super) fn enter(&mut self, axis: usize, level: usize) {
+        let mut kinds = [0.0; PREDICTOR_KINDS];
+        kinds[level] = UNIT;
+        kinds[4 + axis] = UNIT;
+        self.scratch.settle(kinds);
+        if let Some(predictor) = self.predictor {
+            predictor.settle(&mut self.scratch);
+        }
+    }
+
+    /// What is expected of a point.
+    #[inline(always)]
+    pub(super) fn ask<S: Simd>(&mut self, simd: S, places: &[f32; REACH], told: &Told) -> Opinion {
+        let answer = match self.predictor {
+            None => [0.0, -8.0],
+            Some(predictor) => {
+                inputs(places, told, self.scratch.varying());
+                predictor.run(simd, &mut self.scratch)
+            }
+        };
+        let shift = answer[0].clamp(-SHIFT_MAX, SHIFT_MAX) * (1.0 / 64.0) * told.unit;
+        Opinion { shift, scale: scale(told.unit, answer[1]) }
+    }
+
+    /// Whether [`Self::record`] is wanted.
+    pub(super) fn records(&self) -> bool {
+        self.samples.is_some()
+    }
+
+    /// Writes down how far the stencil was off from the value to be coded.
+    pub(super) fn record(&mut self, places: &[f32; REACH], told: &Told, miss: f32) {
+        if let Some(samples) = &mut self.samples {
+            inputs(places, told, self.scratch.varying());
+            samples.inputs.extend(self.scratch.inputs().iter().map(|x| *x as i16));
+            samples.usual.push(told.unit);
+            samples.misses.push(miss);
+        }
     }
 }
 
 /// Quarters of an octave, of 8 units each.
 #[inline(always)]
-fn log(x: f32) -> f32 {
+pub(super) fn log(x: f32) -> f32 {
     (((x.to_bits() >> 21) as i32 - (127 << 2)) * 8).clamp(-1023, 1023) as f32
 }
 
-impl Around<'_> {
-    /// The stencil's usual miss, which is the unit of errors and answers.
-    #[inline(always)]
-    pub(super) fn unit(&self) -> f32 {
-        self.usual[0] + 0.05
-    }
+/// What an answer says of the scale: whole octaves are exponents, sixteenths the upper bits of the fraction.
+#[inline(always)]
+pub(super) fn scale(unit: f32, sixteenths: f32) -> f32 {
+    let sixteenths = sixteenths.clamp(SCALES.0, SCALES.1).floor() as i32;
+    unit * f32::from_bits(((127 * 16 + sixteenths) as u32) << 19)
+}
 
-    /// The network's inputs.
-    #[inline(always)]
-    pub(super) fn inputs(&self) -> [f32; PREDICTOR_INPUTS] {
-        const MAX: f32 = PREDICTOR_INPUT_MAX as f32;
-        let whole = |x: f32| round(f64::from(x.clamp(-MAX, MAX))) as f32;
-        let (spread, unit) = (self.spread + 0.1, self.unit());
-        let (by_spread, by_unit) = (UNIT / spread, UNIT / unit);
-        let mut x = [0f32; PREDICTOR_INPUTS];
-        for (x, f) in x.iter_mut().zip(self.features) {
-            *x = whole(*f as f32 * by_spread);
-        }
-        x[32] = whole(self.learned as f32 * by_spread);
-        for (x, m) in x[33..].iter_mut().zip(&self.misses) {
-            *x = whole(m * by_unit);
-        }
-        x[42] = log(unit);
-        x[43] = log(spread);
-        x[44] = log((self.usual[1] + 0.05) / unit);
-        x[45] = whole(self.learned as f32 * by_unit);
-        x[46 + (self.level as usize).min(3)] = UNIT;
-        x[50 + self.axis.min(AXES - 1)] = UNIT;
-        x
-    }
+/// To the nearest whole number, ties to even, within what inputs may be.
+#[inline(always)]
+fn whole(x: f32) -> f32 {
+    const MAX: f32 = PREDICTOR_INPUT_MAX as f32;
+    /// Numbers from here to twice this have no fraction.
+    const WHOLE: f32 = 12_582_912.0;
+    let x = if x > MAX { MAX } else { x };
+    let x = if x < -MAX { -MAX } else { x };
+    x + WHOLE - WHOLE
+}
 
-    /// What a learner is told.
-    #[inline(always)]
-    fn learner_inputs(&self) -> [f32; learner::INPUTS] {
-        let part = |x: f32| x.clamp(-8.0, 8.0);
-        let (spread, unit) = (self.spread + 0.1, self.unit());
-        let (by_spread, by_unit) = (1.0 / spread, 1.0 / unit);
-        let mut x = [0f32; learner::INPUTS];
-        for (x, f) in x[..SEEN].iter_mut().zip(self.features) {
-            *x = part(*f as f32 * by_spread);
+/// Least and largest of them and 0.
+#[inline(always)]
+fn range(places: &[f32; REACH]) -> (f32, f32) {
+    const LANES: usize = 8;
+    let (mut low, mut high) = ([0f32; LANES], [0f32; LANES]);
+    for places in places.as_chunks::<LANES>().0 {
+        for j in 0..LANES {
+            low[j] = if places[j] < low[j] { places[j] } else { low[j] };
+            high[j] = if places[j] > high[j] { places[j] } else { high[j] };
         }
-        for t in 0..TOLD {
-            x[SEEN + t] = part(self.misses[t] * by_unit);
-            x[SEEN + TOLD + t] = part(self.own[t] * by_unit);
-        }
-        let rest = &mut x[SEEN + 2 * TOLD..];
-        rest[0] = part(self.learned as f32 * by_spread);
-        rest[1] = part(self.learned as f32 * by_unit);
-        rest[2] = log(unit) * (1.0 / UNIT);
-        rest[3] = log(spread) * (1.0 / UNIT);
-        rest[4] = log((self.usual[1] + 0.05) / unit) * (1.0 / UNIT);
-        rest[5 + (self.level as usize).min(3)] = 1.0;
-        rest[9 + self.axis.min(AXES - 1)] = 1.0;
-        x
     }
+    let less = |a: f32, b: f32| if a < b { a } else { b };
+    let more = |a: f32, b: f32| if a > b { a } else { b };
+    let [a, b, c, d, e, f, g, h] = low;
+    let least = less(less(less(a, b), less(c, d)), less(less(e, f), less(g, h)));
+    let [a, b, c, d, e, f, g, h] = high;
+    (least, more(more(more(a, b), more(c, d)), more(more(e, f), more(g, h))))
+}
 
-    /// What an answer means.
-    #[inline(always)]
-    pub(super) fn opinion(&self, answer: [f32; 2]) -> Opinion {
-        let unit = self.unit();
-        let shift = answer[0].clamp(-SHIFT_MAX, SHIFT_MAX) * (1.0 / 64.0) * unit;
-        // Whole octaves are exponents, sixteenths the upper bits of the fraction.
-        let sixteenths = answer[1].clamp(SCALES.0, SCALES.1).floor() as i32;
-        let scale = unit * f32::from_bits(((127 * 16 + sixteenths) as u32) << 19);
-        Opinion { shift: f64::from(shift), scale }
+/// The network's inputs, but those that say what pass it is.
+#[inline(always)]
+fn inputs(places: &[f32; REACH], told: &Told, x: &mut [f32]) {
+    let (low, high) = range(places);
+    let wide = (high - low) * 0.25 + 0.1;
+    let (by_wide, by_unit) = (UNIT / wide, UNIT / told.unit);
+    let (near, rest) = x.split_at_mut(REACH);
+    for (x, p) in near.iter_mut().zip(places) {
+        *x = whole(p * by_wide);
     }
+    rest[0] = whole((places[0] + places[1]) * 0.5 * by_unit);
+    let (misses, rest) = rest[1..].split_at_mut(2 * TOLD);
+    for (x, miss) in misses.iter_mut().zip(told.misses.as_flattened()) {
+        *x = whole(miss * by_unit);
+    }
+    rest[0] = log(told.unit);
+    rest[1] = log(wide);
 }

@@ -11,8 +11,9 @@
     reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, quantized features are clamped"
 )]
 
+use super::learner::Learner;
+use super::learning::{Around, Opinion, TOLD};
 use super::links::Links;
-use super::network::{Around, Network, Opinion, TOLD};
 use super::pass::{AXES, Order, Pass, Shape, passes};
 use super::quantizer::Quantizer;
 use super::stencil::{Stencil, TAPS};
@@ -41,7 +42,7 @@ struct Field<'a> {
     codes: Vec<i16>,
     /// How far the stencil and the interpolation were off, in steps.
     misses: Vec<[f32; 2]>,
-    /// How far the network was off, and the stencil with the sign, in steps; empty where no network is asked.
+    /// How far the learner was off, and the stencil with the sign, in steps; empty without a learner.
     asked: Vec<[f32; 2]>,
 }
 
@@ -108,10 +109,10 @@ pub(super) fn run<C: BitCoder>(
     values: Option<&[f64]>,
     grid: &Grid,
     setup: &Setup,
-    network: &mut dyn Network,
+    learner: Option<&mut Learner>,
     recon: &mut [f64],
 ) -> Result<(), FormatError> {
-    vectorize!(simd => run_passes(simd, coder, values, grid, setup, network, recon))
+    vectorize!(simd => run_passes(simd, coder, values, grid, setup, learner, recon))
 }
 
 #[inline(always)]
@@ -121,7 +122,7 @@ fn run_passes<S: Simd, C: BitCoder>(
     values: Option<&[f64]>,
     grid: &Grid,
     setup: &Setup,
-    network: &mut dyn Network,
+    mut learner: Option<&mut Learner>,
     recon: &mut [f64],
 ) -> Result<(), FormatError> {
     let shape = Shape::new(grid.dims);
@@ -133,7 +134,7 @@ fn run_passes<S: Simd, C: BitCoder>(
             recon,
             codes: vec![0; n],
             misses: vec![[0.0; 2]; n],
-            asked: if network.is_asked() { vec![[0.0; 2]; n] } else { Vec::new() },
+            asked: if learner.is_some() { vec![[0.0; 2]; n] } else { Vec::new() },
         },
         residuals: Residuals::new(row_bits, [32, 40, 27], 64),
         scales: vec![Mean { value: 1.0, count: 1.0 }; 32 * 40 * 12],
@@ -160,7 +161,7 @@ fn run_passes<S: Simd, C: BitCoder>(
             }
             None => Stencil::new(deltas.len(), 1.0 + 1.0 / 4096.0),
         };
-        state.pass(simd, coder, values, grid, &shape, &pass, setup, &taps, &mut stencil, network)?;
+        state.pass(simd, coder, values, grid, &shape, &pass, setup, &taps, &mut stencil, learner.as_deref_mut())?;
         stencils.push((deltas, stencil));
     }
     Ok(())
@@ -216,7 +217,7 @@ impl State<'_> {
         setup: &Setup,
         taps: &[super::pass::Tap],
         stencil: &mut Stencil,
-        network: &mut dyn Network,
+        mut learner: Option<&mut Learner>,
     ) -> Result<(), FormatError> {
         let factor = setup.factors[(pass.level as usize).min(3)];
         let step = setup.step * factor;
@@ -239,7 +240,7 @@ impl State<'_> {
         let mut causal_links = Links::new(causal.iter().copied(), pass, shape);
         let level = pass.level.min(3);
         let kind = pass.axis as u32 * 4 + level;
-        let asked = network.is_asked();
+        let asked = learner.is_some();
 
         let inner = AXES - 1;
         let mut at = pass.start;
@@ -282,7 +283,7 @@ impl State<'_> {
                 // Neighbors' corrections and misses.
                 let mut codes = [0i16; FAR];
                 let (mut told, mut own) = ([0f32; TOLD], [0f32; TOLD]);
-                let mut network_miss = 1e-3f32;
+                let mut learner_miss = 1e-3f32;
                 let (mut miss, mut weight) = ([1e-3f32; 2], 1e-2f32);
                 for ((n, c), j) in codes.iter_mut().enumerate().zip(near_links.indexes(i, x)) {
                     if let Some(j) = j {
@@ -294,7 +295,7 @@ impl State<'_> {
                         weight += w;
                         if asked {
                             let [off, signed] = self.field.asked[j];
-                            network_miss += w * off;
+                            learner_miss += w * off;
                             if n < NEAR {
                                 told[n] = signed;
                                 own[n] = off;
@@ -312,7 +313,7 @@ impl State<'_> {
                         weight += 3.0;
                         if asked {
                             let [off, signed] = self.field.asked[j];
-                            network_miss += 3.0 * off;
+                            learner_miss += 3.0 * off;
                             told[NEAR + n] = signed;
                             own[NEAR + n] = off;
                         }
@@ -324,7 +325,7 @@ impl State<'_> {
                 let trust = miss.map(|m| f64::from(1.0 / (m * m + 1e-4)));
                 let mut shift = learned * (trust[0] / (trust[0] + trust[1]));
                 let spread = ((high - low) as f32) * 0.25;
-                // What the network says stands in for the stencil in contexts and expectations.
+                // What the learner says stands in for the stencil in contexts and expectations.
                 let mut best = learned;
                 let mut opinion = Opinion { shift: 0.0, scale: 0.0 };
                 let around = Around {
@@ -337,10 +338,10 @@ impl State<'_> {
                     level,
                     axis: pass.axis,
                 };
-                if asked {
-                    opinion = around.opinion(network.answer(&around));
+                if let Some(learner) = &mut learner {
+                    opinion = around.ask(learner);
                     best = (learned + opinion.shift).clamp(low - margin, high + margin);
-                    let m = network_miss / weight;
+                    let m = learner_miss / weight;
                     let ours = f64::from(1.0 / (m * m + 1e-4));
                     shift = (learned * trust[0] + best * ours) / (trust[0] + trust[1] + ours);
                 }
@@ -399,15 +400,12 @@ impl State<'_> {
                     ],
                     refinement: mean_bin as usize,
                 };
-                if let (true, Some(v)) = (asked, values) {
-                    network.told(&around, ((v[i] - cubic) * inverse - learned) as f32);
-                }
                 let (k, recon) = self.settle(simd, coder, values, i, prediction, &quantizer, tolerance, &known)?;
 
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
-                if asked {
-                    network.learn((truth - learned) as f32, around.unit());
+                if let Some(learner) = &mut learner {
+                    learner.learn((truth - learned) as f32, around.unit());
                     let signed = (truth - learned).clamp(-1e6, 1e6) as f32;
                     self.field.asked[i] = [(truth - best).abs().min(1e6) as f32, signed];
                 }
