@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --features internals --bench lattice -- 1e-2,1e-3 FILE..`: bounds are relative to the range of
 //! each file's finite values. One line per file, bound and profile. With `--no-decode` only sizes;
-//! `--no-small`, `--no-learner` and `--no-balanced` leave one out.
+//! `--no-small`, `--no-learner` and `--no-balanced` leave one out; `--network=FILE` adds the balanced profile with a network in the loop.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,10 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let (options, args): (Vec<String>, Vec<String>) = args.into_iter().partition(|a| a.starts_with("--"));
     let has = |o: &str| options.iter().any(|a| a == o);
+    let network = options.iter().find_map(|o| o.strip_prefix("--network=")).map(|file| {
+        let model = std::fs::read(file).unwrap();
+        cae::model::load_decoder(&model, &cae::Limits::default()).unwrap()
+    });
     let Some((bounds, files)) = args.split_first() else { return };
     println!("file bound profile bytes ratio bits_per_value worst enc_Mvalues/s dec_Mvalues/s");
     for file in files {
@@ -34,7 +38,9 @@ fn main() {
         let (low, high) = good().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         for bound in bounds.split(',') {
             let tolerance = bound.parse::<f64>().unwrap() * (high - low);
-            for (profile, way) in [("small", Way::Small), ("learner", Way::Learner), ("balanced", Way::Balanced)] {
+            let network = network.as_deref().map(|n| ("network", Way::Network(n)));
+            let ways = [("small", Way::Small), ("learner", Way::Learner), ("balanced", Way::Balanced)];
+            for (profile, way) in ways.into_iter().chain(network) {
                 if has(&format!("--no-{profile}")) {
                     continue;
                 }

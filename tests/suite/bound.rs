@@ -360,6 +360,18 @@ fn components_of_vectors_are_framed_apart_where_that_is_smaller() {
     }
 }
 
+/// A part of a table says that its columns go apart; all of it takes less than their frames.
+#[test]
+fn a_table_of_a_few_bytes_stays_together() {
+    let wave = |i: IxDyn| if i[1] == 0 { (40.0 * i[0] as f32 / 4999.0).sin() } else { 5.0 * i[1] as f32 };
+    let table = ArrayD::from_shape_fn(IxDyn(&[5000, 5]), wave);
+    let options = ArrayOptions { bound: Bound::Range(1e-2), preset: Preset::Small, ..ArrayOptions::default() };
+    let mut w = Writer::new(Vec::new()).unwrap();
+    w.add_array("table", &table.view(), &options).unwrap();
+    let file = w.finish().unwrap();
+    assert_eq!(Reader::new(&file).unwrap().array("table").unwrap().frame_shape(), [5000, 5]);
+}
+
 #[test]
 fn no_frame_is_larger_than_its_array() {
     for shape in [&[10, 20, 30][..], &[7, 0, 3]] {
