@@ -210,7 +210,7 @@ class Balanced:
         else:
             value = int(clamp(prediction * inverse * 0.125, -1e6, 1e6))
             self.rows = [
-                one.kind * 64 + octave(sides) * 8 + octave(before),
+                one.kind * 64 + min(octave(sides), 7) * 8 + min(octave(before), 7),
                 ((min(W_, 4) * 5 + min(N, 4)) * 3 + min(U, 2)) * 5 + min(sides, 4),
                 21 * kl + kr,
                 21 * kw + kn,

@@ -110,7 +110,8 @@ impl Corrections {
         }
         let cap = |m: u32, c: u32| m.min(c) as usize;
         let places = [
-            kind * 64 + (octave_bin(sides) * 8 + octave_bin(before)) as usize,
+            // A network may expect little where much was corrected around.
+            kind * 64 + (octave_bin(sides).min(7) * 8 + octave_bin(before).min(7)) as usize,
             ((cap(w, 4) * 5 + cap(n, 4)) * 3 + cap(u, 2)) * 5 + cap(sides, 4),
             tl * 21 + tr,
             tw * 21 + tn,
