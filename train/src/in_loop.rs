@@ -129,7 +129,7 @@ fn samples<T: Element>(input: &Input, args: &Args, decoder: Option<&dyn Decoder>
             Share::All => *rows,
             Share::Half => rows.div_ceil(2),
             Share::Steps(n) => (*rows).min(n as u64),
-            Share::Part(part) => ((part * *rows as f64).round() as u64).clamp(1, *rows),
+            Share::Part(part) => ((part * *rows as f64).round() as u64).clamp(1, (*rows).max(1)),
         };
     }
     let frames = cae::internals::frames(&shape)?;
