@@ -1,15 +1,5 @@
 //! How a correction is coded: in mixed decisions, or plainly where it is expected to be large (SPEC 9.2.6, 9.2.7).
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    clippy::indexing_slicing,
-    reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, table indices are clamped"
-)]
-
 use super::super::pass::AXES;
 use super::super::quantizer::CODE_MAX;
 use crate::codec::arithmetic::BitCoder;

@@ -1,15 +1,5 @@
 //! What is expected of a point, and what a network in the loop is told for that (SPEC 9.2.7).
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    clippy::indexing_slicing,
-    reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, table indices are clamped"
-)]
-
 use super::super::links::Links;
 use super::super::network::{BESIDE, Network, Opinion, QUIET_SCALE, TOLD, Told};
 use super::super::pass::{AXES, Pass, Shape};
