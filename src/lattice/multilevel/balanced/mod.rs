@@ -102,13 +102,12 @@ pub(crate) fn run<C: BitCoder>(
             d[a] = -((pass.step[a] / pass.unit[a]).min(2) as i8);
             d
         };
-        let before: Vec<[i8; AXES]> = (0..AXES).rev().take(BEFORE).map(before).collect();
         // Nobody is asked about the first point.
         let asking = if n > 0 { network.as_deref_mut() } else { None };
         let told = if asking.is_some() { &deltas[..] } else { &[] };
         let mut frame = Frame {
             taps: Links::new(deltas.iter().copied(), &pass, &shape),
-            causal: Links::new(before.iter().copied(), &pass, &shape),
+            causal: Links::new((0..AXES).rev().take(BEFORE).map(before), &pass, &shape),
             sight: Sight::new(told, &pass, &shape),
             weights: None,
             direct: [0.0; REACH],
