@@ -94,6 +94,44 @@ impl Counter {
     }
 }
 
+/// Eight counters, side by side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counters([i32; 8]);
+
+impl Counters {
+    pub(crate) const NEW: Counters = Counters([Counter::NEW.0 as i32; 8]);
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, i: usize, counter: Counter) {
+        self.0[i] = counter.0 as i32;
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, i: usize) -> Counter {
+        Counter(self.0[i] as u32)
+    }
+
+    /// As [`Counter::update`], each.
+    #[inline(always)]
+    pub(crate) fn update<S: Simd>(&mut self, simd: S, bit: bool, limit: i32) {
+        let c = simd.load_array_ref_i32x8(&self.0);
+        let n = simd.and_i32x8(c, simd.splat_i32x8(1023));
+        // 65536 / (n + 1.5), rounded down: none is so near to a whole number that it would be rounded up before.
+        let parts = simd.cvt_f32_i32x8(simd.add_i32x8(simd.add_i32x8(n, n), simd.splat_i32x8(3)));
+        let rate = simd.cvt_i32_f32x8(simd.div_f32x8(simd.splat_f32x8(131_072.0), parts));
+        let p = simd.and_i32x8(simd.shr_i32x8(c, 10), simd.splat_i32x8((1 << 22) - 1));
+        let off = simd.sub_i32x8(simd.splat_i32x8(if bit { (1 << 22) - 1 } else { 0 }), p);
+        // 32 bits hold the product without its last ones: what was never seen is off by half at most, all else moves by less than half.
+        let upper = simd.mul_i32x8(simd.shr_i32x8(off, 6), rate);
+        let lower = simd.mul_i32x8(simd.and_i32x8(off, simd.splat_i32x8(63)), rate);
+        let delta = simd.shr_i32x8(simd.add_i32x8(upper, simd.shr_i32x8(lower, 6)), 10);
+        let seen =
+            simd.select_i32x8(simd.simd_lt_i32x8(n, simd.splat_i32x8(limit)), simd.splat_i32x8(1), simd.splat_i32x8(0));
+        let moved = simd.add_i32x8(c, simd.shl_i32x8(delta, 10));
+        simd.store_array_i32x8(simd.add_i32x8(moved, seen), &mut self.0);
+    }
+}
+
 /// floor(65536 / (n + 1.5)).
 static RECIPROCAL: [u32; 1024] = {
     let mut t = [0u32; 1024];
@@ -215,7 +253,42 @@ impl Refiner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vector::vectorize;
     use fearless_simd::Fallback;
+
+    fn update_all(counters: &mut Counters, bit: bool, limit: i32) {
+        vectorize!(simd => counters.update(simd, bit, limit))
+    }
+
+    #[test]
+    fn counters_side_by_side_move_as_each_alone() {
+        // Each with a bias of its own, so that all are met at every count and at both ends.
+        for limit in [31u32, 127, 400, 1023] {
+            let mut random = 1u64;
+            let mut alone = [Counter::NEW; 8];
+            let (mut plain, mut wide) = (Counters::NEW, Counters::NEW);
+            for step in 0..20_000u32 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let bit = (random >> 40) % 1000 < u64::from(step / 2500 * 142);
+                for (i, counter) in alone.iter_mut().enumerate() {
+                    // Others stay behind by as many updates.
+                    if (step as usize).is_multiple_of(i + 1) {
+                        counter.update(bit, limit);
+                    }
+                }
+                let before = (plain, wide);
+                plain.update(Fallback::new(), bit, limit as i32);
+                update_all(&mut wide, bit, limit as i32);
+                for i in (0..8).filter(|i| !(step as usize).is_multiple_of(i + 1)) {
+                    plain.set(i, before.0.get(i));
+                    wide.set(i, before.1.get(i));
+                }
+                for (i, counter) in alone.iter().enumerate() {
+                    assert_eq!((plain.get(i).0, wide.get(i).0), (counter.0, counter.0), "step {step}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn squash_inverts_stretch() {

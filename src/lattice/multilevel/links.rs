@@ -25,10 +25,10 @@ struct Link {
 #[derive(Debug)]
 pub(crate) struct Links {
     all: Vec<Link>,
-    /// Inner coordinates in which all are inside the grid.
+    /// Inner coordinates in which those that the line allows are inside the grid.
     low: usize,
     high: usize,
-    /// Whether that holds for the outer coordinates.
+    /// Whether the line allows all.
     inside: bool,
 }
 
@@ -58,15 +58,28 @@ impl Links {
             l.open = (0..AXES - 1)
                 .all(|a| at[a].wrapping_add_signed(isize::from(l.delta[a]) * pass.unit[a] as isize) < shape.extents[a]);
             self.inside &= l.open;
-            self.low = self.low.max(l.low);
-            self.high = self.high.min(l.high);
+            if l.open {
+                self.low = self.low.max(l.low);
+                self.high = self.high.min(l.high);
+            }
         }
+    }
+
+    /// Whether the neighbors of the point with inner coordinate `x` that the line allows are inside the grid.
+    #[inline(always)]
+    pub(crate) fn reaches(&self, x: usize) -> bool {
+        x >= self.low && x <= self.high
+    }
+
+    /// Offsets of the first neighbors that the line allows; `None` for the others.
+    pub(crate) fn open<const N: usize>(&self) -> [Option<isize>; N] {
+        std::array::from_fn(|n| self.all.get(n).filter(|l| l.open).map(|l| l.offset))
     }
 
     /// Whether all neighbors of the point with inner coordinate `x` are inside the grid.
     #[inline(always)]
     pub(crate) fn surrounds(&self, x: usize) -> bool {
-        self.inside && x >= self.low && x <= self.high
+        self.inside && self.reaches(x)
     }
 
     /// Index of neighbor `n` of the point `i` with inner coordinate `x`.

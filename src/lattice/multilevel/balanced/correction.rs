@@ -3,8 +3,8 @@
 use super::super::pass::AXES;
 use super::super::quantizer::CODE_MAX;
 use crate::codec::arithmetic::BitCoder;
-use crate::codec::mix::{Counter, Logistic, Mixer};
-use fearless_simd::Fallback;
+use crate::codec::mix::{Counter, Counters, Logistic, Mixer};
+use fearless_simd::Simd;
 
 /// Contexts of a mixed decision, beside the constant input.
 const CONTEXTS: usize = 7;
@@ -17,6 +17,16 @@ const OPINIONS: usize = AXES * 4 * SCALE_BINS as usize;
 const SCALE_BINS: u32 = 40;
 /// Quarters of an octave below a scale of 2^-6 are one bin.
 const SCALE_LEAST: u32 = (127 - 6) << 2;
+
+/// Room for all of them: an index below a power of two needs no check.
+const TABLE: usize = {
+    let (mut sum, mut n) = (OPINIONS, 0);
+    while n < CONTEXTS {
+        sum += ROWS[n];
+        n += 1;
+    }
+    sum.next_power_of_two()
+};
 
 /// Nodes of a row: zero flag, sign, and whether the magnitude is longer than 1, 2, .. bits.
 const NODES: usize = 8;
@@ -52,6 +62,7 @@ pub(super) struct Near {
 /// Codes corrections, and learns on the way.
 pub(super) struct Corrections {
     logistic: Logistic,
+    /// [`TABLE`] of them.
     rows: Vec<[Counter; NODES]>,
     mixer: Mixer<8>,
     /// Whether loud numbers have more than so many bits, by the sum of magnitudes around and by its parts; row 0 of the
@@ -72,7 +83,7 @@ impl Corrections {
         }
         Corrections {
             logistic: Logistic::new(),
-            rows: vec![[Counter::NEW; NODES]; ROWS.iter().sum::<usize>() + if asked { OPINIONS } else { 0 }],
+            rows: vec![[Counter::NEW; NODES]; TABLE],
             mixer: Mixer::new(NODES * SETS, &start, 0.003, 0.02),
             lengths: vec![[Counter::NEW; 32]; LOUD_BINS],
             places: vec![[Counter::NEW; 32]; (PLACE_BINS * PLACE_BINS) as usize],
@@ -83,7 +94,14 @@ impl Corrections {
 
     /// Codes the correction of one point, in a pass of a kind.
     #[inline(always)]
-    pub(super) fn code<C: BitCoder>(&mut self, coder: &mut C, kind: usize, near: &Near, k: i32) -> i32 {
+    pub(super) fn code<S: Simd, C: BitCoder>(
+        &mut self,
+        simd: S,
+        coder: &mut C,
+        kind: usize,
+        near: &Near,
+        k: i32,
+    ) -> i32 {
         let Near { codes, toward: [tl, tr, tw, tn], place: level, scale } = *near;
         let [l, r, w, n, u] = codes.map(i32::unsigned_abs);
         let sides = l + r;
@@ -117,28 +135,35 @@ impl Corrections {
         }
         let set = loud as usize / 2;
         match scale {
-            None => self.mixed(coder, k, set, rows.first_chunk::<CONTEXTS>().unwrap_or(&[0; CONTEXTS])),
+            None => self.mixed(simd, coder, k, set, rows.first_chunk::<CONTEXTS>().unwrap_or(&[0; CONTEXTS])),
             Some(scale) => {
                 let bin = (scale.to_bits() >> 21).saturating_sub(SCALE_LEAST).min(SCALE_BINS - 1);
                 rows[CONTEXTS] = first + kind * SCALE_BINS as usize + bin as usize;
-                self.mixed(coder, k, set, &rows)
+                self.mixed(simd, coder, k, set, &rows)
             }
         }
     }
 
     /// Codes a number in mixed decisions, in as many contexts as there are rows.
     #[inline(always)]
-    fn mixed<C: BitCoder, const N: usize>(&mut self, coder: &mut C, k: i32, set: usize, rows: &[usize; N]) -> i32 {
-        if self.decide(coder, k == 0, 0, set, rows) {
+    fn mixed<S: Simd, C: BitCoder, const N: usize>(
+        &mut self,
+        simd: S,
+        coder: &mut C,
+        k: i32,
+        set: usize,
+        rows: &[usize; N],
+    ) -> i32 {
+        if self.decide(simd, coder, k == 0, 0, set, rows) {
             return 0;
         }
-        let negative = self.decide(coder, k < 0, 1, set, rows);
+        let negative = self.decide(simd, coder, k < 0, 1, set, rows);
         let m = k.unsigned_abs();
         let mut length = 0;
         while length < 30 {
             let longer = m >> (length + 1) != 0;
             let longer = if length < 6 {
-                self.decide(coder, longer, 2 + length as usize, set, rows)
+                self.decide(simd, coder, longer, 2 + length as usize, set, rows)
             } else {
                 plain(coder, longer, &mut self.lengths[0][length as usize])
             };
@@ -152,24 +177,31 @@ impl Corrections {
 
     /// One mixed decision.
     #[inline(always)]
-    fn decide<C: BitCoder, const N: usize>(
+    fn decide<S: Simd, C: BitCoder, const N: usize>(
         &mut self,
+        simd: S,
         coder: &mut C,
         bit: bool,
         node: usize,
         set: usize,
         rows: &[usize; N],
     ) -> bool {
+        let Some(table) = self.rows.first_chunk_mut::<TABLE>() else { return bit };
+        let node = node % NODES;
+        let mut counters = Counters::NEW;
         let mut inputs = [0.25f32; 8];
-        for (input, row) in inputs.iter_mut().zip(rows) {
-            *input = self.logistic.stretch(self.rows[*row][node].p());
+        for (i, (input, row)) in inputs.iter_mut().zip(rows).enumerate() {
+            let counter = table[*row % TABLE][node];
+            counters.set(i, counter);
+            *input = self.logistic.stretch(counter.p());
         }
-        let x = self.mixer.mix(Fallback::new(), &inputs, node * SETS + set, &self.logistic);
+        let x = self.mixer.mix(simd, &inputs, node * SETS + set, &self.logistic);
         let bit = coder.code(bit, self.logistic.squash(x));
-        for row in rows {
-            self.rows[*row][node].update(bit, LIMIT);
+        counters.update(simd, bit, LIMIT as i32);
+        for (i, row) in rows.iter().enumerate() {
+            table[*row % TABLE][node] = counters.get(i);
         }
-        self.mixer.update(Fallback::new(), &inputs, bit);
+        self.mixer.update(simd, &inputs, bit);
         bit
     }
 

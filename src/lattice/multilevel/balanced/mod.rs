@@ -24,11 +24,16 @@ use crate::codec::arithmetic::BitCoder;
 use crate::codec::mix::Counter;
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::vector::vectorize;
 use correction::{Corrections, LIMIT, Near};
+use fearless_simd::Simd;
 use guess::{Guess, Sight};
 
 /// Passes of fewer points have no stencil.
 const STENCIL_MIN: usize = 2048;
+
+/// Neighbors whose corrections are looked at: two taps, and those before the point.
+const AROUND: usize = 2 + BEFORE;
 
 /// Points that share a flag when all their corrections are zero.
 const GROUP: usize = 16;
@@ -60,6 +65,10 @@ impl Ahead {
 struct Frame<'a> {
     taps: Links,
     causal: Links,
+    /// The first two taps, and those neighbors: their corrections are the contexts of another.
+    around: Links,
+    /// Where they are in this line.
+    open: [Option<isize>; AROUND],
     sight: Sight,
     /// Weights of differences to the interpolation, for edges.
     weights: Option<[f64; REACH]>,
@@ -76,6 +85,19 @@ struct Frame<'a> {
 
 /// Codes all ordinary points, as `small::run`.
 pub(crate) fn run<C: BitCoder>(
+    coder: &mut C,
+    values: Option<&[f64]>,
+    grid: &Grid,
+    setup: &Setup,
+    network: Option<&mut Network>,
+    recon: &mut [f64],
+) -> Result<(), FormatError> {
+    vectorize!(simd => run_passes(simd, coder, values, grid, setup, network, recon))
+}
+
+#[inline(always)]
+fn run_passes<S: Simd, C: BitCoder>(
+    simd: S,
     coder: &mut C,
     values: Option<&[f64]>,
     grid: &Grid,
@@ -102,12 +124,15 @@ pub(crate) fn run<C: BitCoder>(
             d[a] = -((pass.step[a] / pass.unit[a]).min(2) as i8);
             d
         };
+        let causal = || (0..AXES).rev().take(BEFORE).map(before);
         // Nobody is asked about the first point.
         let asking = if n > 0 { network.as_deref_mut() } else { None };
         let told = if asking.is_some() { &deltas[..] } else { &[] };
         let mut frame = Frame {
             taps: Links::new(deltas.iter().copied(), &pass, &shape),
-            causal: Links::new((0..AXES).rev().take(BEFORE).map(before), &pass, &shape),
+            causal: Links::new(causal(), &pass, &shape),
+            around: Links::new(deltas.iter().copied().take(AROUND - BEFORE).chain(causal()), &pass, &shape),
+            open: [None; AROUND],
             sight: Sight::new(told, &pass, &shape),
             weights: None,
             direct: [0.0; REACH],
@@ -129,8 +154,8 @@ pub(crate) fn run<C: BitCoder>(
         frame.offsets = frame.taps.offsets();
         frame.direct = weights::direct(frame.weights.as_ref());
         match asking {
-            None => state.pass::<C, false>(coder, grid, &shape, &pass, &mut frame, None)?,
-            some => state.pass::<C, true>(coder, grid, &shape, &pass, &mut frame, some)?,
+            None => state.pass::<S, C, false>(simd, coder, grid, &shape, &pass, &mut frame, None)?,
+            some => state.pass::<S, C, true>(simd, coder, grid, &shape, &pass, &mut frame, some)?,
         }
     }
     Ok(())
@@ -138,8 +163,11 @@ pub(crate) fn run<C: BitCoder>(
 
 impl State<'_> {
     /// `ASKED`: whether there is a network, so that the loop is compiled without one, too.
-    fn pass<C: BitCoder, const ASKED: bool>(
+    #[allow(clippy::too_many_arguments, reason = "what stays the same while a pass is coded, called from one place")]
+    #[inline(always)]
+    fn pass<S: Simd, C: BitCoder, const ASKED: bool>(
         &mut self,
+        simd: S,
         coder: &mut C,
         grid: &Grid,
         shape: &Shape,
@@ -160,6 +188,8 @@ impl State<'_> {
         loop {
             frame.taps.enter(&at, pass, shape);
             frame.causal.enter(&at, pass, shape);
+            frame.around.enter(&at, pass, shape);
+            frame.open = frame.around.open();
             frame.sight.enter(&at, pass, shape);
             let base: usize = (0..inner).map(|a| at[a] * shape.strides[a]).sum();
             let mut silent = false;
@@ -195,7 +225,7 @@ impl State<'_> {
                                 .quantize(v[i], guess.prediction, frame.tolerance)
                                 .ok_or(FormatError::Code { what: "correction" })?;
                         }
-                        k = self.corrections.code(coder, frame.kind, &self.near::<ASKED>(frame, i, x, &guess), k);
+                        k = self.corrections.code(simd, coder, frame.kind, &self.near::<ASKED>(frame, i, x, &guess), k);
                     }
                     if let (Some(network), Some(v)) = (&mut network, frame.values)
                         && network.records()
@@ -223,6 +253,7 @@ impl State<'_> {
 
     /// The predictions of a group up to the first point whose correction is not zero. Leaves reconstructions behind,
     /// which the caller overwrites in the same order.
+    #[inline(never)]
     fn look_ahead(
         &mut self,
         values: &[f64],
@@ -298,13 +329,14 @@ impl State<'_> {
     fn near<const ASKED: bool>(&self, frame: &Frame, i: usize, x: usize, guess: &Guess) -> Near {
         let prediction = guess.prediction;
         let mut near = Near { codes: [0; 5], toward: [20; 4], place: 0, scale: guess.scale.filter(|_| ASKED) };
-        for (n, code) in near.codes.iter_mut().enumerate() {
-            let j = if n < 2 { frame.taps.index(n, i, x) } else { frame.causal.index(n - 2, i, x) };
+        let reaches = frame.around.reaches(x);
+        for n in 0..AROUND {
+            let j = if reaches { frame.open[n].map(|o| i.wrapping_add_signed(o)) } else { frame.around.index(n, i, x) };
             if let Some(j) = j {
-                *code = i32::from(self.codes[j]);
-                if n < 4 {
+                near.codes[n] = i32::from(self.codes[j]);
+                if n < near.toward.len() {
                     let d = (self.recon[j] - prediction) * frame.inverse;
-                    near.toward[n] = (d.clamp(-10.0, 9.0) + 10.5) as usize;
+                    near.toward[n] = (d.clamp(-10.0, 9.0) + 10.5) as i32 as usize;
                 }
             }
         }
