@@ -118,7 +118,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     if options.copies_only && copies::find(&wanted, grid.ordinary, &shape_of(grid, &options.inner)).is_empty() {
         return None;
     }
-    let Choice { inner, absolute, memory } = plan::choose(&wanted, grid, options);
+    let Choice { inner, absolute, memory, whole } = plan::choose(&wanted, grid, options);
     if absolute {
         // The most frequent number is coded as 0.
         let mode = plan::mode(&wanted);
@@ -155,11 +155,15 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         out.push(plan.maps.len() as u8);
         plan.maps.iter().for_each(|m| m.write_to(&mut out));
     }
-    let mut coder = Encoder::new();
-    run(&mut coder, &plan, grid.ordinary, Some(&wanted), None, recon).ok()?;
-    drop(wanted);
+    if let Some(whole) = whole.filter(|_| plan.maps.is_empty()) {
+        recon.copy_from_slice(&whole.found);
+        out.extend(whole.bytes);
+    } else {
+        let mut coder = Encoder::new();
+        run(&mut coder, &plan, grid.ordinary, Some(&wanted), None, recon).ok()?;
+        out.extend(coder.finish());
+    }
     finish(recon, origin, base + shift, step);
-    out.extend(coder.finish());
     Some(out)
 }
 

@@ -66,11 +66,20 @@ pub(super) struct Choice {
     pub(super) absolute: bool,
     /// How predictors learn.
     pub(super) memory: u8,
+    /// What that gave, if it was tried on all points as they are.
+    pub(super) whole: Option<Coded>,
+}
+
+/// The numbers of a stream, coded, and what a reader will find.
+#[derive(Debug, Clone)]
+pub(super) struct Coded {
+    pub(super) bytes: Vec<u8>,
+    pub(super) found: Vec<f64>,
 }
 
 /// Tries ways to code `wanted` on a part of it.
 pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
-    let mut choice = Choice { inner: options.inner.clone(), absolute: false, memory: 0 };
+    let mut choice = Choice { inner: options.inner.clone(), absolute: false, memory: 0, whole: None };
     let n = wanted.len();
     if n < 256 {
         return choice;
@@ -119,6 +128,7 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
             }
         }
     }
+    choice.whole = trial.best.filter(|_| trial.wanted.len() == n && !choice.absolute);
     choice
 }
 
@@ -166,8 +176,10 @@ struct Trial<'a> {
     snapped: bool,
     /// How the best way so far took its bytes, ...
     pace: Pace,
-    /// ... and how many in all.
+    /// ... how many in all, ...
     least: usize,
+    /// ... and what it gave.
+    best: Option<Coded>,
 }
 
 impl<'a> Trial<'a> {
@@ -195,6 +207,7 @@ impl<'a> Trial<'a> {
             snapped: options.snapped,
             pace: Pace::new(leeway),
             least: usize::MAX,
+            best: None,
         }
     }
 
@@ -204,13 +217,15 @@ impl<'a> Trial<'a> {
             if inner.is_empty() { Shape::of_grid(&self.dims) } else { Shape::of_period(self.wanted.len(), inner) };
         let plan = Plan { shape, snapped: self.snapped, absolute, memory, maps: Vec::new() };
         let mut coder = Encoder::new();
-        let mut out = vec![0.0; self.wanted.len()];
-        let cost = match run(&mut coder, &plan, self.ordinary, Some(self.wanted), Some(&mut self.pace), &mut out) {
-            Ok(()) => coder.finish().len() + 2 * inner.len(),
-            Err(_) => usize::MAX,
-        };
+        let mut found = vec![0.0; self.wanted.len()];
+        let coded = run(&mut coder, &plan, self.ordinary, Some(self.wanted), Some(&mut self.pace), &mut found).is_ok();
+        let bytes = coder.finish();
+        let cost = if coded { bytes.len() + 2 * inner.len() } else { usize::MAX };
         self.pace.done(cost < self.least);
-        self.least = cost.min(self.least);
+        if cost < self.least {
+            self.least = cost;
+            self.best = Some(Coded { bytes, found });
+        }
         cost
     }
 }
