@@ -213,10 +213,13 @@ impl<T: Element> Job<'_, T> {
         parallel::for_each_in_order(
             self.threads,
             samples.iter(),
-            |region| self.encode(region, tolerance, &plan, &mut Vec::new()),
-            |_, encoded| {
-                let encoded = encoded?;
-                tried = plan::sum(&tried, &encoded.tried);
+            |region| {
+                self.with_block(region, tolerance, &mut Vec::new(), |block, threads| {
+                    T::sizes(block, &plan.candidates, &self.models, threads)
+                })
+            },
+            |_, sizes| {
+                tried = plan::sum(&tried, &sizes?);
                 Ok(())
             },
         )?;
@@ -242,6 +245,19 @@ impl<T: Element> Job<'_, T> {
         plan: &Plan,
         room: &mut Vec<T>,
     ) -> Result<Encoded> {
+        self.with_block(region, tolerance, room, |block, threads| {
+            T::encode_frame(block, &plan.candidates, &self.models, threads)
+        })
+    }
+
+    /// Does something with a region as a block to be coded.
+    fn with_block<R>(
+        &self,
+        region: &Region,
+        tolerance: Tolerance,
+        room: &mut Vec<T>,
+        then: impl FnOnce(&Block<T>, Threads) -> Result<R>,
+    ) -> Result<R> {
         let values = self.values(region, room)?;
         let bounds = self.bounds_of(region)?;
         let kept: Option<Vec<bool>> = bounds.as_ref().map(|b| b.iter().map(|e| !is_bound(*e)).collect());
@@ -256,7 +272,7 @@ impl<T: Element> Job<'_, T> {
         // Where frames are fewer than threads, the candidates are what can run side by side.
         let spare = self.grid.frame_count() < self.threads.get() as u64;
         let threads = if spare { self.threads } else { Threads::new(1) };
-        T::encode_frame(&block, &plan.candidates, &self.models, threads)
+        then(&block, threads)
     }
 
     /// The bounds of the points of `region`, if each has its own.

@@ -71,6 +71,27 @@ pub(crate) fn encode<T: Element>(
     models: &Models,
     threads: Threads,
 ) -> Result<Encoded> {
+    race(block, candidates, models, threads, |race| finish(race, models))
+}
+
+/// What each candidate would take, in bytes.
+pub(crate) fn sizes<T: Element>(
+    block: &Block<T>,
+    candidates: &[Candidate],
+    models: &Models,
+    threads: Threads,
+) -> Result<Vec<(&'static str, u64)>> {
+    race(block, candidates, models, threads, |race| Ok(race.tried))
+}
+
+/// Tries the candidates, and does something with what they gave.
+fn race<T: Element, R>(
+    block: &Block<T>,
+    candidates: &[Candidate],
+    models: &Models,
+    threads: Threads,
+    then: impl FnOnce(Race<T>) -> Result<R>,
+) -> Result<R> {
     let block = Block { dims: kernel_dims(block.dims), ..*block };
     let values = block.values;
     // Who is in haste about the values is so about which of them are missing.
@@ -122,6 +143,11 @@ pub(crate) fn encode<T: Element>(
             }
         }
     }
+    then(race)
+}
+
+/// The frame of the smallest trial, read back.
+fn finish<T: Element>(race: Race<T>, models: &Models) -> Result<Encoded> {
     let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }) } = race else {
         return Err(ArgumentError::Other("no way to code a frame suits it".into()).into());
     };
