@@ -24,7 +24,7 @@ pub(crate) struct Logistic {
     /// squash(x / 256) for x in -STRETCH_MAX..=STRETCH_MAX, 16-bit probabilities in 1..=65535.
     squash: Vec<u16>,
     /// stretch(p) for p = 16 * index + 8.
-    stretch: Vec<f32>,
+    stretch: Box<[f32; 4096]>,
 }
 
 impl Logistic {
@@ -43,13 +43,11 @@ impl Logistic {
                 (if x < 0 { 65536 - p } else { p }) as u16
             })
             .collect();
-        let stretch = (0..4096u32)
-            .map(|i| {
-                let p = 16 * i + 8;
-                let x = squash.partition_point(|s| u32::from(*s) < p) as i32 - STRETCH_MAX;
-                x as f32 / 256.0
-            })
-            .collect();
+        let mut stretch = Box::new([0f32; 4096]);
+        for (p, stretch) in (8u32..).step_by(16).zip(stretch.iter_mut()) {
+            let x = squash.partition_point(|s| u32::from(*s) < p) as i32 - STRETCH_MAX;
+            *stretch = x as f32 / 256.0;
+        }
         Logistic { squash, stretch }
     }
 
@@ -63,8 +61,8 @@ impl Logistic {
     #[inline(always)]
     pub(crate) fn squash(&self, x: f32) -> u32 {
         // The sum is positive, so truncation rounds to the nearest entry.
-        let i = (x * 256.0 + (STRETCH_MAX as f32 + 0.5)) as usize;
-        u32::from(self.squash[i.min(2 * STRETCH_MAX as usize)])
+        let i = (x * 256.0 + (STRETCH_MAX as f32 + 0.5)) as i32;
+        u32::from(self.squash[i.clamp(0, 2 * STRETCH_MAX) as usize])
     }
 }
 
@@ -233,11 +231,12 @@ impl Refiner {
     #[inline(always)]
     pub(crate) fn refine(&mut self, x: f32, context: usize) -> u32 {
         let t = (x.clamp(-7.999, 7.999) + 8.0) * 2.0;
-        let i = t as usize;
+        // Small numbers are converted by way of 32 bits, which takes a third of the instructions.
+        let i = t as i32 as usize;
         self.weight = t - i as f32;
         self.at = context * Self::CELLS + i;
         let (a, b) = (f32::from(self.cells[self.at]), f32::from(self.cells[self.at + 1]));
-        (a + (b - a) * self.weight) as u32
+        (a + (b - a) * self.weight) as i32 as u32
     }
 
     /// Moves the nearer cell by 1/64 of its distance.

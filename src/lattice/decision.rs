@@ -124,8 +124,8 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
         }
         for (e, p) in expected.iter().enumerate() {
             // A ratio of vanishing tails may be NaN, which the cast takes to zero.
-            let p = ((p * 65536.0) as u32).clamp(64, 65535 - 64);
-            inputs[2 * rows.len() + e] = self.logistic.stretch(p);
+            let p = ((p * 65536.0) as i32).clamp(64, 65535 - 64);
+            inputs[2 * rows.len() + e] = self.logistic.stretch(p.cast_unsigned());
         }
     }
 
@@ -210,7 +210,7 @@ impl Tails {
     /// 1 / (1 + e^z).
     #[inline(always)]
     fn upper(&self, z: f32) -> f32 {
-        let p = self.table[((z.abs() * 64.0) as usize).min(Self::LEN - 1)];
+        let p = self.table[((z.abs() * 64.0) as i32 as usize).min(Self::LEN - 1)];
         if z < 0.0 { 1.0 - p } else { p }
     }
 

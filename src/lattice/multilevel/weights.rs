@@ -109,6 +109,12 @@ fn samples(values: &[f64], grid: &Grid, shape: &Shape, pass: &Pass, taps: &mut L
     let points = pass.points(shape);
     let counts: [usize; AXES] = std::array::from_fn(|a| (shape.extents[a] - pass.start[a]).div_ceil(pass.step[a]));
     let mut samples = Vec::with_capacity(SAMPLES);
+    // Away from the edges all neighbors are inside the grid.
+    let reach: [usize; AXES] = std::array::from_fn(|a| if a == pass.axis { 3 } else { 2 } * pass.unit[a]);
+    let inside = |at: &[usize; AXES]| {
+        (0..AXES).all(|a| shape.extents[a] == 1 || (at[a] >= reach[a] && at[a] + reach[a] < shape.extents[a]))
+    };
+    let offsets: [isize; REACH] = taps.offsets();
     for n in 1..=SAMPLES.min(points / SHARE) as u64 {
         // Multiples of the golden ratio spread over all lines without favoring any column.
         let mut j = ((u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)) * points as u128) >> 64) as usize;
@@ -121,12 +127,17 @@ fn samples(values: &[f64], grid: &Grid, shape: &Shape, pass: &Pass, taps: &mut L
         if !grid.is_ordinary(i) {
             continue;
         }
-        taps.enter(&at, pass, shape);
         let mut v = [f64::NAN; TAPS];
-        for (t, v) in v.iter_mut().enumerate().take(REACH) {
-            if let Some(j) = taps.index(t, i, at[AXES - 1]).filter(|j| grid.is_ordinary(*j)) {
-                *v = values[j];
+        let mut see = |t: usize, j: usize| {
+            if grid.is_ordinary(j) {
+                v[t] = values[j];
             }
+        };
+        if inside(&at) {
+            offsets.iter().enumerate().for_each(|(t, offset)| see(t, i.wrapping_add_signed(*offset)));
+        } else {
+            taps.enter(&at, pass, shape);
+            (0..REACH).filter_map(|t| Some((t, taps.index(t, i, at[AXES - 1])?))).for_each(|(t, j)| see(t, j));
         }
         let cubic = interpolate(&v, values[i]);
         let mut x = [0f64; TAPS];

@@ -62,8 +62,7 @@ pub(super) struct Near {
 /// Codes corrections, and learns on the way.
 pub(super) struct Corrections {
     logistic: Logistic,
-    /// [`TABLE`] of them.
-    rows: Vec<[Counter; NODES]>,
+    rows: Box<[[Counter; NODES]; TABLE]>,
     mixer: Mixer<8>,
     /// Whether loud numbers have more than so many bits, by the sum of magnitudes around and by its parts; row 0 of the
     /// first is for the lengths of others.
@@ -83,7 +82,7 @@ impl Corrections {
         }
         Corrections {
             logistic: Logistic::new(),
-            rows: vec![[Counter::NEW; NODES]; TABLE],
+            rows: table(),
             mixer: Mixer::new(NODES * SETS, &start, 0.003, 0.02),
             lengths: vec![[Counter::NEW; 32]; LOUD_BINS],
             places: vec![[Counter::NEW; 32]; (PLACE_BINS * PLACE_BINS) as usize],
@@ -186,12 +185,11 @@ impl Corrections {
         set: usize,
         rows: &[usize; N],
     ) -> bool {
-        let Some(table) = self.rows.first_chunk_mut::<TABLE>() else { return bit };
         let node = node % NODES;
         let mut counters = Counters::NEW;
         let mut inputs = [0.25f32; 8];
         for (i, (input, row)) in inputs.iter_mut().zip(rows).enumerate() {
-            let counter = table[*row % TABLE][node];
+            let counter = self.rows[*row % TABLE][node];
             counters.set(i, counter);
             *input = self.logistic.stretch(counter.p());
         }
@@ -199,7 +197,7 @@ impl Corrections {
         let bit = coder.code(bit, self.logistic.squash(x));
         counters.update(simd, bit, LIMIT as i32);
         for (i, row) in rows.iter().enumerate() {
-            table[*row % TABLE][node] = counters.get(i);
+            self.rows[*row % TABLE][node] = counters.get(i);
         }
         self.mixer.update(simd, &inputs, bit);
         bit
@@ -254,6 +252,12 @@ impl Corrections {
         let k = found.min(CODE_MAX.unsigned_abs()).cast_signed();
         if negative { -k } else { k }
     }
+}
+
+/// Rows of new counters, made where they stay: they are too many for the stacks of some threads.
+fn table() -> Box<[[Counter; NODES]; TABLE]> {
+    let rows = vec![[Counter::NEW; NODES]; TABLE].into_boxed_slice();
+    rows.try_into().unwrap_or_else(|_| Box::new([[Counter::NEW; NODES]; TABLE]))
 }
 
 /// A decision of one counter.

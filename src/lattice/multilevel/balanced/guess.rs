@@ -6,6 +6,7 @@ use super::super::pass::{AXES, Pass, Shape};
 use super::super::weights::REACH;
 use super::{Frame, State};
 use crate::vector::vectorize;
+use fearless_simd::Simd;
 
 /// What is expected of a point.
 #[derive(Clone, Copy)]
@@ -55,15 +56,16 @@ impl Sight {
 impl State<'_> {
     /// What the stencil expects of a point, and the network if one is asked.
     #[inline(always)]
-    pub(super) fn guess(
+    pub(super) fn guess<S: Simd>(
         &self,
+        simd: S,
         frame: &Frame,
         network: Option<&mut Network>,
         i: usize,
         x: usize,
         fallback: f64,
     ) -> Guess {
-        let stencil = self.predict(frame, i, x, fallback);
+        let stencil = self.predict(simd, frame, i, x, fallback);
         match network {
             None => Guess { prediction: stencil, stencil, scale: None },
             Some(network) => self.ask(frame, network, i, x, stencil),

@@ -198,7 +198,9 @@ impl State<'_> {
                 let to = (from + GROUP * step).min(end);
                 let fallback = self.fallback;
                 let ahead = match frame.values {
-                    Some(v) => self.look_ahead(v, grid, frame, network.as_deref_mut(), base, (from..to).step_by(step)),
+                    Some(v) => {
+                        self.look_ahead(simd, v, grid, frame, network.as_deref_mut(), base, (from..to).step_by(step))
+                    }
                     None => Ahead::NONE,
                 };
                 let counter = &mut self.groups[frame.kind][usize::from(silent) * 2 + usize::from(*above)];
@@ -215,7 +217,7 @@ impl State<'_> {
                     let guess = if known {
                         ahead.guesses[n]
                     } else {
-                        self.guess(frame, network.as_deref_mut(), i, x, fallback)
+                        self.guess(simd, frame, network.as_deref_mut(), i, x, fallback)
                     };
                     let mut k = 0;
                     if !silent {
@@ -253,9 +255,11 @@ impl State<'_> {
 
     /// The predictions of a group up to the first point whose correction is not zero. Leaves reconstructions behind,
     /// which the caller overwrites in the same order.
-    #[inline(never)]
-    fn look_ahead(
+    #[allow(clippy::too_many_arguments, reason = "as `pass`")]
+    #[inline(always)]
+    fn look_ahead<S: Simd>(
         &mut self,
+        simd: S,
         values: &[f64],
         grid: &Grid,
         frame: &Frame,
@@ -268,7 +272,7 @@ impl State<'_> {
         for x in places {
             let i = base + x;
             if grid.is_ordinary(i) {
-                let guess = self.guess(frame, network.as_deref_mut(), i, x, fallback);
+                let guess = self.guess(simd, frame, network.as_deref_mut(), i, x, fallback);
                 ahead.guesses[ahead.count] = guess;
                 ahead.count += 1;
                 if frame.quantizer.quantize(values[i], guess.prediction, frame.tolerance) != Some(0) {
@@ -283,17 +287,20 @@ impl State<'_> {
     }
 
     #[inline(always)]
-    fn predict(&self, frame: &Frame, i: usize, x: usize, fallback: f64) -> f64 {
+    fn predict<S: Simd>(&self, simd: S, frame: &Frame, i: usize, x: usize, fallback: f64) -> f64 {
         if frame.taps.surrounds(x) {
-            let v = |t: usize| self.recon[i.wrapping_add_signed(frame.offsets[t])];
-            let mut lanes: [f64; 4] = std::array::from_fn(|t| frame.direct[t] * v(t));
-            if frame.weights.is_some() {
-                for q in 1..REACH / 4 {
-                    for (j, lane) in lanes.iter_mut().enumerate() {
-                        *lane += frame.direct[4 * q + j] * v(4 * q + j);
-                    }
+            let used = if frame.weights.is_some() { REACH / 4 } else { 1 };
+            let mut sums = simd.splat_f64x4(0.0);
+            for q in 0..used {
+                let mut v = [0.0; 4];
+                for (v, offset) in v.iter_mut().zip(&frame.offsets.as_chunks::<4>().0[q]) {
+                    *v = self.recon[i.wrapping_add_signed(*offset)];
                 }
+                let weights = simd.load_array_ref_f64x4(&frame.direct.as_chunks::<4>().0[q]);
+                let products = simd.mul_f64x4(weights, simd.load_array_f64x4(v));
+                sums = if q == 0 { products } else { simd.add_f64x4(sums, products) };
             }
+            let lanes = simd.as_array_f64x4(sums);
             let sum = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
             if sum.abs() < 1e300 {
                 return sum;
