@@ -7,6 +7,7 @@ use crate::error::{ArgumentError, Error, Fault, Place, Resource, Result};
 use crate::format::directory::ArrayEntry;
 use crate::frame::{self, Section};
 use crate::grid::Region;
+use crate::job::is_bound;
 use crate::limits::{frame_memory, within};
 use crate::model::Decoder;
 use crate::open_file::OpenFile;
@@ -260,11 +261,32 @@ impl<'r> Array<'r> {
     /// # Errors
     /// [`Error::Argument`] for an original of another shape; as [`Array::read`], and whatever the source says.
     pub fn compare<T: Element>(&self, original: &dyn Source<T>, fill: Option<T>) -> Result<(ErrorStats, bool)> {
-        let shape = original.shape();
-        if shape != self.shape() {
-            return Err(
-                ArgumentError::Shape(format!("the array has {:?}, the original {shape:?}", self.shape())).into()
-            );
+        self.compare_with(original, None, fill)
+    }
+
+    /// Like [`Array::compare`], with the bound of each point instead of the array's, as for [`Bound::ByPoint`](crate::Bound::ByPoint): what is
+    /// not positive and finite bounds no error, and the value there is to come back bit for bit.
+    ///
+    /// # Errors
+    /// As [`Array::compare`], also for bounds of another shape.
+    pub fn compare_by_point<T: Element>(
+        &self,
+        original: &dyn Source<T>,
+        bounds: &dyn Source<f64>,
+        fill: Option<T>,
+    ) -> Result<(ErrorStats, bool)> {
+        self.compare_with(original, Some(bounds), fill)
+    }
+
+    fn compare_with<T: Element>(
+        &self,
+        original: &dyn Source<T>,
+        bounds: Option<&dyn Source<f64>>,
+        fill: Option<T>,
+    ) -> Result<(ErrorStats, bool)> {
+        let shapes = [Some(("original", original.shape())), bounds.map(|b| ("array of bounds", b.shape()))];
+        if let Some((what, shape)) = shapes.into_iter().flatten().find(|(_, shape)| *shape != self.shape()) {
+            return Err(ArgumentError::Shape(format!("the array has {:?}, the {what} {shape:?}", self.shape())).into());
         }
         let decoder = self.decoder()?;
         let threads = self.threads::<T>(decoder.as_deref())?;
@@ -278,15 +300,30 @@ impl<'r> Array<'r> {
                 let mut x = vec![T::default(); region.len()];
                 original.read(&region, &mut x)?;
                 let y = self.decode_frame::<T>(f, decoder.as_deref())?;
+                let mut each = Vec::new();
+                if let Some(bounds) = bounds {
+                    each.resize(region.len(), 0.0);
+                    bounds.read(&region, &mut each)?;
+                }
                 let mut stats = ErrorStats::new(self.tolerance());
-                let mut met = true;
-                for (x, y) in x.iter().zip(&y) {
-                    if stats::counts(*x, fill) {
-                        stats.add(x.to_f64(), y.to_f64());
-                        met &= self.tolerance().allows(*x, *y);
-                    } else {
+                let (mut met, mut over) = (true, 0f64);
+                for (i, (x, y)) in x.iter().zip(&y).enumerate() {
+                    if !stats::counts(*x, fill) {
                         met &= x.to_bits64() == y.to_bits64();
+                        continue;
                     }
+                    stats.add(x.to_f64(), y.to_f64());
+                    met &= match each.get(i) {
+                        None => self.tolerance().allows(*x, *y),
+                        Some(e) if is_bound(*e) => {
+                            over = over.max((x.to_f64() - y.to_f64()).abs() / e);
+                            Tolerance::Absolute(*e).allows(*x, *y)
+                        }
+                        Some(_) => x.to_bits64() == y.to_bits64(),
+                    };
+                }
+                if bounds.is_some() {
+                    stats.max_error_over_bound = over;
                 }
                 Ok::<_, Error>((stats, met))
             },

@@ -295,6 +295,6 @@ impl<T: Element> Job<'_, T> {
 }
 
 /// Whether a number bounds an error: positive and finite.
-fn is_bound(e: f64) -> bool {
+pub(crate) fn is_bound(e: f64) -> bool {
     e > 0.0 && e.is_finite()
 }

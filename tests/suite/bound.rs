@@ -401,7 +401,19 @@ fn a_bound_of_each_point_holds_at_each_point() {
             };
             w.add_array("a", &values.view(), &options).unwrap();
             let file = w.finish().unwrap();
-            let back = Reader::new(&file).unwrap().array("a").unwrap().read::<f32>().unwrap();
+            let reader = Reader::new(&file).unwrap();
+            let array = reader.array("a").unwrap();
+            let (stats, met) = array.compare_by_point(&values.view(), &bounds.view(), None).unwrap();
+            assert!(met && stats.max_error_over_bound <= 1.0);
+            // A tenth of them is not kept, nor is every bit of what has a bound.
+            let tenth = bounds.mapv(|e| e / 10.0);
+            let (stats, met) = array.compare_by_point(&values.view(), &tenth.view(), None).unwrap();
+            assert!(!met && stats.max_error_over_bound > 1.0);
+            let none = bounds.mapv(|_| 0.0);
+            assert!(!array.compare_by_point(&values.view(), &none.view(), None).unwrap().1);
+            let shorter = ArrayD::from_elem(IxDyn(&[24, 29]), 1.0);
+            assert!(array.compare_by_point(&values.view(), &shorter.view(), None).is_err());
+            let back = array.read::<f32>().unwrap();
             for ((x, y), e) in values.iter().zip(&back).zip(&bounds) {
                 let near = x.is_finite() && *e > 0.0 && (f64::from(*x) - f64::from(*y)).abs() <= *e;
                 assert!(near || x.to_bits() == y.to_bits(), "{x} {y} {e}");

@@ -416,6 +416,26 @@ fn values_beyond_the_bound_fail_verification() {
 }
 
 #[test]
+fn bounds_of_points_are_verified_where_they_are_given() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    let points = std::fs::metadata(d.join(SEA)).unwrap().len() as usize / 4;
+    let bounds =
+        |loose: f64| (0..points).flat_map(|i| if i % 2 == 0 { loose } else { 0.5 }.to_le_bytes()).collect::<Vec<u8>>();
+    std::fs::write(d.join("e_8x20x30.f64"), bounds(0.01)).unwrap();
+    std::fs::write(d.join("tight_8x20x30.f64"), bounds(1e-5)).unwrap();
+    good(d, &["compress", SEA, "-o", "a.cae", "--bounds", "e_8x20x30.f64"]);
+    let report = json(d, &["verify", "a.cae", "--against", SEA, "--bounds", "e_8x20x30.f64"]);
+    assert_eq!(report["against"]["compared_with"], "the bound of each point");
+    assert!(report["against"]["max_error_over_bound"].as_f64().unwrap() > 0.5);
+    let report = json(d, &["verify", "a.cae", "--against", SEA]);
+    assert_eq!(report["against"]["compared_with"], "the largest bound");
+    let message = bad(d, &["verify", "a.cae", "--against", SEA, "--bounds", "tight_8x20x30.f64"], 1);
+    assert!(message.contains("the largest error is"), "{message}");
+    assert_eq!(cae(d, &["verify", "a.cae", "--bounds", "e_8x20x30.f64"]).status.code(), Some(2));
+}
+
+#[test]
 fn arrays_without_dimensions_or_names_and_fills_that_are_no_numbers_have_their_ways() {
     let dir = folder(&[]);
     let d = dir.path();

@@ -153,6 +153,9 @@ pub struct Verify {
     /// The original to compare with; which array, if there are several, is found by its name
     #[arg(long, value_name = "INPUT")]
     pub against: Option<PathBuf>,
+    /// The bound of each point, as it was given to `compress`: the file has only the largest
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub bounds: Option<PathBuf>,
     #[command(flatten)]
     pub raw: Raw,
     #[command(flatten)]

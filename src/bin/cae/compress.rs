@@ -41,10 +41,7 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     attributes_of(&args.attr)?;
 
-    let open_bounds =
-        |p: &PathBuf| input::describe_as(p, &args.raw, Some(DataType::F64))?.open::<f64>().map_err(Failure::at(p));
-    let bounds = args.bounds.as_ref().map(open_bounds);
-    let bounds = bounds.transpose()?;
+    let bounds = args.bounds.as_ref().map(|p| input::open_bounds(p, &args.raw)).transpose()?;
     let asked = Some(args.model.as_str()).filter(|m| !matches!(*m, "none" | "auto"));
     let pack = |model| pack(args, &inputs, bounds.as_deref(), model);
     let (mut reports, mut output_bytes) = pack(asked)?;

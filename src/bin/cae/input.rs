@@ -2,8 +2,8 @@
 
 use crate::args::Raw;
 use crate::failure::Failure;
-use cae::DataType;
 pub use cae::input::Input;
+use cae::{DataType, Source};
 use std::path::Path;
 
 /// Finds out what `path` holds; `raw` is what the user said of raw files.
@@ -14,6 +14,11 @@ pub fn describe(path: &Path, raw: &Raw) -> Result<Input, Failure> {
 /// The same for values of a known type.
 pub fn describe_as(path: &Path, raw: &Raw, data_type: Option<DataType>) -> Result<Input, Failure> {
     Input::describe(path, raw.shape.as_ref().map(|s| s.0.as_slice()), data_type).map_err(Failure::at(path))
+}
+
+/// Opens bounds of points, binary64 whatever the values are.
+pub fn open_bounds(path: &Path, raw: &Raw) -> Result<Box<dyn Source<f64>>, Failure> {
+    describe_as(path, raw, Some(DataType::F64))?.open::<f64>().map_err(Failure::at(path))
 }
 
 /// Refuses to write over a file that is read.

@@ -43,15 +43,19 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
         let input = input::describe(original, &args.raw)?;
         let array = counterpart(&reader, &input)?;
         let stats = match input.data_type {
-            DataType::F32 => compare::<f32>(&array, &input)?,
-            _ => compare::<f64>(&array, &input)?,
+            DataType::F32 => compare::<f32>(&array, &input, args)?,
+            _ => compare::<f64>(&array, &input, args)?,
+        };
+        let compared_with = match array.bound() {
+            _ if args.bounds.is_some() => "the bound of each point",
+            Bound::ByPoint => "the largest bound",
+            _ => "the bound",
         };
         missed = (!stats.met).then(|| what_is_missed(array.bound(), &stats.errors));
         report["against"] = json!({
             "array": array.name(),
             "bound_met": stats.met,
-            // The bounds of the points are not in the file.
-            "compared_with": if array.bound() == Bound::ByPoint { "the largest bound" } else { "the bound" },
+            "compared_with": compared_with,
             "max_error": stats.errors.max_error,
             "max_error_over_bound": stats.errors.max_error_over_bound,
             "mean_pw_error": stats.errors.mean_pointwise_error(),
@@ -110,7 +114,7 @@ struct Comparison {
     met: bool,
 }
 
-fn compare<T: Element>(array: &Array, input: &Input) -> Result<Comparison, Failure> {
+fn compare<T: Element>(array: &Array, input: &Input, args: &Verify) -> Result<Comparison, Failure> {
     let here = Failure::at(&input.path);
     let source = input.open::<T>().map_err(&here)?;
     if source.shape() != array.shape() {
@@ -128,6 +132,10 @@ fn compare<T: Element>(array: &Array, input: &Input) -> Result<Comparison, Failu
         number => number.as_f64(),
     };
     let fill = fill.map(T::from_f64);
-    let (errors, met) = array.compare(source.as_ref(), fill).map_err(here)?;
+    let (errors, met) = match &args.bounds {
+        None => array.compare(source.as_ref(), fill),
+        Some(bounds) => array.compare_by_point(source.as_ref(), input::open_bounds(bounds, &args.raw)?.as_ref(), fill),
+    }
+    .map_err(here)?;
     Ok(Comparison { errors, met })
 }
