@@ -1,10 +1,10 @@
 //! What is expected of a point, and what a network in the loop is told for that (SPEC 9.2.7).
 
 use super::super::links::Links;
-use super::super::network::{BESIDE, Network, Opinion, QUIET_SCALE, TOLD, Told};
+use super::super::network::{BEFORE, BESIDE, Network, Opinion, QUIET_SCALE, TOLD, Told};
 use super::super::pass::{AXES, Pass, Shape};
 use super::super::weights::REACH;
-use super::{Frame, State};
+use super::{AROUND, Frame, State};
 use crate::vector::vectorize;
 use fearless_simd::Simd;
 
@@ -108,7 +108,7 @@ impl State<'_> {
                 }
             }
         }
-        for (miss, j) in misses[BESIDE.len()..].iter_mut().zip(frame.causal.indexes(i, x)) {
+        for (miss, j) in misses[BESIDE.len()..].iter_mut().zip(frame.around.indexes(i, x).skip(AROUND - BEFORE)) {
             if let Some(j) = j {
                 *miss = self.misses[j];
                 inside += 3.0;

@@ -64,7 +64,6 @@ impl Ahead {
 /// What is the same for all points of a pass.
 struct Frame<'a> {
     taps: Links,
-    causal: Links,
     /// The first two taps, and those neighbors: their corrections are the contexts of another.
     around: Links,
     /// Where they are in this line.
@@ -124,14 +123,13 @@ fn run_passes<S: Simd, C: BitCoder>(
             d[a] = -((pass.step[a] / pass.unit[a]).min(2) as i8);
             d
         };
-        let causal = || (0..AXES).rev().take(BEFORE).map(before);
+        let causal = (0..AXES).rev().take(BEFORE).map(before);
         // Nobody is asked about the first point.
         let asking = if n > 0 { network.as_deref_mut() } else { None };
         let told = if asking.is_some() { &deltas[..] } else { &[] };
         let mut frame = Frame {
             taps: Links::new(deltas.iter().copied(), &pass, &shape),
-            causal: Links::new(causal(), &pass, &shape),
-            around: Links::new(deltas.iter().copied().take(AROUND - BEFORE).chain(causal()), &pass, &shape),
+            around: Links::new(deltas.iter().copied().take(AROUND - BEFORE).chain(causal), &pass, &shape),
             open: [None; AROUND],
             sight: Sight::new(told, &pass, &shape),
             weights: None,
@@ -187,7 +185,6 @@ impl State<'_> {
         let mut at = pass.start;
         loop {
             frame.taps.enter(&at, pass, shape);
-            frame.causal.enter(&at, pass, shape);
             frame.around.enter(&at, pass, shape);
             frame.open = frame.around.open();
             frame.sight.enter(&at, pass, shape);
