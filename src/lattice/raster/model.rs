@@ -75,11 +75,20 @@ pub(super) enum Stop {
     Behind,
 }
 
+/// By how much a way may be behind another on the way and may still be the best.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leeway {
+    /// One in so many of its bytes, ...
+    pub(super) part: usize,
+    /// ... and so many.
+    pub(super) bytes: usize,
+}
+
 /// How many bytes ways to code the same points take on the way: one that is far behind is left.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// By one in how many bytes a way may be behind and still catch up.
-    leeway: usize,
+    /// How far behind a way may be and still catch up.
+    leeway: Leeway,
     /// Bytes of the best way, every [`STRIDE`] points.
     best: Vec<usize>,
     /// Those of the way that is tried now.
@@ -87,10 +96,10 @@ pub(super) struct Pace {
 }
 
 /// Points from one look at the bytes to the next.
-const STRIDE: usize = 1024;
+const STRIDE: usize = 128;
 
 impl Pace {
-    pub(super) fn new(leeway: usize) -> Self {
+    pub(super) fn new(leeway: Leeway) -> Self {
         Pace { leeway, best: Vec::new(), now: Vec::new() }
     }
 
@@ -98,7 +107,7 @@ impl Pace {
     fn keeps(&mut self, bytes: usize) -> bool {
         let best = self.best.get(self.now.len());
         self.now.push(bytes);
-        best.is_none_or(|b| bytes <= b + b / self.leeway + 32)
+        best.is_none_or(|b| bytes <= b + b / self.leeway.part + self.leeway.bytes)
     }
 
     /// A way is done, and may have been the best.

@@ -7,7 +7,7 @@
     reason = "samples are cut to the length of the data"
 )]
 
-use super::model::{FLAT_SKIPPED, FORGETFUL, PLACES, Pace, Plan, UNSOUGHT, run};
+use super::model::{FLAT_SKIPPED, FORGETFUL, Leeway, PLACES, Pace, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 use crate::lattice::Grid;
@@ -26,10 +26,12 @@ pub(crate) struct Options {
     pub(crate) hasty: bool,
 }
 
-/// By one in how many bytes a shape may be behind another on the way: what repeats after long begins without a gain.
-const SHAPES: usize = 8;
-/// The same for ways of learning, which part early and seldom meet again.
-const MEMORY: usize = 64;
+/// By how much a shape may be behind another on the way: what repeats after long begins without a gain.
+const SHAPES: Leeway = Leeway { part: 8, bytes: 32 };
+/// The same for ways of learning, which part early and seldom meet again, ...
+const MEMORY: Leeway = Leeway { part: 64, bytes: 32 };
+/// ... and on samples, where only what gains much is of account.
+const HASTY: Leeway = Leeway { part: 64, bytes: 4 };
 /// Points that each shape is tried on, at least.
 const TRIAL: usize = 1 << 16;
 /// Distinct values that count as few.
@@ -97,7 +99,7 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     // Where an axis is all there is, what repeats shows on much of it or not at all.
     let least = if one_axis { TRIAL / 2 } else { (n / 4).clamp(TRIAL / 8, TRIAL / 2) };
     let part = (n / 8).clamp(least, 4 * TRIAL);
-    let mut trial = Trial::new(wanted, grid, options, part.max(4 * unit), MEMORY);
+    let mut trial = Trial::new(wanted, grid, options, part.max(4 * unit), if options.hasty { HASTY } else { MEMORY });
     // Few values that follow no smooth rule are better told apart than predicted.
     let few = options.snapped && (few_values(wanted) || repeated(wanted));
     if options.hasty {
@@ -120,7 +122,12 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     }
     if few {
         let memory = choice.memory;
-        for (absolute, places) in [(false, PLACES), (true, 0), (true, PLACES)] {
+        for (absolute, places) in [(true, 0), (false, PLACES), (true, PLACES)] {
+            // Both pay where one of them does; places alone tip the scales of no sample.
+            let promising = choice.absolute || choice.memory != memory;
+            if places != 0 && !promising && (absolute || options.hasty) {
+                continue;
+            }
             let with = trial.cost(&choice.inner, absolute, memory | places);
             if with < cost {
                 cost = with;
@@ -184,7 +191,7 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// At least `wide` points from the middle, whole planes of a grid of more than one axis.
-    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, wide: usize, leeway: usize) -> Self {
+    fn new(wanted: &'a [f64], grid: &Grid<'a>, options: &Options, wide: usize, leeway: Leeway) -> Self {
         let n = wanted.len();
         let mut dims: Vec<usize> = grid.dims.iter().copied().filter(|d| *d > 1).collect();
         let plane = dims.iter().skip(1).product::<usize>().max(1);
