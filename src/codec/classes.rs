@@ -338,7 +338,7 @@ impl Model {
             *input = self.logistic.stretch(self.group_flags[c].p());
         }
         let x = self.group_mixer.mix(Fallback::new(), &inputs, history & 3, &self.logistic);
-        let bit = coder.code(equal, self.logistic.squash(x));
+        let bit = coder.code(equal, self.logistic.squash(Fallback::new(), x));
         self.group_mixer.update(Fallback::new(), &inputs, bit);
         for c in contexts {
             self.group_flags[c].update(bit, 255);
@@ -386,7 +386,7 @@ impl Model {
                 inputs[i] = self.logistic.stretch(self.tables[slots[i]].p());
             }
             let x = self.mixer.mix(Fallback::new(), &inputs, agree + 32 * (node & 7), &self.logistic);
-            let bit = coder.code(class >> shift & 1 == 1, self.logistic.squash(x));
+            let bit = coder.code(class >> shift & 1 == 1, self.logistic.squash(Fallback::new(), x));
             self.mixer.update(Fallback::new(), &inputs, bit);
             for s in slots {
                 self.tables[s].update(bit, 255);

@@ -55,7 +55,7 @@ impl Decisions {
             pair[1] = self.logistic.stretch(slow.p());
         }
         let mixed = self.mixer.mix(Fallback::new(), &inputs, node, &self.logistic);
-        let bit = io.code(bit, self.logistic.squash(mixed));
+        let bit = io.code(bit, self.logistic.squash(Fallback::new(), mixed));
         self.mixer.update(Fallback::new(), &inputs, bit);
         for (table, at) in self.counters.iter_mut().zip(&at) {
             for (counter, limit) in table[*at].iter_mut().zip(LIMITS) {

@@ -10,7 +10,7 @@
     reason = "fixed-point inner loops: ranges are stated at each type and tables are indexed by clamped values"
 )]
 
-use fearless_simd::Simd;
+use fearless_simd::{Fallback, Simd, i32x8};
 
 /// Largest magnitude of a stretched probability, in 1/256 of a natural-log odds unit: ln(65535) * 256.
 const STRETCH_MAX: i32 = 2839;
@@ -22,7 +22,7 @@ pub(crate) const STRETCH_LIMIT: f32 = STRETCH_MAX as f32 / 256.0;
 #[derive(Debug)]
 pub(crate) struct Logistic {
     /// squash(x / 256) for x in -STRETCH_MAX..=STRETCH_MAX, 16-bit probabilities in 1..=65535.
-    squash: Vec<u16>,
+    squash: Box<[u16; 8192]>,
     /// stretch(p) for p = 16 * index + 8.
     stretch: Box<[f32; 4096]>,
 }
@@ -37,12 +37,12 @@ impl Logistic {
             upper.push((65536.0 * (t / (1.0 + t)) + 0.5) as u32);
             t *= STEP;
         }
-        let squash: Vec<u16> = (-STRETCH_MAX..=STRETCH_MAX)
-            .map(|x| {
-                let p = upper[x.unsigned_abs() as usize].min(65535);
-                (if x < 0 { 65536 - p } else { p }) as u16
-            })
-            .collect();
+        // As long as a power of two: an index below it needs no check.
+        let mut squash = Box::new([u16::MAX; 8192]);
+        for (x, squash) in (-STRETCH_MAX..=STRETCH_MAX).zip(squash.iter_mut()) {
+            let p = upper[x.unsigned_abs() as usize].min(65535);
+            *squash = (if x < 0 { 65536 - p } else { p }) as u16;
+        }
         let mut stretch = Box::new([0f32; 4096]);
         for (p, stretch) in (8u32..).step_by(16).zip(stretch.iter_mut()) {
             let x = squash.partition_point(|s| u32::from(*s) < p) as i32 - STRETCH_MAX;
@@ -59,12 +59,21 @@ impl Logistic {
 
     /// The 16-bit probability in 1..=65535 whose stretch is `x`, which must be within the limit.
     #[inline(always)]
-    pub(crate) fn squash(&self, x: f32) -> u32 {
+    pub(crate) fn squash<S: Simd>(&self, simd: S, x: f32) -> u32 {
         // The sum is positive, so truncation rounds to the nearest entry.
-        let i = (x * 256.0 + (STRETCH_MAX as f32 + 0.5)) as i32;
-        u32::from(self.squash[i.clamp(0, 2 * STRETCH_MAX) as usize])
+        let i = whole(simd, x * 256.0 + (STRETCH_MAX as f32 + 0.5));
+        u32::from(self.squash[i as usize % 8192])
     }
 }
+
+/// The whole part of what 32 bits hold: as a vector, it need not be looked at whether they do.
+#[inline(always)]
+fn whole<S: Simd>(simd: S, x: f32) -> i32 {
+    simd.as_array_i32x4(simd.cvt_i32_f32x4(simd.splat_f32x4(x)))[0]
+}
+
+/// What a counter approaches where all bits are 1.
+pub(crate) const CERTAIN: i32 = (1 << 22) - 1;
 
 /// An adaptive probability: 22 bits of probability above 10 bits of count.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +94,7 @@ impl Counter {
     pub(crate) fn update(&mut self, bit: bool, limit: u32) {
         let n = self.0 & 1023;
         let p = (self.0 >> 10) as i32;
-        let target = if bit { (1 << 22) - 1 } else { 0 };
+        let target = if bit { CERTAIN } else { 0 };
         let delta = (i64::from(target - p) * i64::from(RECIPROCAL[n as usize])) >> 16;
         // Both fields at once: neither leaves its bits.
         self.0 = self.0.wrapping_add((delta as u32) << 10) + u32::from(n < limit);
@@ -112,19 +121,24 @@ impl Counters {
     /// As [`Counter::update`], each.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(&mut self, simd: S, bit: bool, limit: i32) {
+        self.approach(simd, simd.splat_i32x8(if bit { CERTAIN } else { 0 }), simd.splat_i32x8(limit));
+    }
+
+    /// The same towards targets of their own, of which each is `CERTAIN` or 0, and up to counts of their own.
+    #[inline(always)]
+    pub(crate) fn approach<S: Simd>(&mut self, simd: S, targets: i32x8<S>, limits: i32x8<S>) {
         let c = simd.load_array_ref_i32x8(&self.0);
         let n = simd.and_i32x8(c, simd.splat_i32x8(1023));
         // 65536 / (n + 1.5), rounded down: none is so near to a whole number that it would be rounded up before.
         let parts = simd.cvt_f32_i32x8(simd.add_i32x8(simd.add_i32x8(n, n), simd.splat_i32x8(3)));
         let rate = simd.cvt_i32_f32x8(simd.div_f32x8(simd.splat_f32x8(131_072.0), parts));
-        let p = simd.and_i32x8(simd.shr_i32x8(c, 10), simd.splat_i32x8((1 << 22) - 1));
-        let off = simd.sub_i32x8(simd.splat_i32x8(if bit { (1 << 22) - 1 } else { 0 }), p);
+        let p = simd.and_i32x8(simd.shr_i32x8(c, 10), simd.splat_i32x8(CERTAIN));
+        let off = simd.sub_i32x8(targets, p);
         // 32 bits hold the product without its last ones: what was never seen is off by half at most, all else moves by less than half.
         let upper = simd.mul_i32x8(simd.shr_i32x8(off, 6), rate);
         let lower = simd.mul_i32x8(simd.and_i32x8(off, simd.splat_i32x8(63)), rate);
         let delta = simd.shr_i32x8(simd.add_i32x8(upper, simd.shr_i32x8(lower, 6)), 10);
-        let seen =
-            simd.select_i32x8(simd.simd_lt_i32x8(n, simd.splat_i32x8(limit)), simd.splat_i32x8(1), simd.splat_i32x8(0));
+        let seen = simd.select_i32x8(simd.simd_lt_i32x8(n, limits), simd.splat_i32x8(1), simd.splat_i32x8(0));
         let moved = simd.add_i32x8(c, simd.shl_i32x8(delta, 10));
         simd.store_array_i32x8(simd.add_i32x8(moved, seen), &mut self.0);
     }
@@ -172,14 +186,14 @@ impl<const N: usize> Mixer<N> {
         self.set = set;
         let w = &self.weights[set].weights;
         let mut sums = simd.splat_f32x8(0.0);
-        for (x, w) in inputs.as_chunks().0.iter().zip(w.as_chunks().0) {
+        for (i, (x, w)) in inputs.as_chunks().0.iter().zip(w.as_chunks().0).enumerate() {
             let product = simd.mul_f32x8(simd.load_array_ref_f32x8(x), simd.load_array_ref_f32x8(w));
-            sums = simd.add_f32x8(sums, product);
+            sums = if i == 0 { product } else { simd.add_f32x8(sums, product) };
         }
         let lanes = simd.as_array_f32x8(sums);
         let sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
         let x = sum.clamp(-STRETCH_LIMIT, STRETCH_LIMIT);
-        self.p = logistic.squash(x);
+        self.p = logistic.squash(simd, x);
         x
     }
 
@@ -223,20 +237,20 @@ impl Refiner {
     const CELLS: usize = 33;
 
     pub(crate) fn new(contexts: usize, logistic: &Logistic) -> Self {
-        let row: Vec<u16> = (0..Self::CELLS).map(|i| logistic.squash((i as f32 - 16.0) * 0.5) as u16).collect();
+        let row: Vec<u16> =
+            (0..Self::CELLS).map(|i| logistic.squash(Fallback::new(), (i as f32 - 16.0) * 0.5) as u16).collect();
         Refiner { cells: row.repeat(contexts), at: 0, weight: 0.0 }
     }
 
     /// The refined 16-bit probability of stretch `x` in `context`.
     #[inline(always)]
-    pub(crate) fn refine(&mut self, x: f32, context: usize) -> u32 {
+    pub(crate) fn refine<S: Simd>(&mut self, simd: S, x: f32, context: usize) -> u32 {
         let t = (x.clamp(-7.999, 7.999) + 8.0) * 2.0;
-        // Small numbers are converted by way of 32 bits, which takes a third of the instructions.
-        let i = t as i32 as usize;
+        let i = whole(simd, t) as usize;
         self.weight = t - i as f32;
         self.at = context * Self::CELLS + i;
         let (a, b) = (f32::from(self.cells[self.at]), f32::from(self.cells[self.at + 1]));
-        (a + (b - a) * self.weight) as i32 as u32
+        whole(simd, a + (b - a) * self.weight) as u32
     }
 
     /// Moves the nearer cell by 1/64 of its distance.
@@ -253,7 +267,6 @@ impl Refiner {
 mod tests {
     use super::*;
     use crate::vector::vectorize;
-    use fearless_simd::Fallback;
 
     fn update_all(counters: &mut Counters, bit: bool, limit: i32) {
         vectorize!(simd => counters.update(simd, bit, limit))
@@ -293,12 +306,12 @@ mod tests {
     fn squash_inverts_stretch() {
         let l = Logistic::new();
         for p in (8..65536u32).step_by(16) {
-            let q = l.squash(l.stretch(p));
+            let q = l.squash(Fallback::new(), l.stretch(p));
             assert!(q.abs_diff(p) <= 140, "{p} {q}");
         }
-        assert_eq!(l.squash(0.0), 32768);
-        assert_eq!(l.squash(-STRETCH_LIMIT), 1);
-        assert_eq!(l.squash(STRETCH_LIMIT), 65535);
+        assert_eq!(l.squash(Fallback::new(), 0.0), 32768);
+        assert_eq!(l.squash(Fallback::new(), -STRETCH_LIMIT), 1);
+        assert_eq!(l.squash(Fallback::new(), STRETCH_LIMIT), 65535);
     }
 
     #[test]

@@ -9,7 +9,7 @@
     reason = "inner loop of every value: rows and sets are taken modulo or checked when the state is made"
 )]
 
-use crate::codec::mix::{Counter, Logistic, Mixer, Refiner};
+use crate::codec::mix::{CERTAIN, Counter, Counters, Logistic, Mixer, Refiner};
 use fearless_simd::Simd;
 
 /// Kinds of decision, each with weights of its own.
@@ -146,19 +146,36 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
 
     /// The 16-bit probability that stretch `x` has turned out to mean, in `context` and for the first row's slot.
     #[inline(always)]
-    pub(super) fn refine(&mut self, x: f32, context: usize, rows: &[usize; CONTEXTS], node: Node) -> u32 {
-        let a = self.refiners[0].refine(x, context * KINDS + node.kind);
-        let b = self.refiners[1].refine(x, (rows[0] * 8 + node.slot) & 1023);
-        ((2 * self.logistic.squash(x) + a + b) >> 2).clamp(1, 65535)
+    pub(super) fn refine<S: Simd>(
+        &mut self,
+        simd: S,
+        x: f32,
+        context: usize,
+        rows: &[usize; CONTEXTS],
+        node: Node,
+    ) -> u32 {
+        let a = self.refiners[0].refine(simd, x, context * KINDS + node.kind);
+        let b = self.refiners[1].refine(simd, x, (rows[0] * 8 + node.slot) & 1023);
+        ((2 * self.logistic.squash(simd, x) + a + b) >> 2).clamp(1, 65535)
     }
 
     /// Moves the counters of slot `slot` of `rows` towards `bit`.
     #[inline(always)]
-    pub(super) fn recount(&mut self, rows: &[usize], slot: usize, bit: bool) {
-        for row in rows {
-            let slot = &mut self.rows[*row].0[slot];
-            slot.slow.update(bit, SLOW_LIMIT);
-            slot.fast.update(bit, self.fast_limit);
+    pub(super) fn recount<S: Simd>(&mut self, simd: S, rows: &[usize], slot: usize, bit: bool) {
+        let [slow, fast] = [SLOW_LIMIT, self.fast_limit].map(u32::cast_signed);
+        let limits = simd.load_array_i32x8([slow, fast, slow, fast, slow, fast, slow, fast]);
+        let target = simd.splat_i32x8(if bit { CERTAIN } else { 0 });
+        for rows in rows.chunks(4) {
+            let mut counters = Counters::NEW;
+            for (i, row) in rows.iter().enumerate() {
+                let slot = &self.rows[*row].0[slot];
+                counters.set(2 * i, slot.slow);
+                counters.set(2 * i + 1, slot.fast);
+            }
+            counters.approach(simd, target, limits);
+            for (i, row) in rows.iter().enumerate() {
+                self.rows[*row].0[slot] = Slot { slow: counters.get(2 * i), fast: counters.get(2 * i + 1) };
+            }
         }
     }
 
@@ -172,7 +189,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
         slot: usize,
         bit: bool,
     ) {
-        self.recount(rows, slot, bit);
+        self.recount(simd, rows, slot, bit);
         for mixer in &mut self.mixers {
             mixer.update(simd, inputs, bit);
         }

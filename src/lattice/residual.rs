@@ -187,9 +187,9 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         self.decisions.ask(rows, node, expected, &mut inputs);
         inputs[2 * rows.len() + EXPERTS] = 0.25;
         let logistic = &self.decisions.logistic;
-        let p = logistic.squash(self.light.mix(simd, &inputs, kind, logistic));
+        let p = logistic.squash(simd, self.light.mix(simd, &inputs, kind, logistic));
         let bit = coder.code(bit, p.clamp(1, 65535));
-        self.decisions.recount(rows, node, bit);
+        self.decisions.recount(simd, rows, node, bit);
         self.light.update(simd, &inputs, bit);
         bit
     }
@@ -216,7 +216,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
                 self.decisions.ask(rows, node, expected, &mut inputs);
                 inputs[2 * CONTEXTS + EXPERTS] = 0.25;
                 let x = self.decisions.mix(simd, &inputs, &given.selectors, kind);
-                let p = self.decisions.refine(x, given.refinement, rows, Node { slot: node, kind });
+                let p = self.decisions.refine(simd, x, given.refinement, rows, Node { slot: node, kind });
                 let bit = coder.code(bit, p);
                 self.decisions.learn(simd, &inputs, rows, node, bit);
                 bit

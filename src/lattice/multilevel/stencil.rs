@@ -9,11 +9,12 @@
     reason = "inner loops over triangles whose sizes are constants"
 )]
 
-use crate::lattice::blocks::{BLOCK, add_to_band};
+use crate::lattice::blocks::{BLOCK, add_sample};
 use fearless_simd::Simd;
 
 /// Largest number of taps.
 pub(crate) const TAPS: usize = 32;
+const WIDTH: usize = TAPS / BLOCK;
 
 /// Weighted normal equations and their solution.
 #[derive(Debug, Clone)]
@@ -134,16 +135,11 @@ impl Stencil {
 
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, taps: &[f64; TAPS], target: f64, gain: f64) {
-        let taps = taps.as_chunks::<BLOCK>().0;
-        let bands = self.moments.as_flattened_mut().as_chunks_mut::<BLOCK>().0.chunks_exact_mut(TAPS);
-        // Whole blocks up to the diagonal: what lies above it is never read. Taps that are not in use are zeros.
-        for (b, band) in bands.enumerate().take(self.len.div_ceil(BLOCK)) {
-            let scaled = taps[b].map(|x| x * gain);
-            add_to_band(simd, b + 1, band, TAPS / BLOCK, scaled, taps);
-            for (sum, scaled) in self.targets[b * BLOCK..].iter_mut().zip(scaled) {
-                *sum += scaled * target;
-            }
-        }
+        let moments = self.moments.as_flattened_mut().as_chunks_mut::<BLOCK>().0.as_chunks_mut::<WIDTH>().0;
+        let targets = self.targets.as_chunks_mut::<BLOCK>().0;
+        // What lies above the diagonal is never read. Taps that are not in use are zeros.
+        let used = &taps.as_chunks::<BLOCK>().0[..self.len.div_ceil(BLOCK)];
+        add_sample::<S, WIDTH>(simd, moments, targets, used, target, gain);
     }
 
     /// Cholesky decomposition of the sums with a ridge; weights stay as they were if it fails.

@@ -6,7 +6,7 @@
     reason = "floating-point inner loops over a square matrix whose side is fixed when it is made"
 )]
 
-use crate::lattice::blocks::{BLOCK, add_to_band};
+use crate::lattice::blocks::{BLOCK, WIDTH_MAX, add_sample};
 use fearless_simd::Simd;
 
 /// Weights of past samples grow by a factor a sample; past this the sums are brought down.
@@ -15,9 +15,7 @@ const GAIN_MAX: f64 = 1.0e12;
 /// A linear predictor whose weights minimize the weighted squares of its past errors.
 #[derive(Debug)]
 pub(super) struct LeastSquares {
-    /// Number of inputs, a multiple of `BLOCK`.
-    side: usize,
-    /// Sums of products of inputs; only the lower triangle is of account.
+    /// Sums of products of inputs, row by row; only the lower triangle is of account.
     gram: Vec<[f64; BLOCK]>,
     /// Sums of products of inputs and target.
     target: Vec<[f64; BLOCK]>,
@@ -31,29 +29,23 @@ pub(super) struct LeastSquares {
     interval: u32,
     interval_max: u32,
     factor: Vec<[f64; BLOCK]>,
-    diagonal: Vec<[f64; BLOCK]>,
-    column: Vec<[f64; BLOCK]>,
-    solution: Vec<[f64; BLOCK]>,
 }
 
 impl LeastSquares {
+    /// For so many inputs, a multiple of `BLOCK`.
     pub(super) fn new(side: usize, growth: f64, interval_max: u32) -> Self {
         let blocks = side / BLOCK;
         let list = vec![[0.0; BLOCK]; blocks];
         LeastSquares {
-            side,
             gram: vec![[0.0; BLOCK]; side * blocks],
             target: list.clone(),
-            weights: list.clone(),
+            weights: list,
             gain: 1.0,
             growth,
             pending: 0,
             interval: 1,
             interval_max,
             factor: vec![[0.0; BLOCK]; side * blocks],
-            diagonal: list.clone(),
-            column: list.clone(),
-            solution: list,
         }
     }
 
@@ -74,87 +66,94 @@ impl LeastSquares {
     pub(super) fn learn<S: Simd>(&mut self, simd: S, inputs: &[f64], target: f64, trust: f64) {
         simd.vectorize(
             #[inline(always)]
-            || {
-                let weight = self.gain * trust;
-                let inputs = inputs.as_chunks::<BLOCK>().0;
-                let blocks = self.side / BLOCK;
-                for (b, band) in self.gram.chunks_exact_mut(BLOCK * blocks).enumerate() {
-                    let scaled = inputs[b].map(|x| weight * x);
-                    add_to_band(simd, b + 1, band, blocks, scaled, inputs);
-                    for (sum, scaled) in self.target[b].iter_mut().zip(scaled) {
-                        *sum += scaled * target;
-                    }
-                }
-                self.gain *= self.growth;
-                if self.gain > GAIN_MAX {
-                    let down = 1.0 / self.gain;
-                    self.gram.as_flattened_mut().iter_mut().for_each(|g| *g *= down);
-                    self.target.as_flattened_mut().iter_mut().for_each(|t| *t *= down);
-                    self.gain = 1.0;
-                }
-                self.pending += 1;
-                if self.pending >= self.interval {
-                    self.pending = 0;
-                    self.interval = (self.interval + 1).min(self.interval_max);
-                    self.solve(simd);
-                }
+            // Loops whose lengths are constants leave nothing but the arithmetic.
+            || match self.weights.len() {
+                1 => self.learn_blocks::<S, 1>(simd, inputs, target, trust),
+                2 => self.learn_blocks::<S, 2>(simd, inputs, target, trust),
+                3 => self.learn_blocks::<S, 3>(simd, inputs, target, trust),
+                4 => self.learn_blocks::<S, 4>(simd, inputs, target, trust),
+                5 => self.learn_blocks::<S, 5>(simd, inputs, target, trust),
+                6 => self.learn_blocks::<S, 6>(simd, inputs, target, trust),
+                7 => self.learn_blocks::<S, 7>(simd, inputs, target, trust),
+                8 => self.learn_blocks::<S, 8>(simd, inputs, target, trust),
+                9 => self.learn_blocks::<S, 9>(simd, inputs, target, trust),
+                _ => self.learn_blocks::<S, WIDTH_MAX>(simd, inputs, target, trust),
             },
         );
     }
 
+    #[inline(always)]
+    fn learn_blocks<S: Simd, const B: usize>(&mut self, simd: S, inputs: &[f64], target: f64, trust: f64) {
+        let (gram, inputs) = (self.gram.as_chunks_mut::<B>().0, inputs.as_chunks::<BLOCK>().0);
+        add_sample::<S, B>(simd, gram, &mut self.target, &inputs[..B], target, self.gain * trust);
+        self.gain *= self.growth;
+        if self.gain > GAIN_MAX {
+            let down = 1.0 / self.gain;
+            self.gram.as_flattened_mut().iter_mut().for_each(|g| *g *= down);
+            self.target.as_flattened_mut().iter_mut().for_each(|t| *t *= down);
+            self.gain = 1.0;
+        }
+        self.pending += 1;
+        if self.pending >= self.interval {
+            self.pending = 0;
+            self.interval = (self.interval + 1).min(self.interval_max);
+            self.solve::<S, B>(simd);
+        }
+    }
+
     /// Solves for the weights by LDL'; where the matrix is not positive they stay.
     #[inline(always)]
-    fn solve<S: Simd>(&mut self, simd: S) {
-        let n = self.side;
-        let blocks = n / BLOCK;
+    fn solve<S: Simd, const B: usize>(&mut self, simd: S) {
+        let n = B * BLOCK;
         self.factor.copy_from_slice(&self.gram);
-        self.solution.copy_from_slice(&self.target);
-        let y = &mut self.solution;
+        let rows = self.factor.as_chunks_mut::<B>().0;
+        let mut y = [[0.0; BLOCK]; B];
+        y.copy_from_slice(&self.target);
+        let mut diagonal = [[0.0; BLOCK]; B];
         for i in 0..n {
-            let d = &mut self.factor.as_flattened_mut()[i * n + i];
+            let d = &mut rows[i][i / BLOCK][i % BLOCK];
             *d += self.gain * RIDGE + *d * 1.0e-9;
         }
         // L, and L y = t on the way.
         for k in 0..n {
-            let pivot = self.factor.as_flattened()[k * n + k];
+            let (block, lane) = (k / BLOCK, k % BLOCK);
+            let pivot = rows[k][block][lane];
             // Written so that a NaN is refused too.
             if !(pivot > 0.0 && pivot < f64::MAX) {
                 return;
             }
-            self.diagonal.as_flattened_mut()[k] = pivot;
+            diagonal[block][lane] = pivot;
             let inverse = 1.0 / pivot;
             // Zeros up to the diagonal leave what stands there in a block as it is.
-            let column = self.column.as_flattened_mut();
-            column[k] = 0.0;
+            let mut column = [[0.0; BLOCK]; B];
             for i in k + 1..n {
-                column[i] = self.factor.as_flattened()[i * n + k];
+                column[i / BLOCK][i % BLOCK] = rows[i][block][lane];
             }
+            let y_k = y[block][lane];
             let first = (k + 1) / BLOCK;
-            let y_k = y.as_flattened()[k];
-            for (b, band) in self.factor.chunks_exact_mut(BLOCK * blocks).enumerate().skip(first) {
-                let by = self.column[b].map(|c| c * inverse);
-                add_to_band(simd, b + 1 - first, &mut band[first..], blocks, by.map(|f| -f), &self.column[first..]);
-                for (j, f) in by.into_iter().enumerate() {
-                    y[b][j] -= f * y_k;
-                    if b * BLOCK + j > k {
-                        band[j * blocks + k / BLOCK][k % BLOCK] = f;
-                    }
+            for i in k + 1..n {
+                let f = column[i / BLOCK][i % BLOCK] * inverse;
+                let by = simd.splat_f64x4(-f);
+                for (entry, column) in rows[i][first..=i / BLOCK].iter_mut().zip(&column[first..]) {
+                    let product = simd.mul_f64x4(by, simd.load_array_ref_f64x4(column));
+                    simd.store_array_f64x4(simd.add_f64x4(simd.load_array_ref_f64x4(entry), product), entry);
                 }
+                y[i / BLOCK][i % BLOCK] -= f * y_k;
+                rows[i][block][lane] = f;
             }
         }
-        for (y, d) in y.as_flattened_mut().iter_mut().zip(self.diagonal.as_flattened()) {
+        for (y, d) in y.as_flattened_mut().iter_mut().zip(diagonal.as_flattened()) {
             *y /= d;
         }
         // L' w = y / D.
         for i in (0..n).rev() {
             let w = y.as_flattened()[i];
-            let row = &self.factor.as_flattened()[i * n..];
-            for (y, f) in y.as_flattened_mut()[..i].iter_mut().zip(row) {
+            for (y, f) in y.as_flattened_mut()[..i].iter_mut().zip(rows[i].as_flattened()) {
                 *y -= f * w;
             }
         }
         if y.as_flattened().iter().all(|w| w.abs() < 1.0e6) {
-            self.weights.copy_from_slice(y);
+            self.weights.copy_from_slice(&y);
         }
     }
 }

@@ -10,7 +10,7 @@
 use super::least_squares::LeastSquares;
 use super::means::{MEANS, Means};
 use super::recent::Recent;
-use super::symbol::{CLASSES, CONTEXTS, EXPERTS, GUESSES, Given, SELECTORS, SymbolCoder};
+use super::symbol::{CLASSES, CONTEXTS, EXPERTS, Given, Guesses, SELECTORS, SymbolCoder};
 use crate::codec::arithmetic::BitCoder;
 use crate::lattice::blocks::{BLOCK, WIDTH_MAX};
 use crate::lattice::causal::{Shape, Walk, taps};
@@ -49,8 +49,6 @@ pub(super) const PLACES: u8 = 8;
 pub(super) const MEMORIES: u8 = 16;
 /// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
 const PREDICTORS: usize = 5;
-/// Guesses that only a hit of this bit counts for.
-type Hits = u16;
 
 /// What the header says about the loop.
 #[derive(Debug)]
@@ -119,27 +117,51 @@ impl Pace {
     }
 }
 
-/// Errors of one predictor near the current point.
+/// A number for each predictor.
+type Each = [[f64; BLOCK]; PREDICTORS.div_ceil(BLOCK)];
+
+/// Errors of the predictors near the current point.
 #[derive(Debug, Clone)]
-struct Track {
-    /// Decaying sum along the row.
-    near: f64,
-    /// Last error at each place of the row, with two more at the end.
-    row: Vec<f64>,
+struct Tracks {
+    /// Decaying sums along the row.
+    near: Each,
+    /// Last errors at each place of the row, with two more at the end.
+    row: Vec<Each>,
 }
 
-impl Track {
-    /// Weighted mean error around place `x`.
-    #[inline(always)]
-    fn mean(&self, x: usize) -> f64 {
-        (self.near + self.row[x] + 0.75 * self.row[x + 1] + 0.25 * self.row[x + 2]) * (1.0 / 5.0)
+impl Tracks {
+    fn new(width: usize) -> Self {
+        Tracks { near: Each::default(), row: vec![Each::default(); width + 2] }
     }
 
+    /// Weighted mean errors around place `x`, and how much each predictor counts for that.
     #[inline(always)]
-    fn put(&mut self, x: usize, error: f64) {
-        let e = error.abs();
-        self.near = self.near * (2.0 / 3.0) + e;
-        self.row[x] = e;
+    fn means<S: Simd>(&self, simd: S, x: usize) -> (Each, Each) {
+        let (mut means, mut weights) = (Each::default(), Each::default());
+        let row = [&self.row[x], &self.row[x + 1], &self.row[x + 2]];
+        for b in 0..means.len() {
+            let [here, next, last] = row.map(|r| simd.load_array_ref_f64x4(&r[b]));
+            let sum = simd.add_f64x4(simd.load_array_ref_f64x4(&self.near[b]), here);
+            let sum = simd.add_f64x4(sum, simd.mul_f64x4(simd.splat_f64x4(0.75), next));
+            let sum = simd.add_f64x4(sum, simd.mul_f64x4(simd.splat_f64x4(0.25), last));
+            let mean = simd.mul_f64x4(sum, simd.splat_f64x4(1.0 / 5.0));
+            let m = simd.add_f64x4(simd.mul_f64x4(mean, mean), simd.splat_f64x4(0.005));
+            simd.store_array_f64x4(mean, &mut means[b]);
+            simd.store_array_f64x4(simd.div_f64x4(simd.splat_f64x4(1.0), simd.mul_f64x4(m, m)), &mut weights[b]);
+        }
+        (means, weights)
+    }
+
+    /// Takes the value at place `x`.
+    #[inline(always)]
+    fn put<S: Simd>(&mut self, simd: S, x: usize, value: f64, predictions: &Each) {
+        for (b, predictions) in predictions.iter().enumerate() {
+            let off = simd.sub_f64x4(simd.splat_f64x4(value), simd.load_array_ref_f64x4(predictions));
+            let error = simd.abs_f64x4(off);
+            let near = simd.mul_f64x4(simd.load_array_ref_f64x4(&self.near[b]), simd.splat_f64x4(2.0 / 3.0));
+            simd.store_array_f64x4(simd.add_f64x4(near, error), &mut self.near[b]);
+            simd.store_array_f64x4(error, &mut self.row[x][b]);
+        }
     }
 }
 
@@ -196,13 +218,14 @@ fn run_points<S: Simd, C: BitCoder>(
     let mut fast = LeastSquares::new(fast_count, growth[1], PATIENCE[1]);
     let quick_count = QUICK_TAPS[axes];
     let mut quick = LeastSquares::new(quick_count, growth[2], PATIENCE[2]);
-    let mut tracks = vec![Track { near: 0.0, row: vec![0.0; width + 2] }; PREDICTORS];
+    let mut tracks = Tracks::new(width);
     let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
     let mut sequence: Vec<i64> = Vec::with_capacity(n);
     // Magnitudes of errors, in steps.
     let mut errors = vec![0f32; n];
-    let mut hits = vec![0 as Hits; n];
+    // Which guesses were right: every fourth bit is one of them.
+    let mut hits = vec![0u64; n];
     let mut t = [0.0f64; 32];
     let mut x = [0.0f64; 40];
     let mut fast_x = [0.0f64; 20];
@@ -241,21 +264,18 @@ fn run_points<S: Simd, C: BitCoder>(
             let back = [walk.back[0], walk.back[1], walk.back[northwest]];
             x[first_mean..first_mean + MEANS].copy_from_slice(&means.inputs(back, base));
         }
-        let predictions = [
+        let mut predictions = Each::default();
+        predictions.as_flattened_mut()[..PREDICTORS].copy_from_slice(&[
             (base + slow.predict(&x)).clamp(low, high),
             (base + fast.predict(&fast_x)).clamp(low, high),
             fixed,
             (base + quick.predict(&fast_x[..quick_count])).clamp(low, high),
             copy.unwrap_or(fixed),
-        ];
-        let mut p = 0.0;
-        let mut weights = 0.0;
-        let mut means = [0.0; PREDICTORS];
-        for e in 0..predictors {
-            means[e] = tracks[e].mean(at);
-            let m = means[e] * means[e] + 0.005;
-            let weight = 1.0 / (m * m);
-            p += weight * predictions[e];
+        ]);
+        let (means, shares) = tracks.means(simd, at);
+        let (mut p, mut weights) = (0.0, 0.0);
+        for (weight, prediction) in shares.as_flattened().iter().zip(predictions.as_flattened()).take(predictors) {
+            p += weight * prediction;
             weights += weight;
         }
         p /= weights;
@@ -279,22 +299,20 @@ fn run_points<S: Simd, C: BitCoder>(
         let scale = log_bucket((64.0 * spread) as u64);
 
         let steps = |value: f64| ((value - center) + 0.5).floor().clamp(-4.0e15, 4.0e15) as i64;
-        let mut guesses = [0i64; GUESSES];
-        let mut records = [None; GUESSES];
-        let mut history = [0usize; GUESSES];
+        let mut guesses = Guesses::default();
+        // Whether each guess was right at four neighbors: four bits a guess.
+        let mut history = 0;
         for (place, j) in [0, west2, 1, 2].into_iter().enumerate() {
             let back = walk.back.get(j).copied().unwrap_or(0);
             if back > 0 {
-                let h = hits[i - back];
-                for (g, record) in history.iter_mut().enumerate() {
-                    *record |= usize::from(h >> g & 1) << place;
-                }
+                history |= hits[i - back] << place;
             }
         }
+        let record = |g: usize| (history >> (4 * g) & 15) as usize;
         for (m, g) in matches.iter().zip([0, 9, 10]) {
             if let Some((from, record)) = m.guess() {
-                guesses[g] = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] };
-                records[g] = Some(record);
+                let number = if plan.snapped { steps(sequence[from] as f64) } else { sequence[from] };
+                guesses.make(g, number, record);
             }
         }
         if seek {
@@ -305,8 +323,7 @@ fn run_points<S: Simd, C: BitCoder>(
             let few = axes.max(2);
             for (g, (lookup, keys)) in lookups.iter_mut().zip([&keys[..lookup_taps], &keys[..few]]).enumerate() {
                 if let Some(from) = lookup.find(keys) {
-                    guesses[1 + g] = steps(v[from]);
-                    records[1 + g] = Some(history[1 + g]);
+                    guesses.make(1 + g, steps(v[from]), record(1 + g));
                 }
             }
         }
@@ -314,27 +331,22 @@ fn run_points<S: Simd, C: BitCoder>(
             [Some(t[0]), (axes > 1).then_some(t[1]), (axes > 2).then_some(t[2]), (axes > 3).then_some(t[axes - 1])];
         for (g, value) in plain.into_iter().enumerate() {
             if let Some(value) = value {
-                guesses[3 + g] = steps(value);
-                records[3 + g] = Some(history[3 + g]);
+                guesses.make(3 + g, steps(value), record(3 + g));
             }
         }
         if places {
             let others = recent.iter().filter(|v| *v != t[0] && (axes == 1 || *v != t[1]));
             for (g, value) in recent_guesses.iter().zip(others) {
-                guesses[*g] = steps(value);
-                records[*g] = Some(history[*g]);
+                guesses.make(*g, steps(value), record(*g));
             }
         } else {
-            guesses[7] = steps(planar);
-            records[7] = Some(history[7]);
+            guesses.make(7, steps(planar), record(7));
             if axes > 2 {
-                guesses[8] = steps(t[2] + t[0] - t[plane_west]);
-                records[8] = Some(history[8]);
+                guesses.make(8, steps(t[2] + t[0] - t[plane_west]), record(8));
             }
         }
         if let Some(copy) = copy {
-            guesses[11] = steps(copy);
-            records[11] = Some(history[11]);
+            guesses.make(11, steps(copy), record(11));
         }
 
         // Mirrored so that the side on which the number probably lies is the positive one.
@@ -355,7 +367,7 @@ fn run_points<S: Simd, C: BitCoder>(
         let mut contexts: [u32; CONTEXTS] = [
             hash(&[scale, fraction]),
             hash(&[log_signed(error_of(0)), log_signed(error_of(1)), coarse >> 1]),
-            hash(&[log_signed(signed(guesses[7])), fraction >> 1, coarse]),
+            hash(&[log_signed(signed(guesses.number(7))), fraction >> 1, coarse]),
             hash(&[log_signed(error_of(2)), log_signed(error_of(axes - 1)), coarse]),
             hash(&[log_signed(d_west), log_signed(d_plane), fraction >> 2]),
             hash(&[d_west as u32, d_north as u32, tap_steps(northwest) as u32, tap_steps(3.min(tap_count - 1)) as u32]),
@@ -379,18 +391,19 @@ fn run_points<S: Simd, C: BitCoder>(
             contexts[3] = hash(&[4, west, north]);
             contexts[7] = hash(&[5, west, column]);
         }
+        let none = guesses.right(0) as usize;
         let mut agree = 0usize;
         for (place, g) in [0, 1, 3, 4, if copying { 11 } else { 5 }, 7].into_iter().enumerate() {
-            agree |= usize::from(records[g].is_some() && guesses[g] == 0) << place;
+            agree |= (none >> g & 1) << place;
         }
         let expert = |center_of: f64, mean: f64| Expert {
             center: signed_real(center_of - center, mirrored) as f32,
             inverse_scale: (1.4 / (mean + 0.04)) as f32,
         };
         let experts: [Expert; EXPERTS] =
-            [expert(p, spread), expert(predictions[0], means[0]), expert(predictions[1], means[1])];
+            [expert(p, spread), expert(predictions[0][0], means[0][0]), expert(predictions[0][1], means[0][1])];
         if mirrored {
-            guesses.iter_mut().for_each(|g| *g = -*g);
+            guesses.mirror();
         }
         let given = Given {
             contexts,
@@ -398,7 +411,6 @@ fn run_points<S: Simd, C: BitCoder>(
             start: ((spread * 0.75 + 1.0) as u64).ilog2().min(CLASSES - 2),
             experts,
             guesses,
-            records,
         };
 
         let mut k = 0;
@@ -417,19 +429,13 @@ fn run_points<S: Simd, C: BitCoder>(
         means_of_places.iter_mut().for_each(|m| m.put(value));
         ks[i] = k;
         errors[i] = (value - p).abs() as f32;
-        let mut hit = 0;
-        for (g, guess) in given.guesses.iter().enumerate() {
-            hit |= Hits::from(*guess == coded && given.records[g].is_some()) << g;
-        }
-        hits[i] = hit;
+        hits[i] = every_fourth(given.guesses.right(coded));
         if places {
             recent.put(value);
         }
         low = low.min(value);
         high = high.max(value);
-        for (track, prediction) in tracks.iter_mut().zip(predictions) {
-            track.put(at, value - prediction);
-        }
+        tracks.put(simd, at, value, &predictions);
         let trust = 1.0 / ((spread + 0.3) * (spread + 0.3));
         // Where all is flat there is nothing to learn, and what was learned elsewhere is kept.
         if spread >= flat || (value - p).abs() >= flat {
@@ -447,6 +453,16 @@ fn run_points<S: Simd, C: BitCoder>(
         walk.step();
     }
     Ok(())
+}
+
+/// Spreads 16 bits over 64.
+#[inline(always)]
+fn every_fourth(bits: u32) -> u64 {
+    let mut b = u64::from(bits);
+    b = (b | b << 24) & 0x0000_00ff_0000_00ff;
+    b = (b | b << 12) & 0x000f_000f_000f_000f;
+    b = (b | b << 6) & 0x0303_0303_0303_0303;
+    (b | b << 3) & 0x1111_1111_1111_1111
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@
 )]
 
 use crate::codec::arithmetic::BitCoder;
-use crate::codec::mix::Counter;
+use crate::codec::mix::{CERTAIN, Counter, Counters};
 use crate::lattice::decision::{Decisions, Expert, Node, Start};
 use crate::lattice::matches::RECORDS;
 use fearless_simd::Simd;
@@ -29,14 +29,16 @@ pub(super) const CLASSES: u32 = 53;
 
 const INPUTS: usize = 32;
 const BIAS: usize = 2 * CONTEXTS + EXPERTS + GUESSES;
+/// Counters of guesses: an index below a power of two needs no check.
+const SLOTS: usize = (GUESSES * RECORDS * 4 * 4 * 2).next_power_of_two();
 const FAST_LIMIT: u32 = 24;
-const GUESS_LIMIT: u32 = 255;
+const GUESS_LIMIT: i32 = 255;
 /// Expected classes from which the search starts at the expected class.
 const FAR: u32 = 7;
 /// Bits below the leading one that are always predicted; those below them only where a guess still stands.
 const MODELED: u32 = 3;
 /// Stretched probability beyond which it is not refined.
-const CERTAIN: f32 = 7.0;
+const SURE: f32 = 7.0;
 
 /// What is known before a number is coded.
 #[derive(Debug)]
@@ -44,18 +46,45 @@ pub(super) struct Given {
     pub(super) contexts: [u32; CONTEXTS],
     pub(super) selectors: [usize; 3],
     pub(super) experts: [Expert; EXPERTS],
-    pub(super) guesses: [i64; GUESSES],
+    pub(super) guesses: Guesses,
     /// Class at which the search for that of a large number starts, below `CLASSES`.
     pub(super) start: u32,
-    /// Record of each guess, below `RECORDS`; `None` if there is no guess.
-    pub(super) records: [Option<usize>; GUESSES],
 }
 
-impl Given {
-    /// A bit for each guess, set if it is such a one.
+/// Numbers that may well be the one to be coded. Sets of guesses have a bit for each.
+#[derive(Debug, Default)]
+pub(super) struct Guesses {
+    numbers: [i64; GUESSES],
+    /// How far each could be trusted lately, below `RECORDS`.
+    records: [u8; GUESSES],
+    made: u32,
+}
+
+impl Guesses {
+    pub(super) fn make(&mut self, g: usize, number: i64, record: usize) {
+        self.numbers[g] = number;
+        self.records[g] = record as u8;
+        self.made |= 1 << g;
+    }
+
+    /// Guess `g`, or 0 if there is none.
+    pub(super) fn number(&self, g: usize) -> i64 {
+        self.numbers[g]
+    }
+
+    /// Those that were made and are `number`.
+    #[inline(always)]
+    pub(super) fn right(&self, number: i64) -> u32 {
+        self.ones(|g| g == number) & self.made
+    }
+
+    pub(super) fn mirror(&mut self) {
+        self.numbers.iter_mut().for_each(|g| *g = -*g);
+    }
+
     #[inline(always)]
     fn ones(&self, is_one: impl Fn(i64) -> bool) -> u32 {
-        self.guesses.iter().zip(0..).fold(0, |ones, (guess, g)| ones | u32::from(is_one(*guess)) << g)
+        self.numbers.iter().zip(0..).fold(0, |ones, (guess, g)| ones | u32::from(is_one(*guess)) << g)
     }
 }
 
@@ -65,14 +94,14 @@ struct Decision {
     node: usize,
     kind: usize,
     /// What kind of decision it is for the guesses' counters: 0 zero, 1 sign, 2 class, 3 lower bits.
-    stage: usize,
+    stage: u32,
 }
 
 /// Adaptive state of one stream of numbers.
 #[derive(Debug)]
 pub(super) struct SymbolCoder {
     decisions: Decisions<CONTEXTS, 3, INPUTS, 8>,
-    guess_counters: Vec<Counter>,
+    guess_counters: Box<[Counter; SLOTS]>,
     /// Guesses that agree with all decisions of this number so far.
     alive: u32,
 }
@@ -92,7 +121,7 @@ impl SymbolCoder {
                 last_rate: 0.002,
                 refinements: SELECTORS[1],
             }),
-            guess_counters: vec![Counter::NEW; GUESSES * RECORDS * 4 * 4 * 2],
+            guess_counters: Box::new([Counter::NEW; SLOTS]),
             alive: 0,
         }
     }
@@ -100,22 +129,19 @@ impl SymbolCoder {
     /// Codes `k`, or decodes and returns it; `|k| < 2^53`.
     #[inline(always)]
     pub(super) fn code<S: Simd, C: BitCoder>(&mut self, simd: S, coder: &mut C, k: i64, given: &Given) -> i64 {
-        self.alive = 0;
-        for (i, r) in given.records.iter().enumerate() {
-            self.alive |= u32::from(r.is_some()) << i;
-        }
+        self.alive = given.guesses.made;
         let mut rows = self.decisions.rows_of(&given.contexts, 0);
         let below = given.experts.map(|e| self.decisions.tails.below(e, -0.5));
         let above = given.experts.map(|e| self.decisions.tails.above(e, 0.5));
 
         let p: [f32; EXPERTS] = std::array::from_fn(|e| 1.0 - below[e] - above[e]);
         let at = Decision { node: 0, kind: 0, stage: 0 };
-        if self.decide(simd, coder, k == 0, at, &rows, given, &p, given.ones(|g| g == 0)) {
+        if self.decide(simd, coder, k == 0, at, &rows, given, &p, given.guesses.ones(|g| g == 0)) {
             return 0;
         }
         let p: [f32; EXPERTS] = std::array::from_fn(|e| below[e] / (below[e] + above[e]));
         let at = Decision { node: 1, kind: 1, stage: 1 };
-        let negative = self.decide(simd, coder, k < 0, at, &rows, given, &p, given.ones(|g| g < 0));
+        let negative = self.decide(simd, coder, k < 0, at, &rows, given, &p, given.guesses.ones(|g| g < 0));
 
         let mut experts = given.experts;
         let mut tail = above;
@@ -137,7 +163,7 @@ impl SymbolCoder {
                 }
                 let at = Decision { node: node as usize, kind: kind as usize, stage: 2 };
                 let shift = class + 1;
-                let ones = given.ones(|g| g.unsigned_abs() >> shift != 0);
+                let ones = given.guesses.ones(|g| g.unsigned_abs() >> shift != 0);
                 if !self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, ones) {
                     high = next;
                     break;
@@ -160,7 +186,7 @@ impl SymbolCoder {
                 let at = Decision { node: node.min(if upward { 3 } else { 7 }) as usize, kind: 13 + taken, stage: 2 };
                 taken = (taken + 1).min(2);
                 let shift = at_least;
-                let ones = given.ones(|g| g.unsigned_abs() >> shift != 0);
+                let ones = given.guesses.ones(|g| g.unsigned_abs() >> shift != 0);
                 if self.decide(simd, coder, m >> shift != 0, at, &rows, given, &p, ones) {
                     (class, low) = (at_least, middle);
                     at_least += 1;
@@ -189,7 +215,7 @@ impl SymbolCoder {
                 let middle: [f32; EXPERTS] = std::array::from_fn(|e| self.decisions.tails.above(experts[e], edge));
                 let p: [f32; EXPERTS] = std::array::from_fn(|e| (middle[e] - high[e]) / (low[e] - high[e]));
                 let at = Decision { node: node as usize, kind, stage: 3 };
-                let ones = given.ones(|g| g.unsigned_abs() >> bit & 1 == 1);
+                let ones = given.guesses.ones(|g| g.unsigned_abs() >> bit & 1 == 1);
                 let one = self.decide(simd, coder, m >> bit & 1 == 1, at, &rows, given, &p, ones);
                 found = 2 * found + u64::from(one);
                 if one {
@@ -228,34 +254,44 @@ impl SymbolCoder {
                 // A guess that was contradicted says nothing more.
                 let ones = ones & self.alive;
                 let zeros = self.alive & !ones;
+                // Alone, in company of one more of the same opinion, of two, or of three and more.
+                let company = |same: u32| same.count_ones().saturating_sub(1).min(3);
+                let [zero, one] = [company(zeros), company(ones)].map(|company| (company * 4 + at.stage) * 2);
                 let mut slots = [0usize; GUESSES];
-                let mut left = self.alive;
-                while left != 0 {
-                    let g = left.trailing_zeros() as usize;
-                    left &= left - 1;
-                    let one = ones >> g & 1;
-                    let company = if one == 1 { ones } else { zeros }.count_ones() - 1;
-                    let record = given.records[g].unwrap_or(0);
-                    let slot =
-                        (((g * RECORDS + record) * 4 + company.min(3) as usize) * 4 + at.stage) * 2 + one as usize;
-                    let trust = self.decisions.logistic.stretch(self.guess_counters[slot].p());
-                    slots[g] = slot;
-                    inputs[2 * CONTEXTS + EXPERTS + g] = if one == 1 { trust } else { -trust };
+                let mut counters = [Counters::NEW; GUESSES.div_ceil(8)];
+                for (g, slot) in slots.iter_mut().enumerate() {
+                    let is_one = ones >> g & 1 == 1;
+                    let record = g as u32 * RECORDS as u32 + u32::from(given.guesses.records[g]);
+                    *slot = (record * 32 + if is_one { one + 1 } else { zero }) as usize;
+                    let counter = self.guess_counters[*slot % SLOTS];
+                    counters[g / 8].set(g % 8, counter);
+                    let trust = self.decisions.logistic.stretch(counter.p());
+                    let opinion = if is_one { trust } else { -trust };
+                    inputs[2 * CONTEXTS + EXPERTS + g] = if self.alive >> g & 1 == 1 { opinion } else { 0.0 };
                 }
 
                 let x = self.decisions.mix(simd, &inputs, &given.selectors, at.kind);
-                let refined = self.decisions.refine(x, given.selectors[1], rows, Node { slot: at.node, kind: at.kind });
+                let refined =
+                    self.decisions.refine(simd, x, given.selectors[1], rows, Node { slot: at.node, kind: at.kind });
                 // Refinements do not tell near certainty from certainty, which is what long repeats need.
-                let p = if x.abs() >= CERTAIN { self.decisions.logistic.squash(x) } else { refined };
+                let p = if x.abs() >= SURE { self.decisions.logistic.squash(simd, x) } else { refined };
 
                 let bit = coder.code(bit, p);
 
                 self.decisions.learn(simd, &inputs, rows, at.node, bit);
+                // Each counts how often it was right.
+                let right = if bit { ones } else { !ones };
+                for (eight, counters) in counters.iter_mut().enumerate() {
+                    let targets =
+                        [0, 1, 2, 3, 4, 5, 6, 7].map(|g| (right >> (8 * eight + g) & 1).cast_signed() * CERTAIN);
+                    let limits = simd.splat_i32x8(GUESS_LIMIT);
+                    counters.approach(simd, simd.load_array_i32x8(targets), limits);
+                }
                 let mut left = self.alive;
                 while left != 0 {
                     let g = left.trailing_zeros() as usize;
                     left &= left - 1;
-                    self.guess_counters[slots[g]].update((ones >> g & 1 == 1) == bit, GUESS_LIMIT);
+                    self.guess_counters[slots[g] % SLOTS] = counters[g / 8].get(g % 8);
                 }
                 self.alive = if bit { ones } else { zeros };
                 bit

@@ -194,7 +194,7 @@ impl Corrections {
             *input = self.logistic.stretch(counter.p());
         }
         let x = self.mixer.mix(simd, &inputs, node * SETS + set, &self.logistic);
-        let bit = coder.code(bit, self.logistic.squash(x));
+        let bit = coder.code(bit, self.logistic.squash(simd, x));
         counters.update(simd, bit, LIMIT as i32);
         for (i, row) in rows.iter().enumerate() {
             self.rows[*row % TABLE][node] = counters.get(i);
