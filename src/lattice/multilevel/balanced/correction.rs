@@ -268,12 +268,9 @@ fn plain<C: BitCoder>(coder: &mut C, bit: bool, counter: &mut Counter) -> bool {
     bit
 }
 
-/// 0, 1, 2, 3, then two bins to the octave.
+/// 0, 1, 2, 3, then two bins to the octave; of numbers below 2^31. Without a branch: none could be foreseen.
 #[inline(always)]
 fn octave_bin(m: u32) -> u32 {
-    if m < 4 {
-        return m;
-    }
-    let top = 31 - m.leading_zeros();
-    2 * top + (m >> (top - 1) & 1)
+    let top = (m | 1).ilog2();
+    2 * top + (2 * m >> top & 1) + u32::from(m == 1)
 }
