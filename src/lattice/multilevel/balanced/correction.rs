@@ -272,5 +272,5 @@ fn plain<C: BitCoder>(coder: &mut C, bit: bool, counter: &mut Counter) -> bool {
 #[inline(always)]
 fn octave_bin(m: u32) -> u32 {
     let top = (m | 1).ilog2();
-    2 * top + (2 * m >> top & 1) + u32::from(m == 1)
+    2 * top + ((2 * m) >> top & 1) + u32::from(m == 1)
 }
