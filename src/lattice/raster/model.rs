@@ -121,7 +121,7 @@ impl Pace {
 type Each = [[f64; BLOCK]; PREDICTORS.div_ceil(BLOCK)];
 
 /// Errors of the predictors near the current point.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Tracks {
     /// Decaying sums along the row.
     near: Each,
@@ -496,4 +496,17 @@ fn log_signed(d: i64) -> u32 {
 #[inline(always)]
 fn hash(parts: &[u32]) -> u32 {
     parts.iter().fold(0u32, |h, p| (h.rotate_left(7) ^ *p).wrapping_mul(0x9E37_79B1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_spread_to_every_fourth() {
+        for bits in [0, 1, 0x8000, 0xffff, 0xa5c3] {
+            let expected = (0..16).fold(0u64, |all, b| all | u64::from(bits >> b & 1) << (4 * b));
+            assert_eq!(every_fourth(bits), expected, "{bits:x}");
+        }
+    }
 }

@@ -274,3 +274,15 @@ fn octave_bin(m: u32) -> u32 {
     let top = (m | 1).ilog2();
     2 * top + ((2 * m) >> top & 1) + u32::from(m == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_octave_has_two_bins_from_two_on() {
+        let bins: Vec<u32> = (0..17).map(octave_bin).collect();
+        assert_eq!(bins, [0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8]);
+        assert_eq!([(1 << 20) - 1, 1 << 20, 3 << 19, (1 << 31) - 1].map(octave_bin), [39, 40, 41, 61]);
+    }
+}
