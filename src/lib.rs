@@ -37,6 +37,7 @@ mod open_file;
 mod parallel;
 mod plan;
 mod reader;
+mod recover;
 mod search;
 mod slabs;
 mod source;
@@ -67,6 +68,7 @@ pub use lone::{CodedFrame, FrameOptions, compress_frame, decompress_frame, predi
 pub use open_file::ReadOptions;
 pub use plan::Preset;
 pub use reader::{ModelInfo, Reader};
+pub use recover::{Found, Known, recover};
 pub use source::{RawFile, Source};
 pub use sparse::GuardPolicy;
 pub use stats::ErrorStats;

@@ -108,6 +108,14 @@ impl<'a> Reader<'a> {
         Ok(Reader { file: OpenFile::new(data, options)? })
     }
 
+    pub(crate) fn directory(&self) -> &crate::format::directory::Directory {
+        &self.file.directory
+    }
+
+    pub(crate) fn decoder(&self, model: u32) -> Result<std::sync::Arc<dyn crate::model::Decoder>> {
+        self.file.decoder(model)
+    }
+
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
         self.file.bytes().len() as u64

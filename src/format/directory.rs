@@ -62,6 +62,11 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
+    /// A directory of these models and no array yet.
+    pub(crate) fn of(models: Vec<ModelEntry>) -> Directory {
+        Directory { models, ..Directory::default() }
+    }
+
     /// The arrays, in the order of the file.
     pub(crate) fn arrays(&self) -> &[ArrayEntry] {
         &self.arrays

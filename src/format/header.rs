@@ -54,6 +54,11 @@ impl Header {
         crc32fast::hash(covered)
     }
 
+    /// Whether what may be the header of another version has its checksum.
+    pub(crate) fn is_sealed(file: &[u8]) -> bool {
+        Header::read_from_prefix(file).is_ok_and(|(h, _)| h.signature == SIGNATURE && h.crc.get() == h.computed_crc())
+    }
+
     /// The header at the start of `file`, checked.
     pub(crate) fn read_from(file: &[u8]) -> Result<Header> {
         let fail = |kind| Error::Format { place: Place::Header, offset: 0, kind };
@@ -94,6 +99,18 @@ impl Trailer {
 
     /// The directory of `file` and the offset of its first byte; its checksum is checked.
     pub(crate) fn directory_of(file: &[u8]) -> Result<(&[u8], u64)> {
+        let (directory, offset) = Trailer::unchecked_directory_of(file)?;
+        let (stored, computed) = Trailer::checksums(file).unwrap_or_default();
+        if !checksum_holds(stored, computed) {
+            let at = file.len().saturating_sub(TRAILER_LEN) as u64;
+            let kind = FormatError::Checksum { what: "directory", stored, computed };
+            return Err(Error::Format { place: Place::Trailer, offset: at, kind });
+        }
+        Ok((directory, offset))
+    }
+
+    /// The same for a file whose checksum may be wrong.
+    pub(crate) fn unchecked_directory_of(file: &[u8]) -> Result<(&[u8], u64)> {
         let at = file.len().saturating_sub(TRAILER_LEN) as u64;
         let fail = |kind| Error::Format { place: Place::Trailer, offset: at, kind };
         let body = file.get(HEADER_LEN..).unwrap_or_default();
@@ -104,11 +121,13 @@ impl Trailer {
         let start = before.len().checked_sub(needed as usize).ok_or_else(|| {
             fail(FormatError::Truncated { what: "directory", needed: needed.into(), available: before.len() as u64 })
         })?;
-        let directory = before.get(start..).unwrap_or_default();
-        let (stored, computed) = (trailer.crc.get(), Trailer::new(directory, needed).crc.get());
-        if !checksum_holds(stored, computed) {
-            return Err(fail(FormatError::Checksum { what: "directory", stored, computed }));
-        }
-        Ok((directory, (HEADER_LEN as u64).saturating_add(start as u64)))
+        Ok((before.get(start..).unwrap_or_default(), (HEADER_LEN as u64).saturating_add(start as u64)))
+    }
+
+    /// The checksum that is stored, and that of the directory, if there can be one.
+    pub(crate) fn checksums(file: &[u8]) -> Option<(u32, u32)> {
+        let (directory, _) = Trailer::unchecked_directory_of(file).ok()?;
+        let (_, trailer) = Trailer::read_from_suffix(file).ok()?;
+        Some((trailer.crc.get(), Trailer::new(directory, trailer.directory_len.get()).crc.get()))
     }
 }

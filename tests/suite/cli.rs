@@ -394,6 +394,42 @@ fn a_damaged_frame_is_named_and_the_rest_salvaged() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_is_recovered_as_far_as_it_goes() {
+    let dir = folder(&[]);
+    let at = dir.path();
+    let values: Vec<u8> = (0..6000).flat_map(|i| (i as f32 * 0.01).sin().to_le_bytes()).collect();
+    std::fs::write(at.join("x_60x100.f32"), values).unwrap();
+    good(at, &["compress", "x_60x100.f32", "-o", "whole.cae", "--abs", "1e-3", "--frame", "20x100"]);
+    let whole = std::fs::read(at.join("whole.cae")).unwrap();
+    std::fs::write(at.join("cut.cae"), &whole[..whole.len() - 100]).unwrap();
+    bad(at, &["decompress", "cut.cae"], 1);
+    bad(at, &["recover", "cut.cae", "-o", "out.cae"], 1);
+    assert!(!at.join("out.cae").exists());
+
+    for known in [&["--like", "whole.cae"][..], &["--shape", "60x100", "--dtype", "f32", "--frame", "20x100"]] {
+        let told = cae(at, &[&["recover", "cut.cae", "-o", "out.cae", "--force"], known].concat());
+        assert_eq!(told.status.code(), Some(1));
+        assert!(text(&told.stderr).contains("1 of 3 frames are lost"), "{}", text(&told.stderr));
+        let salvaged = cae(at, &["decompress", "out.cae", "-o", "back.f32", "--salvage", "--force"]);
+        assert_eq!(salvaged.status.code(), Some(1));
+        let back = f32s(at.join("back.f32"));
+        assert!((0..4000).all(|i| (back[i] - (i as f32 * 0.01).sin()).abs() <= 1e-3));
+        assert!(back[4000..].iter().all(|v| v.is_nan()));
+    }
+    let mut bit = whole.clone();
+    bit[whole.len() - 20] ^= 8;
+    std::fs::write(at.join("bit.cae"), bit).unwrap();
+    let report = json(at, &["recover", "bit.cae", "-o", "mended.cae"]);
+    assert_eq!((&report["frames"], &report["lost"]), (&Value::from(3), &Value::from(0)));
+    assert_eq!(std::fs::read(at.join("mended.cae")).unwrap(), whole);
+    bad(at, &["recover", "whole.cae", "-o", "out2.cae"], 2);
+    bad(at, &["recover", "cut.cae", "-o", "out2.cae", "--shape", "60x100"], 2);
+    bad(at, &["recover", "cut.cae", "-o", "mended.cae", "--like", "whole.cae"], 2);
+    bad(at, &["recover", "cut.cae", "-o", "out2.cae", "--shape", "60x99", "--dtype", "f32"], 2);
+    assert_eq!(names(at).len(), 7, "{:?}", names(at));
+}
+
+#[test]
 fn values_beyond_the_bound_fail_verification() {
     let dir = folder(&[SEA]);
     let d = dir.path();

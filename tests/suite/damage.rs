@@ -2,8 +2,11 @@
 
 use crate::fields::{bits, masked, smooth};
 use crate::forge::{HEADER_LEN, reseal_directory, reseal_frame};
-use crate::open::{bits_of, read_all, small, variant};
-use cae::{ArrayOptions, Bound, Damage, Element, Error, FormatError, Place, Preset, Reader, Region, Writer};
+use crate::open::{bits_of, read_all, small, small_limits, variant};
+use cae::{
+    ArrayOptions, Bound, Damage, DataType, Element, Error, FormatError, Found, Known, Place, Preset, Reader, Region,
+    Writer,
+};
 use ndarray::ArrayD;
 use std::io::Cursor;
 
@@ -227,5 +230,116 @@ fn random_damage_never_panics() {
             }
         }
         let _ = read_all(&damaged, small());
+        let array = Known::Array { name: "", data_type: DataType::F32, shape: &[8, 9], frame_shape: None };
+        for known in [Known::Nothing, array, Known::Like(&Reader::new(&file).unwrap())] {
+            if let Ok((back, _)) = recovered(&damaged, &known) {
+                assert!(Reader::new_with(&back, small()).is_ok());
+            }
+        }
     }
+}
+
+fn recovered(damaged: &[u8], known: &Known) -> Result<(Vec<u8>, Found), Error> {
+    let mut out = Vec::new();
+    let found = cae::recover(damaged, known, &small_limits(), &mut out)?;
+    Ok((out, found))
+}
+
+#[test]
+fn a_flipped_bit_of_header_directory_or_trailer_is_turned_back() {
+    let file = sample();
+    assert!(matches!(recovered(&file, &Known::Nothing), Err(Error::Argument(_))), "nothing to recover");
+    for byte in (0..HEADER_LEN).chain(directory_offset(&file)..file.len()) {
+        for bit in 0..8 {
+            let (back, found) = recovered(&flipped(&file, byte, bit), &Known::Nothing).unwrap();
+            assert!(back == file, "byte {byte} bit {bit}");
+            let expected = if byte < HEADER_LEN { Found::Whole } else { Found::Bit(byte as u64, bit as u32) };
+            assert_eq!(found, expected);
+        }
+    }
+    // The header of another version is no damage.
+    let mut other = file;
+    other[9] = 200;
+    let crc = crc32fast::hash(&other[..HEADER_LEN - 4]).to_le_bytes();
+    other[HEADER_LEN - 4..HEADER_LEN].copy_from_slice(&crc);
+    assert_eq!(variant(&recovered(&other, &Known::Nothing).unwrap_err()), "Unsupported(Version)");
+}
+
+#[test]
+fn a_directory_without_its_checksum_is_taken_where_its_lengths_add_up() {
+    let file = sample();
+    let text = b"units";
+    let at = file.windows(text.len()).position(|w| w == text).unwrap();
+    let mut damaged = file.clone();
+    damaged[at..at + 2].copy_from_slice(b"fl");
+    let (back, found) = recovered(&damaged, &Known::Nothing).unwrap();
+    assert_eq!(found, Found::Unchecked);
+    let (back, whole) = (Reader::new(&back).unwrap(), Reader::new(&file).unwrap());
+    let [back, whole] = [&back, &whole].map(|r| r.array("second").unwrap());
+    assert_eq!(back.attributes(), "{\"flits\":\"K\"}");
+    assert_eq!(back.read::<f64>().unwrap(), whole.read::<f64>().unwrap());
+}
+
+#[test]
+fn frames_of_a_file_that_was_cut_off_are_found_by_what_another_says() {
+    let file = sample();
+    let sibling = Reader::new(&file).unwrap();
+    let ends: Vec<u64> =
+        sibling.arrays().flat_map(|a| (0..a.frame_count()).map(move |f| a.frame_range(f).end)).collect();
+    for len in HEADER_LEN..directory_offset(&file) {
+        let whole = ends.iter().filter(|end| **end <= len as u64).count() as u64;
+        let back = recovered(&file[..len], &Known::Like(&sibling));
+        if whole == 0 {
+            assert!(matches!(back, Err(Error::Argument(_))), "{len}");
+            continue;
+        }
+        let (back, found) = back.unwrap();
+        assert_eq!(found, Found::Frames { whole, all: ends.len() as u64 }, "{len}");
+        let reader = Reader::new(&back).unwrap();
+        let mut good = 0;
+        for (array, before) in reader.arrays().zip(sibling.arrays()) {
+            let of = |a: &cae::Array| (a.name().to_owned(), a.attributes().to_owned(), a.bound());
+            assert_eq!(of(&array), of(&before));
+            let bad: Vec<u64> = array.verify().unwrap().0.iter().map(|b| b.frame).collect();
+            for f in (0..array.frame_count()).filter(|f| !bad.contains(f)) {
+                assert_eq!(array.frame_bytes(f), before.frame_bytes(f));
+                good += 1;
+            }
+        }
+        assert_eq!(good, whole, "{len}");
+    }
+}
+
+#[test]
+fn frames_are_found_by_type_and_shape_of_their_array() {
+    let values = smooth::<f64>(&[300, 400], 5);
+    let cut = |options: &ArrayOptions| {
+        let mut file = one(&values, options);
+        file.truncate(directory_offset(&file) - 1);
+        file
+    };
+    let known = |frame_shape| Known::Array { name: "v", data_type: DataType::F64, shape: &[300, 400], frame_shape };
+    let recovered = |file: &[u8], frame_shape| {
+        let mut out = Vec::new();
+        let found = cae::recover(file, &known(frame_shape), &cae::Limits::default(), &mut out)?;
+        Ok::<_, Error>((out, found))
+    };
+    let asked = ArrayOptions { frame_shape: Some(vec![75, 400]), ..options(Bound::Absolute(0.01), Preset::Balanced) };
+    let (file, found) = recovered(&cut(&asked), Some(&[75, 400])).unwrap();
+    assert_eq!(found, Found::Frames { whole: 3, all: 4 });
+    let region = Region { start: vec![0, 0], extent: vec![300, 400] };
+    let reader = Reader::new(&file).unwrap();
+    let (back, bad) = reader.array("v").unwrap().read_salvaged::<f64>(&region).unwrap();
+    assert_eq!(bad.iter().map(|b| b.frame).collect::<Vec<_>>(), [3]);
+    assert!(back.iter().zip(&values).take(225 * 400).all(|(a, b)| (a - b).abs() <= 0.01));
+    assert!(back.iter().skip(225 * 400).all(|v| v.is_nan()));
+    for wrong in [Some(&[75, 200][..]), None] {
+        assert!(recovered(&cut(&asked), wrong).is_err(), "no writer chooses these frames");
+    }
+    // As a writer chooses where each point has a bound of its own.
+    let bounds = values.mapv(|_| 0.5);
+    let by_point = ArrayOptions { bounds: Some(&bounds.view()), ..options(Bound::ByPoint, Preset::Fast) };
+    let (file, found) = recovered(&cut(&by_point), None).unwrap();
+    let frames = Reader::new(&file).unwrap().array("v").unwrap().frame_count();
+    assert!(frames > 1 && found == Found::Frames { whole: frames - 1, all: frames }, "{found:?}");
 }

@@ -24,6 +24,8 @@ pub enum Command {
     Verify(Verify),
     /// Prove from a .cae file alone that every engine decodes it within its bounds
     Certify(Certify),
+    /// Make a readable file of one whose header or directory is damaged or cut off
+    Recover(Recover),
     /// Check ONNX models, or take them out of a .cae file
     Model(Model),
     /// Say what an array is like and what each way of compressing it would give; without a bound, at --rel 1e-3
@@ -176,6 +178,34 @@ pub struct Certify {
     pub json: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub struct Recover {
+    /// The damaged .cae file
+    pub file: PathBuf,
+    /// The file to write: lost frames have no bytes in it
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// A whole .cae file written in the same way: the same arrays, shapes, frames and models
+    #[arg(long, value_name = "GOOD.cae")]
+    pub like: Option<PathBuf>,
+    #[command(flatten)]
+    pub raw: Raw,
+    /// Extents of a frame, if others were asked for than a writer chooses
+    #[arg(long, value_name = "64x64x64", value_parser = parse_shape, requires = "shape")]
+    pub frame: Option<Shape>,
+    /// Name of the array
+    #[arg(long, requires = "shape")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What every command that decodes can be told.
 #[derive(Debug, ClapArgs)]
 pub struct Reading {
@@ -213,10 +243,10 @@ pub struct Advise {
 /// What a raw file does not say, if its name does not either.
 #[derive(Debug, ClapArgs)]
 pub struct Raw {
-    /// Shape of raw input
+    /// Shape of raw values
     #[arg(long, value_name = "41x128x128", value_parser = parse_shape)]
     pub shape: Option<Shape>,
-    /// Type of raw input
+    /// Type of raw values
     #[arg(long)]
     pub dtype: Option<Dtype>,
 }

@@ -18,6 +18,7 @@ mod input;
 mod inspect;
 mod model;
 mod progress;
+mod recover;
 mod train;
 mod verify;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         args::Command::Inspect(a) => inspect::run(&a),
         args::Command::Verify(a) => verify::run(&a),
         args::Command::Certify(a) => certify::run(&a),
+        args::Command::Recover(a) => recover::run(&a),
         args::Command::Model(a) => model::run(&a),
         args::Command::Advise(a) => advise::run(&a),
         args::Command::Train { arguments } => train::run(&arguments),

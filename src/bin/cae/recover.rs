@@ -1,0 +1,73 @@
+//! `cae recover`.
+
+use crate::args::Recover;
+use crate::decompress::open;
+use crate::failure::Failure;
+use cae::{AtomicFile, DataType, Found, Known, Limits, ReadOptions, Reader};
+use serde_json::{Map, json};
+use std::io::Write;
+
+pub fn run(args: &Recover) -> Result<(), Failure> {
+    let here = Failure::at(&args.file);
+    crate::input::not_replaced(&args.file, &args.output)?;
+    if args.output.exists() && !args.force {
+        return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
+    }
+    let limits = if args.reading.no_limits { Limits::none() } else { Limits::default() };
+    let file = std::fs::read(&args.file).map_err(Failure::io(&args.file))?;
+    let sibling = args.like.as_ref().map(|path| open(path, &args.reading)).transpose()?;
+    let known = match (&sibling, &args.raw.shape, args.raw.dtype) {
+        (Some(sibling), None, None) => Known::Like(sibling),
+        (None, Some(shape), Some(dtype)) => Known::Array {
+            name: args.name.as_deref().unwrap_or("recovered"),
+            data_type: DataType::from(dtype),
+            shape: &shape.0,
+            frame_shape: args.frame.as_ref().map(|f| f.0.as_slice()),
+        },
+        (None, None, None) => Known::Nothing,
+        _ => return Err(Failure::usage("either --like, or both --shape and --dtype, or none of them")),
+    };
+    let mut out = AtomicFile::create(&args.output).map_err(Failure::io(&args.output))?;
+    let found = cae::recover(&file, &known, &limits, &mut out).map_err(&here)?;
+    out.flush().map_err(Failure::io(&args.output))?;
+    let mut options = ReadOptions::default();
+    options.limits = limits;
+    options.model_dirs.clone_from(&args.reading.model_dir);
+    let reader = Reader::open_with(out.temporary(), options).map_err(&here)?;
+    let (mut all, mut lost, mut arrays) = (0u64, 0u64, Map::new());
+    let mut lines = Vec::new();
+    for array in reader.arrays() {
+        let (bad, _) = array.verify().map_err(&here)?;
+        let (frames, bad) = (array.frame_count(), bad.len() as u64);
+        (all, lost) = (all.saturating_add(frames), lost.saturating_add(bad));
+        lines.push(format!("{}: {} of {frames} frames are whole", array.name(), frames.saturating_sub(bad)));
+        arrays.insert(array.name().to_owned(), json!({"frames": frames, "lost": bad}));
+    }
+    drop(reader);
+    out.commit().map_err(Failure::io(&args.output))?;
+    let how = match found {
+        Found::Whole => "header made anew; the directory is whole".to_owned(),
+        Found::Bit(byte, bit) => {
+            format!("bit {bit} of byte {byte} turned back, with which the directory has its checksum")
+        }
+        Found::Unchecked => {
+            "directory taken as it is, without its checksum: names, attributes and bounds may not be what they were"
+                .into()
+        }
+        _ if args.like.is_some() => "directory made anew, like that of the other file".into(),
+        _ => "directory made anew; of the bound nothing is known, and the file says the largest number".into(),
+    };
+    if args.json {
+        say!("{}", json!({"how": how, "frames": all, "lost": lost, "arrays": arrays}));
+    } else {
+        say!("{}: {how}", args.output.display());
+        lines.iter().for_each(|line| say!("{line}"));
+    }
+    if lost == 0 {
+        return Ok(());
+    }
+    Err(Failure::bad(format!(
+        "{}: {lost} of {all} frames are lost; decompress --salvage reads the others",
+        args.file.display()
+    )))
+}

@@ -1,0 +1,299 @@
+//! A file whose header, trailer or directory is damaged or cut off: its frames found again (SPEC 3.5).
+
+use crate::bound::{Bound, ResolvedBound};
+use crate::element::{DataType, Element};
+use crate::error::{ArgumentError, Error, FormatError, Place, Result};
+use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
+use crate::format::header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
+use crate::grid::{Cut, FrameGrid, Region, frame_shape};
+use crate::limits::{Limits, frame_memory, within};
+use crate::model::{self, Decoder};
+use crate::reader::Reader;
+use std::io::Write;
+use std::ops::Range;
+use zerocopy::IntoBytes;
+
+/// What is known of a file that does not say it itself any more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Known<'a> {
+    /// Nothing: the directory must be readable, but for its checksum.
+    Nothing,
+    /// It was written like this one: the same arrays in the same order, of the same types, shapes and frames, and with the same
+    /// models. Names, attributes and bounds are taken from it.
+    Like(&'a Reader<'a>),
+    /// It holds one array, which needs no model. Its bound is not known then: that of the file made will be the largest number.
+    Array {
+        /// The name that the array gets.
+        name: &'a str,
+        /// The type of its values.
+        data_type: DataType,
+        /// Extents of the array.
+        shape: &'a [u64],
+        /// Extents of a frame; those that a writer chooses are tried if `None`.
+        frame_shape: Option<&'a [u64]>,
+    },
+}
+
+/// Where the directory of a recovered file is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// It was whole; only the header was not.
+    Whole,
+    /// One bit had flipped in directory or trailer, and was turned back: the byte of the file, and the bit, 0 the lowest.
+    Bit(u64, u32),
+    /// It does not have its checksum, but its lengths add up to those of models and frames: names, attributes and bounds may not be
+    /// what they were.
+    Unchecked,
+    /// It was made anew, from what was known and frames that were found by their checksums.
+    Frames {
+        /// Frames that were found. Those after the first that was not whole are lost: where they belong is not known.
+        whole: u64,
+        /// Frames of all arrays.
+        all: u64,
+    },
+}
+
+/// Writes a file of what is left of a damaged one: header, models and frames, and a directory, in which frames that are lost have no
+/// bytes. [`Array::verify`](crate::Array::verify) lists these, and [`Array::read_salvaged`](crate::Array::read_salvaged) fills them
+/// with NaN.
+///
+/// Nothing is written of a file whose header and directory are whole: damaged frames do not keep others from being read.
+///
+/// # Errors
+/// [`ArgumentError`] for a file that needs no recovery, if nothing is found of what is known, and for a shape that no array can have;
+/// [`Error::Format`] if nothing is known and the directory cannot be read; [`Error::Unsupported`] for a file of another version; [`Error::Limit`]; [`Error::Model`]; [`Error::Io`].
+pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Found> {
+    let header = Header::read_from(file).map(|_| ());
+    match header {
+        Err(e @ Error::Unsupported { .. }) if Header::is_sealed(file) => return Err(e),
+        _ => {}
+    }
+    let (found, directory, end) = match readable(file, limits) {
+        Ok((Found::Whole, ..)) if header.is_ok() => {
+            let what = "header and directory are whole: what is damaged of its frames does not keep the others from being read";
+            return Err(ArgumentError::Other(what.into()).into());
+        }
+        Ok(found) => found,
+        Err(unreadable) => {
+            if let Known::Nothing = known {
+                return Err(unreadable);
+            }
+            let search = Search { file, limits };
+            let (directory, whole, end) = search.all(known)?;
+            let all = directory.arrays().iter().map(|a| a.grid.frame_count()).sum();
+            if whole == 0 && all > 0 {
+                let what =
+                    format!("no whole frame of what is known to be there begins where the first must, at byte {end}");
+                return Err(ArgumentError::Other(what).into());
+            }
+            let mut bytes = Vec::new();
+            directory.write_to(&mut bytes);
+            (Found::Frames { whole, all }, bytes, end)
+        }
+    };
+    let len = u32::try_from(directory.len()).map_err(|_| ArgumentError::Other("the directory exceeds 4 GiB".into()))?;
+    out.write_all(Header::current().as_bytes())?;
+    out.write_all(file.get(HEADER_LEN..end).unwrap_or_default())?;
+    out.write_all(&directory)?;
+    out.write_all(Trailer::new(&directory, len).as_bytes())?;
+    Ok(found)
+}
+
+/// The directory, if it can be read in some way, and where the frames end.
+fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
+    let parsed = |directory: &[u8], offset: u64| {
+        within(crate::Resource::DirectoryBytes, directory.len() as u64, limits.directory_bytes)?;
+        Directory::read_from(directory, offset, limits.memory)
+    };
+    let end = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    let refused = match Trailer::directory_of(file) {
+        Ok((directory, offset)) => {
+            return parsed(directory, offset).map(|_| (Found::Whole, directory.to_vec(), end(offset)));
+        }
+        Err(refused) => refused,
+    };
+    if let Some((at, bit)) = flipped_bit(file) {
+        let mut mended = file.to_vec();
+        if let Some(byte) = mended.get_mut(at) {
+            *byte ^= 1 << bit;
+        }
+        if let Ok((directory, offset)) = Trailer::directory_of(&mended)
+            && parsed(directory, offset).is_ok()
+        {
+            return Ok((Found::Bit(at as u64, bit), directory.to_vec(), end(offset)));
+        }
+    }
+    let (directory, offset) = Trailer::unchecked_directory_of(file)?;
+    parsed(directory, offset).map_err(|_| refused)?;
+    Ok((Found::Unchecked, directory.to_vec(), end(offset)))
+}
+
+/// The one bit in directory or trailer without whose flip the checksum would hold: which byte of the file, and which of its bits.
+fn flipped_bit(file: &[u8]) -> Option<(usize, u32)> {
+    let trailer = file.len().checked_sub(TRAILER_LEN)?;
+    let (before, rest) = file.split_at_checked(trailer)?;
+    let (len, stored) = rest.split_first_chunk::<4>()?;
+    // In the length: then the directory begins elsewhere.
+    for at in 0..32u32 {
+        let len = u32::from_le_bytes(*len) ^ (1 << at);
+        let start = before.len().checked_sub(len as usize).filter(|start| *start >= HEADER_LEN);
+        let directory = start.and_then(|start| before.get(start..));
+        if directory.is_some_and(|d| Trailer::new(d, len).crc.as_bytes() == stored) {
+            return Some((trailer.checked_add((at / 8) as usize)?, at % 8));
+        }
+    }
+    let (directory, offset) = Trailer::unchecked_directory_of(file).ok()?;
+    let (stored, computed) = Trailer::checksums(file)?;
+    let wrong = stored ^ computed;
+    // In the checksum itself ...
+    if wrong.count_ones() == 1 {
+        let bit = wrong.trailing_zeros();
+        return Some((trailer.checked_add(4)?.checked_add((bit / 8) as usize)?, bit % 8));
+    }
+    // ... or in the directory. What a bit does to the checksum depends on how many bytes follow it, here at first the four of the
+    // length: each byte more is eight steps of the polynomial.
+    let step = |mut r: u32| {
+        for _ in 0..8 {
+            r = (r >> 1) ^ (if r & 1 == 1 { 0xEDB8_8320 } else { 0 });
+        }
+        r
+    };
+    let mut done: [u32; 8] = std::array::from_fn(|bit| step(1 << bit));
+    for _ in 0..4 {
+        done = done.map(step);
+    }
+    let start = usize::try_from(offset).ok()?;
+    for at in (0..directory.len()).rev() {
+        if let Some(bit) = (0u32..).zip(done).find(|(_, d)| *d == wrong).map(|(bit, _)| bit) {
+            return Some((start.checked_add(at)?, bit));
+        }
+        done = done.map(step);
+    }
+    None
+}
+
+/// Looks for frames by their checksums.
+struct Search<'a> {
+    file: &'a [u8],
+    limits: &'a Limits,
+}
+
+impl Search<'_> {
+    /// A directory of what is found of what is known, how many frames are whole, and where the last of them ends.
+    fn all(&self, known: &Known) -> Result<(Directory, u64, usize)> {
+        match known {
+            Known::Nothing => Ok((Directory::default(), 0, HEADER_LEN)),
+            Known::Like(reader) => self.like(reader),
+            Known::Array { name, data_type, shape, frame_shape } => {
+                if shape.len() > MAX_DIMS {
+                    return Err(ArgumentError::Shape(format!("{} dimensions, at most {MAX_DIMS}", shape.len())).into());
+                }
+                let grids = frame_shape.map_or_else(|| chosen_by_writers(shape), |f| vec![f.to_vec()]);
+                let grids = grids.iter().map(|f| FrameGrid::new(shape.to_vec(), f)).collect::<Result<Vec<_>>>()?;
+                let suits = |grid: &&FrameGrid, end: usize| {
+                    let possible = grid.frame_count() > 0 && frame_memory(grid.frame_values(), self.limits).is_ok();
+                    possible && self.is_frame(*data_type, &grid.frame(0), HEADER_LEN..end, None)
+                };
+                // The first frame says which of them it is.
+                let grid = self.ends(HEADER_LEN).find_map(|end| grids.iter().find(|grid| suits(grid, end)));
+                let template = ArrayEntry {
+                    name: (*name).into(),
+                    data_type: *data_type,
+                    bound: ResolvedBound::new(Bound::Absolute(f64::MAX), f64::MAX),
+                    dim_names: Vec::new(),
+                    attributes: String::new(),
+                    model: None,
+                    grid: grid.or(grids.first()).cloned().ok_or(ArgumentError::Shape("no shape of frames".into()))?,
+                    frame_offsets: Vec::new(),
+                };
+                self.arrays(Vec::new(), &[template], HEADER_LEN, None)
+            }
+        }
+    }
+
+    fn like(&self, sibling: &Reader) -> Result<(Directory, u64, usize)> {
+        let models = &sibling.directory().models;
+        let mut end = HEADER_LEN;
+        for (n, m) in (0..).zip(models) {
+            let next = usize::try_from(m.len).ok().and_then(|len| end.checked_add(len));
+            let bytes = next.and_then(|next| self.file.get(end..next)).unwrap_or_default();
+            if m.len > 0 && model::digest(bytes) != m.digest {
+                let kind = FormatError::ModelDigest;
+                return Err(Error::Format { place: Place::Model(n), offset: end as u64, kind });
+            }
+            end = next.unwrap_or(end);
+        }
+        self.arrays(models.clone(), sibling.directory().arrays(), end, Some(sibling))
+    }
+
+    /// The frames of arrays like these, from an offset on, up to the first that is not whole.
+    fn arrays(
+        &self,
+        models: Vec<ModelEntry>,
+        like: &[ArrayEntry],
+        from: usize,
+        decoders: Option<&Reader>,
+    ) -> Result<(Directory, u64, usize)> {
+        let mut directory = Directory::of(models);
+        let (mut end, mut whole, mut lost) = (from, 0u64, false);
+        for array in like {
+            within(crate::Resource::Memory, array.grid.frame_count().saturating_mul(8), self.limits.memory)?;
+            frame_memory(array.grid.frame_values(), self.limits)?;
+            let decoder = array.model.zip(decoders).map(|(m, reader)| reader.decoder(m)).transpose()?;
+            let mut frame_offsets = vec![end as u64];
+            for f in 0..array.grid.frame_count() {
+                let region = array.grid.frame(f);
+                let fits = |to: &usize| self.is_frame(array.data_type, &region, end..*to, decoder.as_deref());
+                let next = if lost { None } else { self.ends(end).find(fits) };
+                lost = next.is_none();
+                whole = whole.saturating_add(u64::from(!lost));
+                end = next.unwrap_or(end);
+                frame_offsets.push(end as u64);
+            }
+            directory.push(ArrayEntry { frame_offsets, ..array.clone() });
+        }
+        Ok((directory, whole, end))
+    }
+
+    /// Where a frame could end that begins at `start`: where it has its checksum. One end in 2^32 has it by chance.
+    fn ends(&self, start: usize) -> impl Iterator<Item = usize> {
+        let (stored, covered) =
+            self.file.get(start..).and_then(<[u8]>::split_first_chunk::<4>).unwrap_or((&[0; 4], &[]));
+        let stored = u32::from_le_bytes(*stored);
+        let mut crc = crc32fast::Hasher::new();
+        let first = start.saturating_add(5);
+        covered.iter().enumerate().filter_map(move |(n, byte)| {
+            crc.update(std::slice::from_ref(byte));
+            (crc.clone().finalize() == stored).then_some(first.saturating_add(n))
+        })
+    }
+
+    /// Whether these bytes are a frame of this region: its values have a digest.
+    fn is_frame(&self, data_type: DataType, region: &Region, at: Range<usize>, decoder: Option<&dyn Decoder>) -> bool {
+        match data_type {
+            DataType::F32 => self.is_frame_of::<f32>(region, at, decoder),
+            DataType::F64 => self.is_frame_of::<f64>(region, at, decoder),
+        }
+    }
+
+    fn is_frame_of<T: Element>(&self, region: &Region, at: Range<usize>, decoder: Option<&dyn Decoder>) -> bool {
+        let mut values = vec![T::default(); region.len()];
+        T::decode_frame(self.file.get(at).unwrap_or_default(), &region.extent, decoder, &mut values).is_ok()
+    }
+}
+
+/// Frames that writers cut an array of this shape into, if they are not asked for others.
+fn chosen_by_writers(shape: &[u64]) -> Vec<Vec<u64>> {
+    let mut all = vec![shape.to_vec()];
+    for log in 15..=21 {
+        for cut in [Cut::Cubes, Cut::Slabs] {
+            let frames = frame_shape(shape, 1 << log, cut);
+            if !all.contains(&frames) {
+                all.push(frames);
+            }
+        }
+    }
+    all
+}
