@@ -3,6 +3,7 @@
 use super::neighbors::{Form, Look, THRESHOLDS, Visit};
 use crate::fast::classes::{MOST_CLASSES, class_of};
 use crate::fast::numbers::{CALM, Numbers};
+use crate::vector::vectorize;
 use std::ops::Range;
 
 /// Activities from here on have one class.
@@ -35,7 +36,7 @@ impl Literals {
 
     /// Restores the integers of a range of `q`; `None` if there are not enough differences.
     pub(super) fn restore(&mut self, q: &mut [u16], form: &Form, range: Range<usize>) -> Option<()> {
-        form.visit(range, &mut Restoring { literals: self, q })
+        vectorize!(_simd => form.visit(range, &mut Restoring { literals: self, q }))
     }
 
     /// Whether all differences were used.

@@ -60,51 +60,46 @@ impl Form {
         Ok(Form { code, row, plane })
     }
 
-    /// Goes through the points of a range; those of one call of `parts` have the same neighbors. The parts are those of the
-    /// first row, those of the first plane, and the others.
+    /// The parts of a range whose points have the same neighbors: those of the first row, those of the first plane, and the
+    /// others.
     #[inline(always)]
-    fn parts(&self, range: Range<usize>, mut part: impl FnMut(u8, Range<usize>)) {
+    fn parts(&self, range: Range<usize>) -> [(u8, Range<usize>); 3] {
         let plane = if self.code >= FIRST_OF_PLANES { self.plane } else { 0 };
         let first = if self.row == 0 { range.end } else { range.end.min(self.row + 1) };
         let second = if plane == 0 { first } else { range.end.min(self.row + plane + 1) };
-        let mut start = range.start;
-        for (code, end) in [(ALONE, first), (FLAT, second), (self.code, range.end)] {
-            if start < end {
-                part(code, start..end);
-                start = end;
-            }
-        }
+        let (to_first, to_second) = (first.max(range.start), second.max(range.start));
+        [(ALONE, range.start..first), (FLAT, to_first..second), (self.code, to_second..range.end)]
     }
 
-    /// Calls `visit` for the parts of a range (SPEC 9.4.9).
+    /// Visits the parts of a range (SPEC 9.4.9). What is compiled for vectors must be inlined: a closure would not be.
     #[inline(always)]
     pub(super) fn visit<V: Visit>(&self, range: Range<usize>, v: &mut V) -> Option<()> {
         let (row, plane) = (self.row, self.plane);
-        let mut done = Some(());
-        self.parts(range, |code, r| {
-            if done.is_some() {
-                done = match code {
-                    0 => v.part(Look::<0> { row, plane }, r),
-                    1 => v.part(Look::<1> { row, plane }, r),
-                    2 => v.part(Look::<2> { row, plane }, r),
-                    3 => v.part(Look::<3> { row, plane }, r),
-                    4 => v.part(Look::<4> { row, plane }, r),
-                    5 => v.part(Look::<5> { row, plane }, r),
-                    6 => v.part(Look::<6> { row, plane }, r),
-                    7 => v.part(Look::<7> { row, plane }, r),
-                    8 => v.part(Look::<8> { row, plane }, r),
-                    9 => v.part(Look::<9> { row, plane }, r),
-                    10 => v.part(Look::<10> { row, plane }, r),
-                    11 => v.part(Look::<11> { row, plane }, r),
-                    12 => v.part(Look::<12> { row, plane }, r),
-                    13 => v.part(Look::<13> { row, plane }, r),
-                    14 => v.part(Look::<14> { row, plane }, r),
-                    15 => v.part(Look::<15> { row, plane }, r),
-                    _ => v.part(Look::<ALONE> { row, plane }, r),
-                };
+        for (code, r) in self.parts(range) {
+            if r.is_empty() {
+                continue;
             }
-        });
-        done
+            match code {
+                0 => v.part(Look::<0> { row, plane }, r),
+                1 => v.part(Look::<1> { row, plane }, r),
+                2 => v.part(Look::<2> { row, plane }, r),
+                3 => v.part(Look::<3> { row, plane }, r),
+                4 => v.part(Look::<4> { row, plane }, r),
+                5 => v.part(Look::<5> { row, plane }, r),
+                6 => v.part(Look::<6> { row, plane }, r),
+                7 => v.part(Look::<7> { row, plane }, r),
+                8 => v.part(Look::<8> { row, plane }, r),
+                9 => v.part(Look::<9> { row, plane }, r),
+                10 => v.part(Look::<10> { row, plane }, r),
+                11 => v.part(Look::<11> { row, plane }, r),
+                12 => v.part(Look::<12> { row, plane }, r),
+                13 => v.part(Look::<13> { row, plane }, r),
+                14 => v.part(Look::<14> { row, plane }, r),
+                15 => v.part(Look::<15> { row, plane }, r),
+                _ => v.part(Look::<ALONE> { row, plane }, r),
+            }?;
+        }
+        Some(())
     }
 }
 
