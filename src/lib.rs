@@ -68,7 +68,7 @@ pub use lone::{CodedFrame, FrameOptions, compress_frame, decompress_frame, predi
 pub use open_file::ReadOptions;
 pub use plan::Preset;
 pub use reader::{ModelInfo, Reader};
-pub use recover::{Found, Known, recover};
+pub use recover::{Found, Known, recover, recover_file};
 pub use source::{RawFile, Source};
 pub use sparse::GuardPolicy;
 pub use stats::ErrorStats;

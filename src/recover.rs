@@ -11,6 +11,7 @@ use crate::model::{self, Decoder};
 use crate::reader::Reader;
 use std::io::Write;
 use std::ops::Range;
+use std::path::Path;
 use zerocopy::IntoBytes;
 
 /// What is known of a file that does not say it itself any more.
@@ -63,7 +64,8 @@ pub enum Found {
 ///
 /// # Errors
 /// [`ArgumentError`] for a file that needs no recovery, if nothing is found of what is known, and for a shape that no array can have;
-/// [`Error::Format`] if nothing is known and the directory cannot be read; [`Error::Unsupported`] for a file of another version; [`Error::Limit`]; [`Error::Model`]; [`Error::Io`].
+/// [`Error::Format`] if nothing is known and the directory cannot be read; [`Error::Unsupported`] for a file of another version;
+/// [`Error::Limit`]; [`Error::Model`]; [`Error::Io`].
 pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Found> {
     let header = Header::read_from(file).map(|_| ());
     match header {
@@ -101,6 +103,22 @@ pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write)
     Ok(found)
 }
 
+/// [`recover`] of the file at `path`, which is mapped where [`Reader::open`] maps files.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_file(path: impl AsRef<Path>, known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Found> {
+    let file = std::fs::File::open(path.as_ref())?;
+    if file.metadata()?.len() == 0 {
+        return recover(&[], known, limits, out);
+    }
+    #[cfg(feature = "mmap")]
+    let bytes = crate::mmap::map(&file)?;
+    #[cfg(not(feature = "mmap"))]
+    let bytes = std::fs::read(path)?;
+    recover(&bytes, known, limits, out)
+}
+
 /// The directory, if it can be read in some way, and where the frames end.
 fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
     let parsed = |directory: &[u8], offset: u64| {
@@ -114,15 +132,14 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
         }
         Err(refused) => refused,
     };
-    if let Some((at, bit)) = flipped_bit(file) {
-        let mut mended = file.to_vec();
-        if let Some(byte) = mended.get_mut(at) {
+    if let Some((at, bit, offset)) = flipped_bit(file) {
+        let mut mended = file.get(offset..).unwrap_or_default().to_vec();
+        if let Some(byte) = at.checked_sub(offset).and_then(|at| mended.get_mut(at)) {
             *byte ^= 1 << bit;
         }
-        if let Ok((directory, offset)) = Trailer::directory_of(&mended)
-            && parsed(directory, offset).is_ok()
-        {
-            return Ok((Found::Bit(at as u64, bit), directory.to_vec(), end(offset)));
+        mended.truncate(mended.len().saturating_sub(TRAILER_LEN));
+        if parsed(&mended, offset as u64).is_ok() {
+            return Ok((Found::Bit(at as u64, bit), mended, offset));
         }
     }
     let (directory, offset) = Trailer::unchecked_directory_of(file)?;
@@ -130,8 +147,9 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
     Ok((Found::Unchecked, directory.to_vec(), end(offset)))
 }
 
-/// The one bit in directory or trailer without whose flip the checksum would hold: which byte of the file, and which of its bits.
-fn flipped_bit(file: &[u8]) -> Option<(usize, u32)> {
+/// The one bit in directory or trailer without whose flip the checksum would hold: which byte of the file, which of its bits, and where
+/// the directory begins.
+fn flipped_bit(file: &[u8]) -> Option<(usize, u32, usize)> {
     let trailer = file.len().checked_sub(TRAILER_LEN)?;
     let (before, rest) = file.split_at_checked(trailer)?;
     let (len, stored) = rest.split_first_chunk::<4>()?;
@@ -141,16 +159,17 @@ fn flipped_bit(file: &[u8]) -> Option<(usize, u32)> {
         let start = before.len().checked_sub(len as usize).filter(|start| *start >= HEADER_LEN);
         let directory = start.and_then(|start| before.get(start..));
         if directory.is_some_and(|d| Trailer::new(d, len).crc.as_bytes() == stored) {
-            return Some((trailer.checked_add((at / 8) as usize)?, at % 8));
+            return Some((trailer.checked_add((at / 8) as usize)?, at % 8, start?));
         }
     }
     let (directory, offset) = Trailer::unchecked_directory_of(file).ok()?;
+    let start = usize::try_from(offset).ok()?;
     let (stored, computed) = Trailer::checksums(file)?;
     let wrong = stored ^ computed;
     // In the checksum itself ...
     if wrong.count_ones() == 1 {
         let bit = wrong.trailing_zeros();
-        return Some((trailer.checked_add(4)?.checked_add((bit / 8) as usize)?, bit % 8));
+        return Some((trailer.checked_add(4)?.checked_add((bit / 8) as usize)?, bit % 8, start));
     }
     // ... or in the directory. What a bit does to the checksum depends on how many bytes follow it, here at first the four of the
     // length: each byte more is eight steps of the polynomial.
@@ -164,10 +183,9 @@ fn flipped_bit(file: &[u8]) -> Option<(usize, u32)> {
     for _ in 0..4 {
         done = done.map(step);
     }
-    let start = usize::try_from(offset).ok()?;
     for at in (0..directory.len()).rev() {
         if let Some(bit) = (0u32..).zip(done).find(|(_, d)| *d == wrong).map(|(bit, _)| bit) {
-            return Some((start.checked_add(at)?, bit));
+            return Some((start.checked_add(at)?, bit, start));
         }
         done = done.map(step);
     }
@@ -257,17 +275,20 @@ impl Search<'_> {
         Ok((directory, whole, end))
     }
 
-    /// Where a frame could end that begins at `start`: where it has its checksum. One end in 2^32 has it by chance.
+    /// Where a frame could end that begins at `start`: where it has its checksum. One end in 2^32 has it by chance; more than a few have
+    /// it on purpose, and each would be decoded.
     fn ends(&self, start: usize) -> impl Iterator<Item = usize> {
+        const FEW: usize = 4;
         let (stored, covered) =
             self.file.get(start..).and_then(<[u8]>::split_first_chunk::<4>).unwrap_or((&[0; 4], &[]));
         let stored = u32::from_le_bytes(*stored);
         let mut crc = crc32fast::Hasher::new();
         let first = start.saturating_add(5);
-        covered.iter().enumerate().filter_map(move |(n, byte)| {
+        let fits = move |(n, byte): (usize, &u8)| {
             crc.update(std::slice::from_ref(byte));
             (crc.clone().finalize() == stored).then_some(first.saturating_add(n))
-        })
+        };
+        covered.iter().enumerate().filter_map(fits).take(FEW)
     }
 
     /// Whether these bytes are a frame of this region: its values have a digest.

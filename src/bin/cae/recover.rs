@@ -14,7 +14,6 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
     }
     let limits = if args.reading.no_limits { Limits::none() } else { Limits::default() };
-    let file = std::fs::read(&args.file).map_err(Failure::io(&args.file))?;
     let sibling = args.like.as_ref().map(|path| open(path, &args.reading)).transpose()?;
     let known = match (&sibling, &args.raw.shape, args.raw.dtype) {
         (Some(sibling), None, None) => Known::Like(sibling),
@@ -28,7 +27,7 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         _ => return Err(Failure::usage("either --like, or both --shape and --dtype, or none of them")),
     };
     let mut out = AtomicFile::create(&args.output).map_err(Failure::io(&args.output))?;
-    let found = cae::recover(&file, &known, &limits, &mut out).map_err(&here)?;
+    let found = cae::recover_file(&args.file, &known, &limits, &mut out).map_err(&here)?;
     out.flush().map_err(Failure::io(&args.output))?;
     let mut options = ReadOptions::default();
     options.limits = limits;
