@@ -310,7 +310,8 @@ mod tests {
             let prices: Vec<u32> = (0..=q.len() as u32).map(|i| i * 9 * BIT).collect();
             let (out, copied) = follow(&q, &find(&q, &prices, [0, 0]));
             prop_assert_eq!(&out, &q);
-            prop_assert!(copied * 2 > q.len() - part.len(), "{} of {}", copied, q.len());
+            // A repeat of a few integers costs as much as they do.
+            prop_assert!(copied * 2 + 64 > q.len() - part.len(), "{} of {}", copied, q.len());
             let (out, _) = follow(&q, &super::super::greedy::find(&q, &prices, [7, part.len()]));
             prop_assert_eq!(&out, &q);
         }
