@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Frames of an array that are looked at, spread evenly.
 const FRAMES: usize = 24;
 /// Shares of the training. What a network is told depends on what it said before, so each round goes on with the network of
-/// the one before, on what that met and what those before it met; the first is met by none. Points that are met several
+/// the one before, on what that met and what those before it met; the first on what is met without one. Points that are met several
 /// times, each time a little otherwise, are less learned by heart (Ross et al. 2011, as data aggregation).
 const ROUNDS: [f64; 6] = [0.12, 0.12, 0.12, 0.12, 0.12, 0.4];
 /// Points that are learned from together, about, beside those of the last round: a hundred bytes each.
