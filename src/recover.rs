@@ -79,11 +79,7 @@ pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write)
         }
         Ok(found) => found,
         Err(unreadable) => {
-            if let Known::Nothing = known {
-                return Err(unreadable);
-            }
-            let search = Search { file, limits };
-            let (directory, whole, end) = search.all(known)?;
+            let (directory, whole, end) = Search { file, limits }.all(known, unreadable)?;
             let all = directory.arrays().iter().map(|a| a.grid.frame_count()).sum();
             if whole == 0 && all > 0 {
                 let what =
@@ -199,10 +195,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// A directory of what is found of what is known, how many frames are whole, and where the last of them ends.
-    fn all(&self, known: &Known) -> Result<(Directory, u64, usize)> {
+    /// A directory of what is found of what is known, how many frames are whole, and where the last of them ends. What was wrong
+    /// with the file's own directory, if nothing is known.
+    fn all(&self, known: &Known, unreadable: Error) -> Result<(Directory, u64, usize)> {
         match known {
-            Known::Nothing => Ok((Directory::default(), 0, HEADER_LEN)),
+            Known::Nothing => Err(unreadable),
             Known::Like(reader) => self.like(reader),
             Known::Array { name, data_type, shape, frame_shape } => {
                 if shape.len() > MAX_DIMS {

@@ -278,5 +278,8 @@ mod tests {
         let a = train(&parts, &options, None, |_, _| true);
         assert!(a.bits_with < a.bits_without - 1.0, "{} {}", a.bits_with, a.bits_without);
         assert_eq!(train(&parts, &options, None, |_, _| true).network, a.network);
+        // One step from there, not from the beginning.
+        let b = train(&parts, &Options { steps: 1, ..options }, Some(&a.network), |_, _| true);
+        assert!(b.bits_with < b.bits_without - 1.0, "{} {}", b.bits_with, b.bits_without);
     }
 }

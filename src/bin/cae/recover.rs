@@ -3,7 +3,7 @@
 use crate::args::Recover;
 use crate::decompress::open;
 use crate::failure::Failure;
-use cae::{AtomicFile, DataType, Found, Known, Limits, ReadOptions, Reader};
+use cae::{AtomicFile, DataType, Found, Known, Limits};
 use serde_json::{Map, json};
 use std::io::Write;
 
@@ -29,10 +29,7 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
     let mut out = AtomicFile::create(&args.output).map_err(Failure::io(&args.output))?;
     let found = cae::recover_file(&args.file, &known, &limits, &mut out).map_err(&here)?;
     out.flush().map_err(Failure::io(&args.output))?;
-    let mut options = ReadOptions::default();
-    options.limits = limits;
-    options.model_dirs.clone_from(&args.reading.model_dir);
-    let reader = Reader::open_with(out.temporary(), options).map_err(&here)?;
+    let reader = open(out.temporary(), &args.reading)?;
     let (mut all, mut lost, mut arrays) = (0u64, 0u64, Map::new());
     let mut lines = Vec::new();
     for array in reader.arrays() {
