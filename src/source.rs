@@ -78,7 +78,7 @@ impl<T: Element> Source<T> for ArrayViewD<'_, T> {
 }
 
 /// Fails unless `region` lies in an array of this shape and has `room` values.
-fn check(region: &Region, shape: &[u64], room: usize) -> Result<()> {
+pub(crate) fn check(region: &Region, shape: &[u64], room: usize) -> Result<()> {
     let is_inside = region.extent.len() == shape.len()
         && region.start.len() == shape.len()
         && region.ranges().zip(shape).all(|(r, n)| r.end <= *n);

@@ -22,6 +22,14 @@ fn main() -> std::io::Result<()> {
                     fs::create_dir_all(corpus.join(target))?;
                     fs::write(corpus.join(target).join(name), &bytes)?;
                 }
+                fs::create_dir_all(corpus.join("recover"))?;
+                // By itself, and by what the same file was before its end was cut off.
+                let len = u16::try_from(bytes.len()).unwrap_or(0).to_le_bytes();
+                let cut = &bytes[..bytes.len() - bytes.len() / 8];
+                let alike = [&[1][..], &len, &bytes, cut].concat();
+                for (suffix, seed) in [("alone", [&[0][..], &bytes].concat()), ("alike", alike)] {
+                    fs::write(corpus.join("recover").join(format!("{}-{suffix}", name.to_string_lossy())), seed)?;
+                }
             }
         }
     }

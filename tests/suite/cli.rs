@@ -2,6 +2,7 @@
 
 use crate::open::testdata;
 use serde_json::Value;
+use sha2::Digest;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -242,6 +243,54 @@ fn npy_files_in_either_order_give_the_same_array() {
         good(d, &["verify", "s.cae", "--against", file]);
         good(d, &["verify", "s.cae", "--against", "s.npy"]);
     }
+}
+
+#[test]
+fn files_of_a_run_are_stacked_to_one_array() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    let step = |t: usize| format!("uwnd_{t:02}_37x72.f32");
+    let bytes = std::fs::read(d.join(WIND)).unwrap();
+    for (t, values) in bytes.chunks(bytes.len() / 20).enumerate() {
+        std::fs::write(d.join(step(t)), values).unwrap();
+    }
+    let steps: Vec<String> = (0..20).map(step).collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    let asked = ["--stack", "-o", "s.cae", "--rel", "1e-3", "--provenance"];
+    let report = json(d, &[&["compress"], steps.as_slice(), &asked].concat());
+    assert_eq!(report["arrays"].as_object().unwrap().keys().collect::<Vec<_>>(), ["uwnd"]);
+    good(d, &["compress", WIND, "-o", "w.cae", "--rel", "1e-3", "--name", "uwnd"]);
+    for file in ["s", "w"] {
+        good(d, &["decompress", &format!("{file}.cae"), "-o", &format!("{file}.npy")]);
+    }
+    assert_eq!(std::fs::read(d.join("s.npy")).unwrap(), std::fs::read(d.join("w.npy")).unwrap());
+    good(d, &[&["verify", "s.cae", "--against"], steps.as_slice()].concat());
+    bad(d, &[&["verify", "s.cae", "--against"], &steps[..19]].concat(), 2);
+    let provenance = &json(d, &["inspect", "s.cae"])["arrays"][0]["attributes"]["provenance"];
+    assert_eq!(provenance["source"].as_array().unwrap().len(), 20);
+    let digest = sha2::Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    assert_eq!(provenance["source_sha256"], digest);
+
+    // Files that do not fit, and one that is short.
+    std::fs::write(d.join("other_3x72.f32"), &bytes[..3 * 72 * 4]).unwrap();
+    fn stack<'a>(parts: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+        [&["compress"], parts, &["-o", "x.cae", "--lossless"], more].concat()
+    }
+    let message = bad(d, &stack(&[steps[0], "other_3x72.f32"], &["--stack"]), 2);
+    assert!(message.contains("other_3x72.f32 is [3, 72]"), "{message}");
+    bad(d, &stack(&steps[..2], &["--name", "x"]), 2);
+    std::fs::write(d.join(steps[1]), &bytes[..8]).unwrap();
+    let message = bad(d, &stack(&steps[..2], &["--stack"]), 2);
+    assert!(message.contains("uwnd_01_37x72.f32: the file has 8 bytes, 10656 needed"), "{message}");
+
+    // Either order of axes in the files, and names that have nothing in common.
+    let c: Vec<f32> = (0..6).map(|i| i as f32).collect();
+    std::fs::write(d.join("c.npy"), npy("False", "(2, 3)", &c)).unwrap();
+    std::fs::write(d.join("f.npy"), npy("True", "(2, 3)", &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0])).unwrap();
+    good(d, &stack(&["c.npy", "f.npy"], &["--stack"]));
+    good(d, &["decompress", "x.cae", "-o", "x.f32"]);
+    assert_eq!(f32s(d.join("x.f32")), [&c[..], &c].concat());
+    assert_eq!(json(d, &["inspect", "x.cae"])["arrays"][0]["name"], "c");
 }
 
 #[test]

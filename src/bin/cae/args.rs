@@ -45,6 +45,10 @@ pub struct Compress {
     /// Arrays: NAME.npy, or raw little-endian values named NAME_41x128x128.f32 or given by --shape and --dtype
     #[arg(required = true)]
     pub input: Vec<PathBuf>,
+    /// The inputs are one array, behind each other along a new first dimension, such as the steps of a run with a file each: what they have
+    /// in common costs no bytes
+    #[arg(long)]
+    pub stack: bool,
     /// The file to write
     #[arg(short, long)]
     pub output: PathBuf,
@@ -152,9 +156,9 @@ pub struct Inspect {
 pub struct Verify {
     /// The .cae file
     pub file: PathBuf,
-    /// The original to compare with; which array, if there are several, is found by its name
-    #[arg(long, value_name = "INPUT")]
-    pub against: Option<PathBuf>,
+    /// The original to compare with; which array, if there are several, is found by its name. Several files are those of a stack
+    #[arg(long, value_name = "INPUT", num_args = 1..)]
+    pub against: Vec<PathBuf>,
     /// The bound of each point, as it was given to `compress`: the file has only the largest
     #[arg(long, value_name = "FILE", requires = "against")]
     pub bounds: Option<PathBuf>,

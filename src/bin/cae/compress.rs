@@ -34,11 +34,14 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     for read in args.input.iter().chain(&args.bounds).map(PathBuf::as_path).chain(models) {
         input::not_replaced(read, &args.output)?;
     }
-    if args.name.is_some() && args.input.len() > 1 {
-        return Err(Failure::usage("--name needs a single input"));
+    if args.name.is_some() && args.input.len() > 1 && !args.stack {
+        return Err(Failure::usage("--name needs a single input, or --stack"));
     }
     let describe = |p: &PathBuf| input::describe(p, &args.raw);
-    let inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    if args.stack {
+        inputs = vec![input::stack(inputs)?];
+    }
     attributes_of(&args.attr)?;
 
     let bounds = args.bounds.as_ref().map(|p| input::open_bounds(p, &args.raw)).transpose()?;
@@ -199,20 +202,23 @@ fn add<T: Element>(
 }
 
 fn provenance(input: &Input) -> Result<Value, Failure> {
-    let mut file = std::fs::File::open(&input.path).map_err(Failure::io(&input.path))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut buffer).map_err(Failure::io(&input.path))? {
-            0 => break,
-            n => hash.update(buffer.get(..n).unwrap_or_default()),
+    let files = input.files();
+    for path in &files {
+        let mut file = std::fs::File::open(path).map_err(Failure::io(path))?;
+        loop {
+            match file.read(&mut buffer).map_err(Failure::io(path))? {
+                0 => break,
+                n => hash.update(buffer.get(..n).unwrap_or_default()),
+            }
         }
     }
     let digest = figures::hex(&hash.finalize());
     let command: Vec<String> = std::env::args().skip(1).collect();
-    let name = input.path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let names: Vec<_> = files.iter().map(|p| p.file_name().map(|n| n.to_string_lossy().into_owned())).collect();
     Ok(json!({
-        "source": name,
+        "source": if let [only] = names.as_slice() { json!(only) } else { json!(names) },
         "source_sha256": digest,
         "command": format!("cae {}", command.join(" ")),
         "version": env!("CARGO_PKG_VERSION"),

@@ -16,6 +16,11 @@ pub fn describe_as(path: &Path, raw: &Raw, data_type: Option<DataType>) -> Resul
     Input::describe(path, raw.shape.as_ref().map(|s| s.0.as_slice()), data_type).map_err(Failure::at(path))
 }
 
+/// Several arrays as one.
+pub fn stack(parts: Vec<Input>) -> Result<Input, Failure> {
+    Input::stack(parts).map_err(|e| Failure::usage(e.to_string()))
+}
+
 /// Opens bounds of points, binary64 whatever the values are.
 pub fn open_bounds(path: &Path, raw: &Raw) -> Result<Box<dyn Source<f64>>, Failure> {
     describe_as(path, raw, Some(DataType::F64))?.open::<f64>().map_err(Failure::at(path))

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::input::{self, Input};
 use cae::{Array, Bound, DataType, Element, ErrorStats, Reader};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 pub fn run(args: &Verify) -> Result<(), Failure> {
     let reader = open(&args.file, &args.reading)?;
@@ -37,10 +38,8 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
         "bad_frames": bad_frames,
         "digest": format!("{:08x}", digest.finalize()),
     });
-    if let Some(original) = &args.against
-        && bad_frames.is_empty()
-    {
-        let input = input::describe(original, &args.raw)?;
+    if !args.against.is_empty() && bad_frames.is_empty() {
+        let input = original(args)?;
         let array = counterpart(&reader, &input)?;
         let stats = match input.data_type {
             DataType::F32 => compare::<f32>(&array, &input, args)?,
@@ -85,6 +84,16 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
     match missed {
         Some(what) => Err(Failure::bad(format!("{}: the bound is not met, {what}", args.file.display()))),
         None => Ok(()),
+    }
+}
+
+/// What the file is compared with.
+fn original(args: &Verify) -> Result<Input, Failure> {
+    let describe = |path: &PathBuf| input::describe(path, &args.raw);
+    let mut inputs = args.against.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    match inputs.len() {
+        1 => Ok(inputs.remove(0)),
+        _ => input::stack(inputs),
     }
 }
 
