@@ -62,7 +62,7 @@ pub(crate) const MULTILEVEL: &str = "multilevel";
 
 /// What a learner must gain on the way that it improves on, and what it may: one in so many bytes.
 const MUST_GAIN: u64 = 64;
-pub(crate) const MAY_GAIN: u64 = 16;
+pub(crate) const MAY_GAIN: u64 = 6;
 
 /// Codes a block in the way of the candidate that gives the fewest bytes.
 pub(crate) fn encode<T: Element>(
@@ -197,9 +197,10 @@ impl<'p, 'v, T> Race<'p, 'v, T> {
     fn enter(&mut self, label: &'static str, prepared: &'p Prepared<'v, T>, trial: Trial<T>) {
         let size = frame_len(prepared, &trial);
         self.tried.push((label, size));
-        // A learner comes last, and takes half as long again to decode.
-        let least = if trial.method == Method::Learner { size.saturating_add(size / MUST_GAIN) } else { size };
-        if self.best.as_ref().is_none_or(|b| least < b.size) {
+        // A learner comes last, and takes half as long again to decode; as long as the raster kernel.
+        let must_gain = |b: &Entry<T>| trial.method == Method::Learner && b.trial.method != Method::Raster;
+        let more = |b: &Entry<T>| if must_gain(b) { size / MUST_GAIN } else { 0 };
+        if self.best.as_ref().is_none_or(|b| size.saturating_add(more(b)) < b.size) {
             self.best = Some(Entry { size, label, prepared, trial });
         }
     }

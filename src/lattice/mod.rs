@@ -6,8 +6,10 @@ mod causal;
 mod copies;
 mod decision;
 pub(crate) mod exact;
+mod learner;
 mod matches;
 pub(crate) mod multilevel;
+mod opinion;
 pub(crate) mod raster;
 pub(crate) mod residual;
 

@@ -1,9 +1,10 @@
-"""SPEC 9.2.7 and 9.2.8: what a network in the loop is told, and what its answer means."""
+"""SPEC 9.2.7, 9.2.8 and 9.3.7: what a network in the loop is told, and what its answer means."""
 
 import math
 
 import numpy as np
 
+from learner import Learner
 from passes import clamp
 
 F = np.float32
@@ -50,6 +51,45 @@ def answer(y, miss):
     unit = miss[0] + F(0.05)
     moved = np.clip(F(y[0]), F(-32768), F(32768)) * F(1 / 64) * unit
     return float(moved), unit * octaves(y[1])
+
+
+class Stream:
+    """SPEC 9.3.7: the learner of a raster stream."""
+
+    def __init__(self, points):
+        self.learner = Learner()
+        self.misses = np.zeros((points, 2), F)
+
+    def ask(self, i, back, T, near, slow, others, errors, places):
+        """What it expects, and the scale of that; `near` are the counts of taps that count twice, and that count."""
+        told = [self.misses[i - d] if d else np.zeros(2, F) for d in back]
+        total = weights = F(0)
+        for j in range(near[1]):
+            weight = F(2 if j < near[0] else 1)
+            total += weight * abs(told[j][0])
+            weights += weight
+        self.unit = total / weights + F(0.05)
+        d = [F(t - slow) for t in T[:12]]
+        wide = F(0)
+        for a in d:
+            wide += abs(a)
+        wide = wide * F(0.125) + F(0.1)
+        by_wide, by_unit = F(1) / wide, F(1) / self.unit
+        x = np.zeros(48, F)
+        x[:12] = np.array(d) * by_wide
+        x[12:17] = [F(y - slow) * by_unit for y in others]
+        x[17:35] = np.concatenate(told[:9]) * by_unit
+        x[42 : 42 + len(places)] = [F(y - slow) * by_wide for y in places]
+        x = np.clip(x, F(-8), F(8))
+        x[35:40] = [log((F(m) + F(0.05)) * by_unit) / F(128) for m in errors]
+        x[40], x[41] = log(self.unit) / F(128), log(wide) / F(128)
+        y = self.learner.ask(x)
+        self.expected = slow + float(np.clip(y[0], F(-512), F(512)) * self.unit)
+        return self.expected, self.unit * octaves(y[1] * F(16))
+
+    def tell(self, i, v, slow):
+        self.misses[i] = [F(clamp(v - y, -1e6, 1e6)) for y in (slow, self.expected)]
+        self.learner.tell(F(v - slow), self.unit)
 
 
 class Neighbors:

@@ -6,6 +6,7 @@ import numpy as np
 
 from axes import Axes
 from decisions import Coder
+from opinion import Stream
 from prediction import LeastSquares, Track
 from primitives import CaeError, Cursor, unzigzag
 
@@ -115,7 +116,8 @@ class Raster:
         self.slow = LeastSquares(slow + 4 * bool(self.copies) + 4 * self.means, growth[0], 64)
         self.fast = LeastSquares(fast, growth[1], 32)
         self.quick = LeastSquares(quick, growth[2], 8)
-        self.tracks = [Track(self.axes.n[0]) for _ in range(4 + bool(self.copies))]
+        self.tracks = [Track(self.axes.n[0]) for _ in range(4 + bool(self.copies) + bool(self.learns))]
+        self.stream = Stream(self.points) if self.learns else None
         self.low = self.high = 0.0
         self.v = [0.0] * self.points
         self.error = [F(0)] * self.points
@@ -136,10 +138,10 @@ class Raster:
             raise CaeError(f"raster flags {flags}")
         self.snapped, self.absolute = flags & 1, flags & 64
         memory = cursor.u8()
-        if memory > 15:
+        if memory > 31:
             raise CaeError(f"memory {memory}")
         self.forgetful, self.flat_skipped, self.unsought = memory & 1, memory & 2, memory & 4
-        self.by_place = memory & 8
+        self.by_place, self.learns = memory & 8, memory & 16
         if flags & 2:
             self.step = cursor.number("d")
         else:
@@ -241,11 +243,11 @@ class Raster:
             fixed = sorted([T[0], T[1], planar])[1]
         copy = self.copied(i, c)
 
-        means = self.mean_inputs(i, back, m) if self.means else []
+        places = self.mean_inputs(i, back, m) if self.means else []
 
         predictors = (self.slow, self.fast, self.quick)
         found = []
-        for predictor, x in zip(predictors, self.inputs(T, m, copy, means)):
+        for predictor, x in zip(predictors, self.inputs(T, m, copy, places)):
             found.append(float(min(max(m + predictor.output(x), self.low), self.high)))
         slow, fast, quick = found
         predictions = [slow, fast, fixed, quick]
@@ -259,6 +261,16 @@ class Raster:
             total += weight * prediction
             weights += weight
         p = total / weights
+        scale = None
+        if self.stream:
+            near = min(count + 4, len(back))
+            others = [fast, quick, fixed, slow if copy is None else copy, p]
+            known = [*means[:4], means[-1]]
+            expected, scale = self.stream.ask(i, back, T, (count, near), slow, others, known, [y + m for y in places])
+            predictions.append(float(min(max(expected, self.low), self.high)))
+            M = means[-1] * means[-1] + 0.005
+            weight = 1 / (M * M)
+            p = (total + weight * predictions[-1]) / (weights + weight)
         center = float(math.floor(p + 0.5)) if self.snapped else p
         if self.absolute:
             center = 0.0
@@ -274,13 +286,18 @@ class Raster:
         guesses, slots = self.guesses(center, T, planar, copy)
         lean = p - center if self.snapped else fixed - p
         errors = (spread, means[0], means[1])
-        k = self.number(i, back, T, (p, slow, fast), errors, center, lean, guesses)
+        expected = [p, slow, fast]
+        if self.stream:
+            expected[2] = predictions[-1]
+        k = self.number(i, back, T, expected, errors, scale, center, lean, guesses)
         self.k[i] = k
         v[i] = center + k
         self.error[i] = F(abs(v[i] - p))
         self.low, self.high = min(self.low, v[i]), max(self.high, v[i])
         for track, prediction in zip(self.tracks, predictions):
             track.learn(c[0], abs(v[i] - prediction))
+        if self.stream:
+            self.stream.tell(i, v[i], slow)
         if not (self.flat_skipped and spread < 1 / 64 and abs(v[i] - p) < 1 / 64):
             trust = 1 / ((spread + 0.3) * (spread + 0.3))
             for predictor in predictors:
@@ -332,10 +349,10 @@ class Raster:
             out[11] = steps(copy)
         return out, slots
 
-    def number(self, i, back, T, predictions, errors, center, lean, guesses):
-        """SPEC 9.3.6; `predictions` are p, slow and fast, `errors` the spread and two mean errors."""
+    def number(self, i, back, T, predictions, errors, learned, center, lean, guesses):
+        """SPEC 9.3.6; `predictions` are p, slow and fast, `errors` the spread and two mean errors. With a learner its prediction
+        stands for fast, with `learned` as scale."""
         axes, count = self.axes, self.axes.count
-        p, slow, fast = predictions
         spread = errors[0]
         mirror = -1 if lean < 0 else 1
 
@@ -385,6 +402,8 @@ class Raster:
         silent = sum((guesses.get(g) == 0) << b for b, g in enumerate((0, 1, 3, 4, sixth, 7)))
         centers = [F(mirror * (y - center)) for y in predictions]
         scales = [F(1.4 / (s + 0.04)) for s in errors]
+        if learned is not None:
+            scales[2] = F(1) / learned
         start = min(int(0.75 * spread + 1).bit_length() - 1, 51)
         with np.errstate(all="ignore"):
             k = self.coder.decode(

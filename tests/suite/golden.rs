@@ -374,6 +374,7 @@ pub mod update {
                 ("kernel_fast_levels", levels()),
                 ("kernel_fast_raster", rough()),
                 ("kernel_raster_places", places()),
+                ("kernel_raster_learner", bent()),
             ])
             .map(file);
         kernels.chain([("kernel_network", in_loop())]).collect()
@@ -444,6 +445,38 @@ pub mod update {
             let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
             arrays.extend(array_of(&single, "fast", None, Bound::Absolute(0.1), shape));
             arrays.extend(array_of(&values, "fast", None, Bound::Absolute(0.01), shape));
+        }
+        numbered(arrays)
+    }
+
+    /// Each value follows from the ones before it along the axes, and from a little chance, by a rule with a bend: for the learner of the
+    /// raster kernel. The last is mirrored, so that there are copies, too.
+    #[cfg(feature = "internals")]
+    fn bent() -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for shape in [&[2500][..], &[50, 60], &[14, 16, 16], &[3, 8, 12, 14], &[2, 3, 6, 10, 12], &[24, 20, 16]] {
+            let mut random = crate::fields::Random(29);
+            let mut field = ArrayD::<f64>::zeros(IxDyn(shape));
+            for at in ndarray::indices(IxDyn(shape)) {
+                let before = |d: usize| {
+                    let mut near = at.clone();
+                    near[d] = at[d].checked_sub(1)?;
+                    field.get(near).copied()
+                };
+                let along = before(shape.len() - 1).unwrap_or(0.4);
+                let across = (0..shape.len()).filter_map(before).sum::<f64>() / shape.len() as f64;
+                let mut value = 1.0 - 1.8 * (0.8 * along + 0.2 * across).abs() + 0.01 * random.unit();
+                if shape.len() == 3 && shape[0] == 24 && at[0] >= 12 {
+                    let mut mirrored = at.clone();
+                    mirrored[0] = 23 - at[0];
+                    value = field.get(mirrored).copied().unwrap_or(value);
+                }
+                field[&at] = value;
+            }
+            let values: Vec<f64> = field.into_iter().collect();
+            let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            arrays.extend(array_of(&single, "raster", None, Bound::Absolute(0.02), shape));
+            arrays.extend(array_of(&values, "raster snapped", None, Bound::Absolute(1e-3), shape));
         }
         numbered(arrays)
     }

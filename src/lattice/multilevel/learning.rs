@@ -7,10 +7,10 @@
     reason = "features are clamped, and stand at places fixed by constants"
 )]
 
-use super::learner::{self, Learner};
-use super::network::{UNIT, log, scale};
 use super::pass::AXES;
 use super::stencil::TAPS;
+use crate::lattice::learner::{self, Learner};
+use crate::lattice::opinion::{UNIT, log, scale};
 
 /// Neighbors whose misses are told: six of the nearest, three before the point.
 pub(super) const TOLD: usize = 9;

@@ -1,7 +1,6 @@
 //! Multilevel kernel (SPEC 9.2): points are refined level by level, each predicted from known ones on both sides.
 
 mod balanced;
-mod learner;
 mod learning;
 mod links;
 mod network;
@@ -16,8 +15,8 @@ use crate::codec::arithmetic::{BitCoder, Decoder, Encoder};
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
+use crate::lattice::learner::Learner;
 use crate::model::Predictor;
-use learner::Learner;
 use network::Network;
 pub use network::Samples;
 use pass::{AXES, Order, Shape, halvings};

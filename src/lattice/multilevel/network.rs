@@ -11,6 +11,7 @@
 )]
 
 use super::weights::REACH;
+use crate::lattice::opinion::{UNIT, log, scale};
 use crate::model::{PREDICTOR_INPUT_MAX, PREDICTOR_KINDS, Predictor, Scratch};
 use fearless_simd::Simd;
 
@@ -21,10 +22,6 @@ pub(super) const BEFORE: usize = 3;
 /// Both together.
 pub(super) const TOLD: usize = BESIDE.len() + BEFORE;
 
-/// Inputs are in units of 1/128.
-pub(super) const UNIT: f32 = 128.0;
-/// The scale in an answer is in sixteenths of an octave, straight lines between whole ones, within this.
-const SCALES: (f32, f32) = (-128.0, 96.0);
 /// The shift in an answer is in 1/64 of the stencil's usual miss, within this.
 const SHIFT_MAX: f32 = 1024.0;
 
@@ -135,19 +132,6 @@ impl<'a> Network<'a> {
             samples.misses.push(miss);
         }
     }
-}
-
-/// Quarters of an octave, of 8 units each.
-#[inline(always)]
-pub(super) fn log(x: f32) -> f32 {
-    (((x.to_bits() >> 21) as i32 - (127 << 2)) * 8).clamp(-1023, 1023) as f32
-}
-
-/// What an answer says of the scale: whole octaves are exponents, sixteenths the upper bits of the fraction.
-#[inline(always)]
-pub(super) fn scale(unit: f32, sixteenths: f32) -> f32 {
-    let sixteenths = sixteenths.clamp(SCALES.0, SCALES.1).floor() as i32;
-    unit * f32::from_bits(((127 * 16 + sixteenths) as u32) << 19)
 }
 
 /// To the nearest whole number, ties to even, within what inputs may be.

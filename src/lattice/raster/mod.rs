@@ -6,6 +6,7 @@
     reason = "lattice arithmetic in floating point; whole numbers are checked against 2^53 first"
 )]
 
+mod learning;
 mod least_squares;
 mod means;
 mod model;
@@ -14,7 +15,7 @@ mod plan;
 mod recent;
 mod symbol;
 
-use crate::codec::arithmetic::{Decoder, Encoder};
+use crate::codec::arithmetic::Decoder;
 use crate::codec::cursor::{Cursor, put_varint, unzigzag, zigzag};
 use crate::error::FormatError;
 use crate::lattice::Grid;
@@ -127,7 +128,13 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
     }
     let shape = shape_of(grid, &inner);
     let maps = copies::find(&wanted, grid.ordinary, &shape);
-    let plan = Plan { shape, snapped: options.snapped, absolute, memory, maps };
+    let mut plan = Plan { shape, snapped: options.snapped, absolute, memory, maps };
+
+    let coded = match whole.filter(|_| plan.maps.is_empty()) {
+        Some(whole) => whole,
+        None => plan::code(&mut plan, grid.ordinary, &wanted)?,
+    };
+    recon.copy_from_slice(&coded.found);
 
     let bytes = step.to_le_bytes();
     let wide = bytes[..4] != [0; 4];
@@ -138,7 +145,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         | if absolute { ABSOLUTE } else { 0 }
         | if wide { WIDE_STEP } else { 0 }
         | if origin == 0.0 { 0 } else { ORIGIN };
-    let mut out = vec![flags, memory];
+    let mut out = vec![flags, plan.memory];
     out.extend(if wide { &bytes[..] } else { &bytes[4..] });
     if origin != 0.0 {
         out.extend(origin.to_le_bytes());
@@ -155,14 +162,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         out.push(plan.maps.len() as u8);
         plan.maps.iter().for_each(|m| m.write_to(&mut out));
     }
-    if let Some(whole) = whole.filter(|_| plan.maps.is_empty()) {
-        recon.copy_from_slice(&whole.found);
-        out.extend(whole.bytes);
-    } else {
-        let mut coder = Encoder::new();
-        run(&mut coder, &plan, grid.ordinary, Some(&wanted), None, recon).ok()?;
-        out.extend(coder.finish());
-    }
+    out.extend(coded.bytes);
     finish(recon, origin, base + shift, step);
     Some(out)
 }
@@ -329,6 +329,27 @@ mod tests {
         let bytes = encode(&values, &grid, 0.5, &options, &mut recon).unwrap();
         assert!(bytes[1] & model::PLACES != 0);
         assert!(round_trip(&values, &grid, 0.5, &options).is_some_and(|n| n < 1200));
+    }
+
+    #[test]
+    fn a_rule_that_is_not_linear_is_learned() {
+        let mut v = 0.3f64;
+        let values: Vec<f64> = std::iter::repeat_with(|| {
+            v = 1.0 - 1.9 * v.abs();
+            v
+        })
+        .take(6000)
+        .collect();
+        // As numbers without any order they would take 5000 and 10000 bytes.
+        for (snapped, dims, tolerance, most) in [(false, &[6000][..], 0.01, 3000), (true, &[100, 60], 1e-4, 9500)] {
+            let grid = Grid { dims, ordinary: None };
+            let options = Options { snapped, ..Options::default() };
+            let mut recon = vec![0.0; values.len()];
+            let bytes = encode(&values, &grid, tolerance, &options, &mut recon).unwrap();
+            assert!(bytes[1] & model::LEARNER != 0, "{snapped}");
+            let n = round_trip(&values, &grid, tolerance, &options).unwrap();
+            assert!(n < most, "{n} {snapped}");
+        }
     }
 
     #[test]

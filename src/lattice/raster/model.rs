@@ -7,6 +7,7 @@
     reason = "per-point loop: distances back are checked against the point by `Walk`, the rest is floating point"
 )]
 
+use super::learning::{Around, Learning};
 use super::least_squares::LeastSquares;
 use super::means::{MEANS, Means};
 use super::recent::Recent;
@@ -45,10 +46,15 @@ pub(super) const FLAT_SKIPPED: u8 = 2;
 pub(super) const UNSOUGHT: u8 = 4;
 /// Memory bit: what a value is depends on its column, its row and what was seen lately more than on how its neighbors go on.
 pub(super) const PLACES: u8 = 8;
+/// Memory bit: a network learns, too.
+pub(super) const LEARNER: u8 = 16;
 /// Number of values that the memory field has.
-pub(super) const MEMORIES: u8 = 16;
-/// Predictors that are blended: slow, fast, a fixed one, quick, and a copy if the plan has maps.
-const PREDICTORS: usize = 5;
+pub(super) const MEMORIES: u8 = 32;
+/// Predictors that are blended: slow, fast, a fixed one, quick, a copy if the plan has maps, and the learner if it has one.
+const PREDICTORS: usize = 6;
+/// Where the last two stand.
+const COPY: usize = 4;
+const LEARNED: usize = 5;
 
 /// What the header says about the loop.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ pub(super) struct Plan {
     pub(super) snapped: bool,
     /// Whether numbers are coded as they are, what is expected being known only through contexts.
     pub(super) absolute: bool,
-    /// What is learned and remembered: `FORGETFUL`, `FLAT_SKIPPED`, `UNSOUGHT` and `PLACES`.
+    /// What is learned and remembered: `FORGETFUL`, `FLAT_SKIPPED`, `UNSOUGHT`, `PLACES` and `LEARNER`.
     pub(super) memory: u8,
     /// Maps to earlier points that probably have the same value, the likeliest first.
     pub(super) maps: Vec<Map>,
@@ -83,10 +89,10 @@ pub(super) struct Leeway {
 }
 
 /// How many bytes ways to code the same points take on the way: one that is far behind is left.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Pace {
     /// How far behind a way may be and still catch up.
-    leeway: Leeway,
+    pub(super) leeway: Leeway,
     /// Bytes of the best way, every [`STRIDE`] points.
     best: Vec<usize>,
     /// Those of the way that is tried now.
@@ -106,6 +112,11 @@ impl Pace {
         let best = self.best.get(self.now.len());
         self.now.push(bytes);
         best.is_none_or(|b| bytes <= b + b / self.leeway.part + self.leeway.bytes)
+    }
+
+    /// Bytes that the best way took for the first half.
+    pub(super) fn half(&self) -> usize {
+        self.best.get(self.best.len() / 2).copied().unwrap_or(0)
     }
 
     /// A way is done, and may have been the best.
@@ -209,7 +220,7 @@ fn run_points<S: Simd, C: BitCoder>(
     let flat = if plan.memory & FLAT_SKIPPED != 0 { FLAT } else { 0.0 };
     // A copy is one more input, which the fast predictor gets in place of its last tap.
     let copying = !plan.maps.is_empty();
-    let predictors = if copying { 5 } else { 4 };
+    let predictors = if copying { COPY + 1 } else { COPY };
     let fast_count = FAST_TAPS[axes];
     let mut means_of_places = Means::new(&plan.shape);
     let first_mean = SLOW_TAPS[axes] + if copying { 4 } else { 0 };
@@ -218,6 +229,7 @@ fn run_points<S: Simd, C: BitCoder>(
     let mut fast = LeastSquares::new(fast_count, growth[1], PATIENCE[1]);
     let quick_count = QUICK_TAPS[axes];
     let mut quick = LeastSquares::new(quick_count, growth[2], PATIENCE[2]);
+    let mut learning = (plan.memory & LEARNER != 0).then(|| Learning::new(n));
     let mut tracks = Tracks::new(width);
     let mut ks = vec![0i64; n];
     // What matches are sought in: values if they are whole, otherwise the numbers coded.
@@ -260,12 +272,13 @@ fn run_points<S: Simd, C: BitCoder>(
             x[SLOW_TAPS[axes]] = copy.map_or(0.0, |c| c - base);
             fast_x[fast_count - 1] = x[SLOW_TAPS[axes]];
         }
-        if let Some(means) = &means_of_places {
-            let back = [walk.back[0], walk.back[1], walk.back[northwest]];
-            x[first_mean..first_mean + MEANS].copy_from_slice(&means.inputs(back, base));
+        let back = [walk.back[0], walk.back[1], walk.back[northwest]];
+        let places_around = means_of_places.as_ref().map(|means| means.inputs(back, base));
+        if let Some(means) = &places_around {
+            x[first_mean..first_mean + MEANS].copy_from_slice(means);
         }
         let mut predictions = Each::default();
-        predictions.as_flattened_mut()[..PREDICTORS].copy_from_slice(&[
+        predictions.as_flattened_mut()[..=COPY].copy_from_slice(&[
             (base + slow.predict(&x)).clamp(low, high),
             (base + fast.predict(&fast_x)).clamp(low, high),
             fixed,
@@ -273,12 +286,33 @@ fn run_points<S: Simd, C: BitCoder>(
             copy.unwrap_or(fixed),
         ]);
         let (means, shares) = tracks.means(simd, at);
-        let (mut p, mut weights) = (0.0, 0.0);
+        let (mut sum, mut weights) = (0.0, 0.0);
         for (weight, prediction) in shares.as_flattened().iter().zip(predictions.as_flattened()).take(predictors) {
-            p += weight * prediction;
+            sum += weight * prediction;
             weights += weight;
         }
-        p /= weights;
+        let mut p = sum / weights;
+        let mut learned_scale = None;
+        if let Some(learning) = &mut learning {
+            let [slow, fast, fixed, quick] = predictions[0];
+            let opinion = learning.ask(
+                i,
+                &Around {
+                    values: &t,
+                    back: &walk.back,
+                    near: (axes, near_taps),
+                    slow,
+                    others: [fast, quick, fixed, copy.unwrap_or(slow), p],
+                    errors: [means[0][0], means[0][1], means[0][2], means[0][3], means.as_flattened()[LEARNED]],
+                    places: places_around.map(|means| means.map(|m| m + base)),
+                },
+            );
+            let learned = opinion.value.clamp(low, high);
+            predictions.as_flattened_mut()[LEARNED] = learned;
+            let weight = shares.as_flattened()[LEARNED];
+            p = (sum + weight * learned) / (weights + weight);
+            learned_scale = Some(opinion.scale);
+        }
         let center = match (plan.absolute, plan.snapped) {
             (true, _) => 0.0,
             (false, true) => (p + 0.5).floor(),
@@ -400,8 +434,12 @@ fn run_points<S: Simd, C: BitCoder>(
             center: signed_real(center_of - center, mirrored) as f32,
             inverse_scale: (1.4 / (mean + 0.04)) as f32,
         };
-        let experts: [Expert; EXPERTS] =
+        let mut experts: [Expert; EXPERTS] =
             [expert(p, spread), expert(predictions[0][0], means[0][0]), expert(predictions[0][1], means[0][1])];
+        if let Some(scale) = learned_scale {
+            let center = signed_real(predictions.as_flattened()[LEARNED] - center, mirrored) as f32;
+            experts[2] = Expert { center, inverse_scale: 1.0 / scale };
+        }
         if mirrored {
             guesses.mirror();
         }
@@ -436,6 +474,9 @@ fn run_points<S: Simd, C: BitCoder>(
         low = low.min(value);
         high = high.max(value);
         tracks.put(simd, at, value, &predictions);
+        if let Some(learning) = &mut learning {
+            learning.learn(i, value);
+        }
         let trust = 1.0 / ((spread + 0.3) * (spread + 0.3));
         // Where all is flat there is nothing to learn, and what was learned elsewhere is kept.
         if spread >= flat || (value - p).abs() >= flat {

@@ -7,7 +7,7 @@
     reason = "samples are cut to the length of the data"
 )]
 
-use super::model::{FLAT_SKIPPED, FORGETFUL, Leeway, PLACES, Pace, Plan, UNSOUGHT, run};
+use super::model::{FLAT_SKIPPED, FORGETFUL, LEARNER, Leeway, PLACES, Pace, Plan, UNSOUGHT, run};
 use crate::codec::arithmetic::Encoder;
 use crate::codec::period::{periods, row_periods};
 use crate::lattice::Grid;
@@ -32,6 +32,8 @@ const SHAPES: Leeway = Leeway { part: 8, bytes: 32 };
 const MEMORY: Leeway = Leeway { part: 64, bytes: 32 };
 /// ... and on samples, where only what gains much is of account.
 const HASTY: Leeway = Leeway { part: 64, bytes: 4 };
+/// The same for a learner, which has all to learn at first.
+const LEARNING: Leeway = Leeway { part: 8, bytes: 256 };
 /// Points that each shape is tried on, at least.
 const TRIAL: usize = 1 << 16;
 /// Distinct values that count as few.
@@ -135,8 +137,36 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
             }
         }
     }
+    if !options.hasty && !choice.absolute && choice.memory & PLACES == 0 && trial.learns(&choice.inner, choice.memory) {
+        choice.memory |= LEARNER;
+    }
     choice.whole = trial.best.filter(|_| trial.wanted.len() == n && !choice.absolute);
     choice
+}
+
+/// Codes all of `wanted`. Copies, which a part does not show, are blurred by a learner: where there are any, the plan keeps it only if it
+/// gives fewer bytes here, too.
+pub(super) fn code(plan: &mut Plan, ordinary: Option<&[bool]>, wanted: &[f64]) -> Option<Coded> {
+    let mut pace = Pace::new(SHAPES);
+    let mut coded = |plan: &Plan| {
+        let mut coder = Encoder::new();
+        let mut found = vec![0.0; wanted.len()];
+        let done = run(&mut coder, plan, ordinary, Some(wanted), Some(&mut pace), &mut found);
+        pace.done(true);
+        done.ok().map(|()| Coded { bytes: coder.finish(), found })
+    };
+    let with = coded(plan);
+    if plan.maps.is_empty() || plan.memory & LEARNER == 0 {
+        return with;
+    }
+    plan.memory &= !LEARNER;
+    let without = coded(plan);
+    let bytes = |c: &Option<Coded>| c.as_ref().map_or(usize::MAX, |c| c.bytes.len());
+    if bytes(&without) <= bytes(&with) {
+        return without;
+    }
+    plan.memory |= LEARNER;
+    with
 }
 
 /// Rows and planes that `wanted` may have lost.
@@ -181,6 +211,8 @@ struct Trial<'a> {
     /// Dims of the stretch if it is read as it is.
     dims: Vec<usize>,
     snapped: bool,
+    /// Points of the data, of which the stretch is a part.
+    points: usize,
     /// How the best way so far took its bytes, ...
     pace: Pace,
     /// ... how many in all, ...
@@ -212,10 +244,26 @@ impl<'a> Trial<'a> {
             ordinary,
             dims,
             snapped: options.snapped,
+            points: n,
             pace: Pace::new(leeway),
             least: usize::MAX,
             best: None,
         }
+    }
+
+    /// Whether a learner pays: on a part, by its second half, since what was learned on the first serves all that is left.
+    fn learns(&mut self, inner: &[usize], memory: u8) -> bool {
+        let is_whole = self.wanted.len() == self.points;
+        let first_half = |t: &Self| if is_whole { 0 } else { t.pace.half() };
+        let without = self.least.saturating_sub(first_half(self));
+        let before = (self.best.take(), std::mem::replace(&mut self.least, usize::MAX), self.pace.clone());
+        self.pace.leeway = LEARNING;
+        let with = self.cost(inner, false, memory | LEARNER);
+        let pays = with != usize::MAX && with.saturating_sub(first_half(self)) < without;
+        if !pays {
+            (self.best, self.least, self.pace) = before;
+        }
+        pays
     }
 
     /// Bytes of the stretch, if they may be the fewest.
