@@ -412,7 +412,7 @@ mod tests {
         #[test]
         fn any_bytes_end(
             dims in prop::collection::vec(1usize..5, 1..7),
-            flags in 0u8..128,
+            flags in any::<u8>(),
             bytes in prop::collection::vec(any::<u8>(), 0..80),
         ) {
             let n: usize = dims.iter().product();
