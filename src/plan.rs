@@ -91,7 +91,7 @@ impl Preset {
                 slow: 64,
                 thin: None,
                 keep: 2,
-                close: 64,
+                close: 24,
             },
         }
     }
