@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, data)) = data.split_first() else { return };
-    // A file of the same kind before it, a grid, or nothing.
+    // Nothing is known, or a file like it stands before it, or a grid.
     if *kind == 0 {
         made_of(data, &Known::Nothing);
     } else if *kind < 128 {

@@ -45,8 +45,8 @@ pub struct Compress {
     /// Arrays: NAME.npy, or raw little-endian values named NAME_41x128x128.f32 or given by --shape and --dtype
     #[arg(required = true)]
     pub input: Vec<PathBuf>,
-    /// The inputs are one array, behind each other along a new first dimension, such as the steps of a run with a file each: what they have
-    /// in common costs no bytes
+    /// The inputs are one array, behind each other along a new first dimension, such as the steps of a run with a file each: they are
+    /// predicted from each other
     #[arg(long)]
     pub stack: bool,
     /// The file to write

@@ -10,16 +10,13 @@
 use super::pass::AXES;
 use super::stencil::TAPS;
 use crate::lattice::learner::{self, Learner};
-use crate::lattice::opinion::{UNIT, log, scale};
+use crate::lattice::opinion::{Opinion, UNIT, log};
 
 /// Neighbors whose misses are told: six of the nearest, three before the point.
 pub(super) const TOLD: usize = 9;
 
 /// Features that a learner is told.
 const SEEN: usize = 16;
-
-/// The shift in an answer is in 1/64 of the stencil's usual miss, within this.
-const SHIFT_MAX: f32 = 32_768.0;
 
 /// What is around a point, in steps.
 pub(super) struct Around<'a> {
@@ -39,15 +36,6 @@ pub(super) struct Around<'a> {
     pub(super) axis: usize,
 }
 
-/// What is expected of a point, in steps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opinion {
-    /// What is added to the stencil's prediction.
-    pub(super) shift: f64,
-    /// Scale of the logistic distribution around it.
-    pub(super) scale: f32,
-}
-
 impl Around<'_> {
     /// The stencil's usual miss, which is the unit of errors and answers.
     #[inline(always)]
@@ -55,13 +43,9 @@ impl Around<'_> {
         self.usual[0] + 0.05
     }
 
-    /// What `learner` expects of the point.
+    /// What `learner` expects of the point; the shift is added to the stencil's prediction.
     pub(super) fn ask(&self, learner: &mut Learner) -> Opinion {
-        let [shift, octaves] = learner.ask(&self.inputs());
-        let (shift, sixteenths) = (shift * 64.0, octaves * 16.0);
-        let unit = self.unit();
-        let shift = shift.clamp(-SHIFT_MAX, SHIFT_MAX) * (1.0 / 64.0) * unit;
-        Opinion { shift: f64::from(shift), scale: scale(unit, sixteenths) }
+        Opinion::of(learner.ask(&self.inputs()), self.unit())
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@
     reason = "inner loop of every value: neighbors are inside the grid by the line's ranges, quantized features are clamped"
 )]
 
-use super::learning::{Around, Opinion, TOLD};
+use super::learning::{Around, TOLD};
 use super::links::Links;
 use super::pass::{AXES, Order, Pass, Shape, passes};
 use super::quantizer::Quantizer;
@@ -21,6 +21,7 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::decision::Expert;
 use crate::lattice::learner::Learner;
+use crate::lattice::opinion::Opinion;
 use crate::lattice::residual::{Given, ResidualCoder};
 use crate::vector::vectorize;
 use fearless_simd::Simd;

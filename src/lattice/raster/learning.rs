@@ -9,7 +9,7 @@
 
 use super::means::MEANS;
 use crate::lattice::learner::{INPUTS, Learner};
-use crate::lattice::opinion::{UNIT, log, scale};
+use crate::lattice::opinion::{Opinion, UNIT, log};
 
 /// Neighbors whose values are told.
 const SEEN: usize = 12;
@@ -19,8 +19,6 @@ const TOLD: usize = 9;
 const OTHERS: usize = 5;
 /// Predictors whose usual errors are told, the slow one and the learner among them.
 const ERRORS: usize = 5;
-/// The shift in an answer is in units, within this.
-const SHIFT_MAX: f32 = 512.0;
 /// Errors are kept within this.
 const MISS_MAX: f64 = 1e6;
 
@@ -40,14 +38,6 @@ pub(super) struct Around<'a> {
     pub(super) places: Option<[f64; MEANS]>,
 }
 
-/// What is expected of a point, in steps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opinion {
-    pub(super) value: f64,
-    /// Scale of the logistic distribution around it.
-    pub(super) scale: f32,
-}
-
 /// The learner, and what is kept for it of every point.
 #[derive(Debug)]
 pub(super) struct Learning {
@@ -65,8 +55,8 @@ impl Learning {
         Learning { learner: Learner::new(), misses: vec![[0.0; 2]; points], unit: 1.0, expected: [0.0; 2] }
     }
 
-    /// What is expected of point `i`.
-    pub(super) fn ask(&mut self, i: usize, around: &Around) -> Opinion {
+    /// Where the learner expects the value of point `i`, and the scale of the logistic distribution around that, in steps.
+    pub(super) fn ask(&mut self, i: usize, around: &Around) -> (f64, f32) {
         let (mut sum, mut shares) = (0.0f32, 0.0f32);
         for (j, back) in around.back[..around.near.1].iter().enumerate() {
             let share = if j < around.near.0 { 2.0 } else { 1.0 };
@@ -74,11 +64,10 @@ impl Learning {
             shares += share;
         }
         self.unit = sum / shares + 0.05;
-        let [shift, octaves] = self.learner.ask(&self.inputs(i, around));
-        let shift = shift.clamp(-SHIFT_MAX, SHIFT_MAX) * self.unit;
-        let value = around.slow + f64::from(shift);
+        let opinion = Opinion::of(self.learner.ask(&self.inputs(i, around)), self.unit);
+        let value = around.slow + opinion.shift;
         self.expected = [around.slow, value];
-        Opinion { value, scale: scale(self.unit, octaves * 16.0) }
+        (value, opinion.scale)
     }
 
     fn inputs(&self, i: usize, around: &Around) -> [f32; INPUTS] {

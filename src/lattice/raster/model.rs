@@ -295,7 +295,7 @@ fn run_points<S: Simd, C: BitCoder>(
         let mut learned_scale = None;
         if let Some(learning) = &mut learning {
             let [slow, fast, fixed, quick] = predictions[0];
-            let opinion = learning.ask(
+            let (expected, scale) = learning.ask(
                 i,
                 &Around {
                     values: &t,
@@ -307,11 +307,11 @@ fn run_points<S: Simd, C: BitCoder>(
                     places: places_around.map(|means| means.map(|m| m + base)),
                 },
             );
-            let learned = opinion.value.clamp(low, high);
+            let learned = expected.clamp(low, high);
             predictions.as_flattened_mut()[LEARNED] = learned;
             let weight = shares.as_flattened()[LEARNED];
             p = (sum + weight * learned) / (weights + weight);
-            learned_scale = Some(opinion.scale);
+            learned_scale = Some(scale);
         }
         let center = match (plan.absolute, plan.snapped) {
             (true, _) => 0.0,
