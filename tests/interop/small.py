@@ -171,8 +171,10 @@ class Small:
         trust = [float(F(1) / (a * a + F(0.0001))) for a in miss]
         shift = learned * (trust[0] / (trust[0] + trust[1]))
         spread = F(high - low) * F(0.25)
-        best = learned
-        if self.learner:
+        best, scale = learned, None
+        near_codes, past_codes = grid.codes(near), grid.codes(causal)
+        quiet = miss[0] < 1 / 32 and not any(near_codes[:6] + past_codes)
+        if self.learner and not quiet:
             told = [self.asked.get(i, (F(0), F(0))) for i in (near + [None] * 6)[:6] + causal]
             around = opinion.Around(x, learned, spread, miss, told, min(one.level, 3), one.kind // 4)
             moved, scale = opinion.answer(self.learner.ask(around), miss)
@@ -184,13 +186,12 @@ class Small:
         if not abs(prediction) <= HUGE:
             prediction = self.fallback
 
-        near_codes, past_codes = grid.codes(near), grid.codes(causal)
         past_bin = bin_of(F(sum(map(abs, past_codes))) / F(32), 1, 24)
         miss_bin = bin_of(miss[0], 0, 40)
         ahead, back = F(best - shift), F(-shift)
         cell = (one.kind, miss_bin, bin_of(spread, 2, 12))
         mean, count = self.cells.get(cell, (F(1), F(1)))
-        mean_bin = bin_of(scale * F(1.386) if self.learner else mean, 0, 40)
+        mean_bin = bin_of(mean if scale is None else scale * F(1.386), 0, 40)
         w, north, up = (past_codes + [0, 0])[:3]
         n = (near_codes + [0] * 6)[:6]
 
@@ -222,7 +223,7 @@ class Small:
         selectors = (one.kind, mean_bin, 9 * cap(w, 1) + 3 * cap(north, 1) + cap(n[0], 1))
         experts = [
             (F(0), F(1.386) / (mean + F(0.02))),
-            (ahead, F(1) / scale if self.learner else F(1.386) / (miss[0] + F(0.05))),
+            (ahead, F(1.386) / (miss[0] + F(0.05)) if scale is None else F(1) / scale),
             (back, F(1.386) / (miss[1] + F(0.05))),
         ]
         k = self.residuals.decode(contexts, selectors, experts, mean_bin)
@@ -232,11 +233,14 @@ class Small:
         truth = (grid.value[i] - cubic) * inverse
         self.misses[i] = (F(min(abs(truth - learned), 1e6)), F(min(abs(truth), 1e6)))
         if self.learner:
-            self.learner.tell(F(truth - learned), miss[0] + F(0.05))
+            if not quiet:
+                self.learner.tell(F(truth - learned), miss[0] + F(0.05))
             error = F(clamp(truth - learned, -1e6, 1e6))
             self.asked[i] = (F(min(abs(truth - best), 1e6)), error)
         after = count + F(1) if count < 60 else count
         shifted = mean + (F(min(abs(k), 10**6)) - mean) / (after + F(1))
         self.cells[cell] = (shifted, after)
+        if quiet and abs(truth - learned) < 1 / 32:
+            return
         noise = float(miss[0]) + 0.5
         self.stencil.learn(x, clamp(truth, -1e9, 1e9), 1 / (noise * noise))

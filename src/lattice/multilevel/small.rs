@@ -21,7 +21,6 @@ use crate::error::FormatError;
 use crate::lattice::Grid;
 use crate::lattice::decision::Expert;
 use crate::lattice::learner::Learner;
-use crate::lattice::opinion::Opinion;
 use crate::lattice::residual::{Given, ResidualCoder};
 use crate::vector::vectorize;
 use fearless_simd::Simd;
@@ -34,6 +33,8 @@ type Known = Given<CONTEXTS, SELECTORS, EXPERTS>;
 
 /// How many neighbors' corrections are summed.
 const NEAR: usize = 6;
+/// The stencil's usual miss, in steps, below which surroundings may be quiet: they teach nothing, and the network is not asked.
+const QUIET: f32 = 1.0 / 32.0;
 const FAR: usize = 16;
 
 /// What is kept of every decoded point.
@@ -241,7 +242,7 @@ impl State<'_> {
         let mut causal_links = Links::new(causal.iter().copied(), pass, shape);
         let level = pass.level.min(3);
         let kind = pass.axis as u32 * 4 + level;
-        let asked = learner.is_some();
+        let learning = learner.is_some();
 
         let inner = AXES - 1;
         let mut at = pass.start;
@@ -294,7 +295,7 @@ impl State<'_> {
                         miss[0] += w * m[0];
                         miss[1] += w * m[1];
                         weight += w;
-                        if asked {
+                        if learning {
                             let [off, signed] = self.field.asked[j];
                             learner_miss += w * off;
                             if n < NEAR {
@@ -312,7 +313,7 @@ impl State<'_> {
                         miss[0] += 3.0 * m[0];
                         miss[1] += 3.0 * m[1];
                         weight += 3.0;
-                        if asked {
+                        if learning {
                             let [off, signed] = self.field.asked[j];
                             learner_miss += 3.0 * off;
                             told[NEAR + n] = signed;
@@ -321,6 +322,8 @@ impl State<'_> {
                     }
                 }
                 let miss = miss.map(|m| m / weight);
+                let none = codes[..NEAR].iter().chain(&past).all(|c| *c == 0);
+                let quiet = none && miss[0] < QUIET;
 
                 // The blend trusts each predictor by its misses around.
                 let trust = miss.map(|m| f64::from(1.0 / (m * m + 1e-4)));
@@ -328,7 +331,7 @@ impl State<'_> {
                 let spread = ((high - low) as f32) * 0.25;
                 // What the learner says stands in for the stencil in contexts and expectations.
                 let mut best = learned;
-                let mut opinion = Opinion { shift: 0.0, scale: 0.0 };
+                let mut scale = None;
                 let around = Around {
                     features: &features,
                     learned,
@@ -339,8 +342,9 @@ impl State<'_> {
                     level,
                     axis: pass.axis,
                 };
-                if let Some(learner) = &mut learner {
-                    opinion = around.ask(learner);
+                if let Some(learner) = learner.as_mut().filter(|_| !quiet) {
+                    let opinion = around.ask(learner);
+                    scale = Some(opinion.scale);
                     best = (learned + opinion.shift).clamp(low - margin, high + margin);
                     let m = learner_miss / weight;
                     let ours = f64::from(1.0 / (m * m + 1e-4));
@@ -360,7 +364,7 @@ impl State<'_> {
                 let l = codes[0];
                 let scale_at = (kind as usize * 40 + miss_bin as usize) * 12 + bin(spread, 2, 12) as usize;
                 let mean = self.scales[scale_at].value;
-                let mean_bin = bin(if asked { opinion.scale * 1.386 } else { mean }, 0, 40);
+                let mean_bin = bin(scale.map_or(mean, |s| s * 1.386), 0, 40);
                 let toward = |j: Option<usize>| {
                     j.map_or(40, |j| {
                         let d = (self.field.recon[j] - prediction) * inverse;
@@ -393,10 +397,7 @@ impl State<'_> {
                     ],
                     experts: [
                         Expert { center: 0.0, inverse_scale: steep },
-                        Expert {
-                            center: best_f,
-                            inverse_scale: if asked { 1.0 / opinion.scale } else { 1.386 / (miss[0] + 0.05) },
-                        },
+                        Expert { center: best_f, inverse_scale: scale.map_or(1.386 / (miss[0] + 0.05), |s| 1.0 / s) },
                         Expert { center: back, inverse_scale: 1.386 / (miss[1] + 0.05) },
                     ],
                     refinement: mean_bin as usize,
@@ -406,14 +407,18 @@ impl State<'_> {
                 let truth = (recon - cubic) * inverse;
                 self.field.misses[i] = [(truth - learned).abs().min(1e6) as f32, truth.abs().min(1e6) as f32];
                 if let Some(learner) = &mut learner {
-                    learner.learn((truth - learned) as f32, around.unit());
+                    if !quiet {
+                        learner.learn((truth - learned) as f32, around.unit());
+                    }
                     let signed = (truth - learned).clamp(-1e6, 1e6) as f32;
                     self.field.asked[i] = [(truth - best).abs().min(1e6) as f32, signed];
                 }
                 self.scales[scale_at].learn((k.unsigned_abs() as f32).min(1e6));
-                // Points in smooth surroundings say more about the weights.
-                let noise = f64::from(miss[0]) + 0.5;
-                stencil.learn(simd, &features, truth.clamp(-1e9, 1e9), 1.0 / (noise * noise));
+                if !quiet || (truth - learned).abs() >= f64::from(QUIET) {
+                    // Points in smooth surroundings say more about the weights.
+                    let noise = f64::from(miss[0]) + 0.5;
+                    stencil.learn(simd, &features, truth.clamp(-1e9, 1e9), 1.0 / (noise * noise));
+                }
                 x += pass.step[inner];
             }
             let Some(a) = (0..inner).rev().find(|a| at[*a] + pass.step[*a] < shape.extents[*a]) else { break };
