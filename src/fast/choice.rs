@@ -59,7 +59,7 @@ impl<T: Sample> Frame<'_, T> {
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let outlook = Outlook::new(self.values, self.grid, self.range, self.tolerance, self.effort);
         let snapped = |codes: Vec<u8>| [&[SNAPPED], codes.as_slice()].concat();
-        let alone = |o: Outlook| snapped(o.encode(self.values, self.grid));
+        let alone = |o: Outlook<T>| snapped(o.encode());
         let Some(scale) = self.scale() else { return outlook.map(alone) };
         let learned = raster::learn(self.values, self.grid, &scale);
         let predicted = match self.effort {
@@ -73,7 +73,7 @@ impl<T: Sample> Frame<'_, T> {
             },
         };
         let limit = predicted.as_ref().map_or(usize::MAX, Vec::len);
-        let codes = outlook.and_then(|o| o.encode_below(self.values, self.grid, limit));
+        let codes = outlook.and_then(|o| o.encode_below(limit));
         codes.map(snapped).or(predicted)
     }
 
@@ -87,7 +87,7 @@ impl<T: Sample> Frame<'_, T> {
     }
 
     /// The mode that takes the fewest bytes, as far as estimates tell: snapped mode only if it is so far ahead that no other need be tried.
-    fn likeliest(&self, scale: &Scale, learned: &Learned, outlook: Option<&Outlook>) -> Mode {
+    fn likeliest(&self, scale: &Scale, learned: &Learned, outlook: Option<&Outlook<T>>) -> Mode {
         /// Estimates of snapped mode and of the others are off by less than this, mostly, ...
         const AHEAD: f32 = 0.85;
         /// ... but levels are estimated too low by more, the smoother the values are.
@@ -95,7 +95,7 @@ impl<T: Sample> Frame<'_, T> {
         let Some(bits) = learned.bits else { return Mode::Raster };
         let (options, estimate) = self.options(scale);
         let most = f64::from(bits.min(TOO_LOW * estimate) * AHEAD) * self.values.len() as f64 / 8.0;
-        let is_ahead = |o: &Outlook| o.is_below(self.values, self.grid, most) && o.bytes(self.values, self.grid) < most;
+        let is_ahead = |o: &Outlook<T>| o.is_below(most) && o.bytes() < most;
         if outlook.is_some_and(is_ahead) {
             Mode::Snapped
         } else if estimate < bits * LESS_IN_HASTE {

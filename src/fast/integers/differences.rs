@@ -46,13 +46,15 @@ impl Differences {
         self.buckets.iter().zip(&self.images).map(price).sum()
     }
 
-    /// Sums of what they cost: of the first `i` at place `i`.
-    pub(super) fn prices(&self, prices: &Prices) -> Vec<u32> {
+    /// Sums of what they cost: of the first `i` at place `i`. Those that are not ordinary cost nothing.
+    pub(super) fn prices(&self, prices: &Prices, ordinary: Option<&[bool]>) -> Vec<u32> {
         let mut sums = Vec::with_capacity(self.images.len() + 1);
         sums.push(0);
         let mut sum = 0u32;
-        for (b, z) in self.buckets.iter().zip(&self.images) {
-            sum = sum.wrapping_add(prices[usize::from(*b) % BUCKETS][usize::from((*z).min(255))].into());
+        for (i, (b, z)) in self.buckets.iter().zip(&self.images).enumerate() {
+            if ordinary.is_none_or(|o| o[i]) {
+                sum = sum.wrapping_add(prices[usize::from(*b) % BUCKETS][usize::from((*z).min(255))].into());
+            }
             sums.push(sum);
         }
         sums

@@ -48,23 +48,30 @@ pub(super) fn distances(dims: &[usize]) -> Vec<Distances> {
 }
 
 /// Integers, and what a part of them says of all.
-pub(super) struct Surveyed {
+pub(super) struct Surveyed<'a> {
     q: Vec<u16>,
+    /// Which of them are coded; `None`: all.
+    ordinary: Option<&'a [bool]>,
     effort: Effort,
     survey: Survey,
     /// The part of their bits that is left where what stood before costs nothing.
     rest: f64,
 }
 
-impl Surveyed {
-    /// For integers with neighbors at one of `distances`; those that are not ordinary hold what the one before does.
-    pub(super) fn new(q: Vec<u16>, mut distances: Vec<Distances>, effort: Effort) -> Self {
+impl<'a> Surveyed<'a> {
+    /// For integers with neighbors at one of `distances`; those that are not ordinary hold what the one before does, and take nothing.
+    pub(super) fn new(
+        q: Vec<u16>,
+        ordinary: Option<&'a [bool]>,
+        mut distances: Vec<Distances>,
+        effort: Effort,
+    ) -> Self {
         if distances.is_empty() {
             distances = [0].into_iter().chain(period(&q)).map(|row| (row, 0)).collect();
         }
-        let survey = Survey::new(&q, &distances, Care::Thorough);
+        let survey = Survey::new(&q, ordinary, &distances, Care::Thorough);
         let rest = survey.rest(&q, effort);
-        Surveyed { q, effort, survey, rest }
+        Surveyed { q, ordinary, effort, survey, rest }
     }
 
     /// Bytes that all of them take, about.
@@ -74,13 +81,13 @@ impl Surveyed {
         self.survey.bits() * self.rest / 8.0 + FRAME
     }
 
-    /// Appends the integers; those that are not ordinary take nothing.
-    pub(super) fn write(&self, ordinary: Option<&[bool]>, out: &mut Vec<u8>) {
+    /// Appends the integers.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         /// Where more than this is left it repeats by chance.
         const LEFT: f64 = 0.97;
         let form = &self.survey.form;
         let differences = Differences::of(&self.q, form);
-        let prices = || differences.prices(&self.survey.prices());
+        let prices = || differences.prices(&self.survey.prices(), self.ordinary);
         let mut found = match self.effort {
             Effort::Hasty => greedy::find(&self.q, &prices(), form.near()),
             Effort::Thorough if self.rest < LEFT => repeats::find(&self.q, &prices(), form.near()),
@@ -91,11 +98,11 @@ impl Surveyed {
         }
         form.write(out);
         let start = out.len();
-        write(&differences, ordinary, &found, out);
+        write(&differences, self.ordinary, &found, out);
         if self.effort == Effort::Thorough && !found.is_empty() {
             // Repeats that save little are seldom worth their streams.
             let mut plain = out[..start].to_vec();
-            write(&differences, ordinary, &[], &mut plain);
+            write(&differences, self.ordinary, &[], &mut plain);
             if plain.len() < out.len() {
                 *out = plain;
             }

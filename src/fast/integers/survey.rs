@@ -1,10 +1,10 @@
 //! Looks at a part of the integers: which neighbors tell most, and how many bits the rest takes. On the writer's side only.
 
-use super::Effort;
 use super::differences::{self, Differences};
 use super::neighbors::{Distances, FIRST_OF_PLANES, Form, PREDICTORS};
 use super::repeats;
 use super::sequences::BIT;
+use super::{Effort, ordinary_ranges};
 use crate::fast::classes::{BUCKETS, Counts};
 use crate::vector::vectorize;
 use std::ops::Range;
@@ -63,11 +63,18 @@ pub(in crate::fast) fn looked_at(n: usize, distances: &[Distances], mut look: im
 }
 
 impl Survey {
-    /// Of the integers `q`, whose neighbors are at one of these distances.
-    pub(in crate::fast) fn new(q: &[u16], distances: &[Distances], care: Care) -> Self {
+    /// Of the integers `q`, whose neighbors are at one of these distances; those that are not ordinary take nothing.
+    pub(in crate::fast) fn new(q: &[u16], ordinary: Option<&[bool]>, distances: &[Distances], care: Care) -> Self {
         let segments = segments(q.len(), care);
         let mut some = Differences::default();
-        let size = |form: &Form| segments.clone().map(|range| differences::bits(q, form, range)).sum::<u64>();
+        let each = |f: &mut dyn FnMut(Range<usize>)| {
+            segments.clone().for_each(|range| ordinary_ranges(ordinary, range, |r| Some(f(r))).unwrap_or_default());
+        };
+        let size = |form: &Form| {
+            let mut bits = 0;
+            each(&mut |range| bits += differences::bits(q, form, range));
+            bits
+        };
         let forms = distances.iter().enumerate().flat_map(|(k, d)| {
             let predictors = match d {
                 (0, _) => 0..1,
@@ -84,10 +91,10 @@ impl Survey {
         let mut with = |wide: bool| {
             let mut counts = Box::new([[0; 256]; BUCKETS]);
             let form = Form::new(predictor, wide, at);
-            for range in segments.clone() {
+            each(&mut |range| {
                 some.fill(q, &form, range);
                 some.count(&mut counts);
-            }
+            });
             Survey { form, counts, scale }
         };
         let flat = with(false);

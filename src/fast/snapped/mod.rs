@@ -19,7 +19,9 @@ const WORTH: usize = 94;
 const WORTH_IN_HASTE: usize = 90;
 
 /// What a few integers say of all.
-pub(super) struct Outlook {
+pub(super) struct Outlook<'a, T> {
+    values: &'a [T],
+    grid: &'a Grid<'a>,
     scale: Scale,
     distances: Vec<Distances>,
     /// Bits of all integers, about, if nothing repeats; `None` if there is one axis only, whose integers do not tell that soon.
@@ -27,15 +29,15 @@ pub(super) struct Outlook {
     /// The part of them that is saved by repeats, once it was asked for.
     saved: OnceCell<f64>,
     /// All integers, once they were asked for.
-    all: OnceCell<Surveyed>,
+    all: OnceCell<Surveyed<'a>>,
     effort: Effort,
 }
 
-impl Outlook {
+impl<'a, T: Sample> Outlook<'a, T> {
     /// For values between `low` and `high` that are to decode within `tolerance`; `None` if the mode does not suit.
-    pub(super) fn new<T: Sample>(
-        values: &[T],
-        grid: &Grid,
+    pub(super) fn new(
+        values: &'a [T],
+        grid: &'a Grid<'a>,
         (low, high): (f64, f64),
         tolerance: f64,
         effort: Effort,
@@ -48,52 +50,53 @@ impl Outlook {
         let bits = (!distances.is_empty()).then(|| {
             let mut q = vec![0; values.len()];
             integers::looked_at(values.len(), &distances, |range| fill(&mut q, values, grid.ordinary, &scale, range));
-            Survey::new(&q, &distances, Care::Hasty).bits()
+            Survey::new(&q, grid.ordinary, &distances, Care::Hasty).bits()
         });
-        Some(Outlook { scale, distances, bits, saved: OnceCell::new(), all: OnceCell::new(), effort })
+        Some(Outlook { values, grid, scale, distances, bits, saved: OnceCell::new(), all: OnceCell::new(), effort })
     }
 
     /// Whether all may take fewer than so many bytes, as far as a few tell.
-    pub(super) fn is_below<T: Sample>(&self, values: &[T], grid: &Grid, limit: f64) -> bool {
+    pub(super) fn is_below(&self, limit: f64) -> bool {
         /// What a sample saves by repeats is more in the whole.
         const REPEATS: f64 = 4.0;
-        let saved = || self.saved.get_or_init(|| promise::saved(values, grid.ordinary, &self.scale, self.effort));
+        let saved =
+            || self.saved.get_or_init(|| promise::saved(self.values, self.grid.ordinary, &self.scale, self.effort));
         let most = |bits: f64| bits / 8.0 <= limit || bits / 8.0 * (1.0 - REPEATS * saved()) <= limit;
         self.bits.is_none_or(most)
     }
 
-    fn all<T: Sample>(&self, values: &[T], grid: &Grid) -> &Surveyed {
+    fn all(&self) -> &Surveyed<'a> {
         self.all.get_or_init(|| {
-            let mut q = vec![0; values.len()];
-            fill(&mut q, values, grid.ordinary, &self.scale, 0..values.len());
-            Surveyed::new(q, self.distances.clone(), self.effort)
+            let mut q = vec![0; self.values.len()];
+            fill(&mut q, self.values, self.grid.ordinary, &self.scale, 0..self.values.len());
+            Surveyed::new(q, self.grid.ordinary, self.distances.clone(), self.effort)
         })
     }
 
     /// Bytes that all take, about.
-    pub(super) fn bytes<T: Sample>(&self, values: &[T], grid: &Grid) -> f64 {
-        self.all(values, grid).bytes()
+    pub(super) fn bytes(&self) -> f64 {
+        self.all().bytes()
     }
 
     /// Codes the values.
-    pub(super) fn encode<T: Sample>(&self, values: &[T], grid: &Grid) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.scale.write(&mut out);
-        self.all(values, grid).write(grid.ordinary, &mut out);
+        self.all().write(&mut out);
         out
     }
 
     /// Codes the values; `None` if that takes `limit` bytes or not much less, as far as a part of them tells.
-    pub(super) fn encode_below<T: Sample>(&self, values: &[T], grid: &Grid, limit: usize) -> Option<Vec<u8>> {
+    pub(super) fn encode_below(&self, limit: usize) -> Option<Vec<u8>> {
         /// A few integers say more or less than all, and little of what repeats far apart.
         const DOUBT: f64 = 1.25;
         // What is near the limit is seldom below it in the end: who is in haste does not see.
         let (worth, doubt) = if self.effort == Effort::Hasty { (WORTH_IN_HASTE, 1.06) } else { (WORTH, 1.0) };
         let limit = limit.saturating_mul(worth) / 100;
-        if !self.is_below(values, grid, limit as f64 * DOUBT) || self.bytes(values, grid) * doubt > limit as f64 {
+        if !self.is_below(limit as f64 * DOUBT) || self.bytes() * doubt > limit as f64 {
             return None;
         }
-        Some(self.encode(values, grid)).filter(|out| out.len() < limit)
+        Some(self.encode()).filter(|out| out.len() < limit)
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
 
     fn coded<T: Sample>(values: &[T], grid: &Grid, tolerance: f64, effort: Effort) -> Vec<u8> {
         let range = crate::fast::range(values, grid.ordinary).unwrap_or((0.0, 0.0));
-        Outlook::new(values, grid, range, tolerance, effort).unwrap().encode(values, grid)
+        Outlook::new(values, grid, range, tolerance, effort).unwrap().encode()
     }
 
     /// The most bytes that any effort gives.
@@ -200,7 +203,21 @@ mod tests {
         let outlook = Outlook::new(&values, &grid, range, 0.5, Effort::Hasty).unwrap();
         // Others take less than the integers would if nothing repeated, and more than they take.
         let limit = (outlook.bits.unwrap() / 8.0 / 1.05) as usize;
-        assert!(outlook.encode_below(&values, &grid, limit).is_some_and(|b| b.len() * 10 < limit * 7));
+        assert!(outlook.encode_below(limit).is_some_and(|b| b.len() * 10 < limit * 7));
+    }
+
+    #[test]
+    fn what_is_not_ordinary_is_not_counted() {
+        let values = field(&[300, 200], 30, false, 3);
+        // Two of three are missing, without order.
+        let ordinary: Vec<bool> =
+            (0..60_000u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 3 == 0).collect();
+        let grid = Grid { dims: &[300, 200], ordinary: Some(&ordinary) };
+        let range = crate::fast::range(&values, grid.ordinary).unwrap();
+        let outlook = Outlook::new(&values, &grid, range, 0.5, Effort::Hasty).unwrap();
+        let (few, all, taken) = (outlook.bits.unwrap() / 8.0, outlook.bytes(), outlook.encode().len() as f64);
+        assert!((0.67..1.5).contains(&(few / taken)), "{few} {taken}");
+        assert!((0.8..1.25).contains(&(all / taken)), "{all} {taken}");
     }
 
     #[test]
@@ -209,7 +226,7 @@ mod tests {
             (0..40_000).map(|i| ((i % 200) as f32 * 0.03).sin() * ((i / 200) as f32 * 0.02).cos()).collect();
         let grid = Grid { dims: &[200, 200], ordinary: None };
         let outlook = Outlook::new(&smooth, &grid, (-1.0, 1.0), 1e-4, Effort::Thorough).unwrap();
-        assert_eq!(outlook.encode_below(&smooth, &grid, 3000), None);
+        assert_eq!(outlook.encode_below(3000), None);
     }
 
     fn shapes() -> impl Strategy<Value = Vec<usize>> {
