@@ -124,7 +124,7 @@ class Raster:
         self.k = [0] * self.points
         self.right = [0] * self.points
         self.sequence = []
-        self.matches = {0: Match(3, self.b), 9: Match(10, self.b), 10: Match(64, self.b)}
+        self.matches = {0: Match(3, self.b), 9: Match(24, self.b), 10: Match(100, self.b)}
         self.lookups = [{}, {}]
         self.recent = []
         axes = self.axes

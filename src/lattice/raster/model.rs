@@ -28,7 +28,7 @@ const FAST_TAPS: [usize; 6] = [0, 4, 8, 12, 16, 20];
 // The most inputs: taps, a copy, means.
 const _: () = assert!(SLOW_TAPS[5] + BLOCK + MEANS == WIDTH_MAX * BLOCK);
 /// Numbers that must repeat for a match, for each match model.
-const MATCH_LENS: [usize; 3] = [3, 10, 64];
+const MATCH_LENS: [usize; 3] = [3, 24, 100];
 /// Taps of the quick predictor, a multiple of four.
 const QUICK_TAPS: [usize; 6] = [0, 4, 4, 8, 8, 12];
 /// By how much each sample outweighs the one before, for the slow, the fast and the quick predictor: for data that
