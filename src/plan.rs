@@ -54,6 +54,8 @@ pub(crate) enum Role {
 
 /// Parts of the array that are coded in every way before the choice is made.
 const SAMPLES: u64 = 3;
+/// By so many bytes ways differ on all samples by chance.
+const CHANCE: u64 = 64;
 
 /// What a preset spends on its choice and how it judges.
 struct Judgement {
@@ -235,9 +237,10 @@ impl Plan {
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
         let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
-        let limit = more(least, judgement.close);
+        let near = |part: u64| more(least, part).saturating_add(CHANCE);
+        let limit = near(judgement.close);
         // At the end of a sample a learner has learned little: it is judged by the way that it improves on.
-        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= more(least, MAY_GAIN));
+        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= near(MAY_GAIN));
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
