@@ -21,8 +21,13 @@ class Form:
         code = cursor.u8()
         self.row, self.plane = cursor.varint(), cursor.varint()
         self.predictor, self.wide = code & 7, code >> 3
-        if code > 15 or max(self.row, self.plane) > n or 1 in (self.row, self.plane):
+        if code > 16 or max(self.row, self.plane) > n or 1 in (self.row, self.plane):
             raise CaeError("form of neighbors")
+        self.level = cursor.varint() if code == 16 else None
+        if self.level is not None:
+            if self.level > 65535:
+                raise CaeError("level")
+            return
         self.planes = code > 3
         if self.row == 0 and code or self.plane == 0 and self.planes:
             raise CaeError("form of neighbors")
@@ -35,6 +40,9 @@ class Form:
             return q[i - d] if 0 < d <= i else 0
 
         w = back(1)
+        if self.level is not None:
+            other = back(2) if self.row == 0 or i <= self.row else back(self.row)
+            return self.level, apart(w, self.level) + apart(other, self.level)
         if self.row == 0 or i <= self.row:
             return w, apart(w, back(2))
         n, nw, ne = back(self.row), back(self.row + 1), back(self.row - 1)

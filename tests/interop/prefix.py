@@ -95,15 +95,15 @@ class Bits:
 def decode_lane(data, table, k, count):
     out = []
     bits = Bits(data)
-    escape = (1 << (8 - k)) - 1
+    escape = (256 >> k) - (16 if k <= 2 else 1)
     while len(out) < count:
         symbol = bits.symbol(table)
         r, image = symbol % (1 << k), symbol >> k
         if image == 0:
             out += [0] * min(1 << (k + r), count - len(out))
             continue
-        if image == escape:
-            e = bits.bits(4)
+        if image >= escape:
+            e = image - escape if k <= 2 else bits.bits(4)
             image = escape + (1 << e) - 1 + bits.bits(e)
             if image > 65535:
                 raise CaeError("image above 65535")

@@ -373,6 +373,7 @@ pub mod update {
                 ("kernel_multilevel_stencils", stencils("multilevel", None)),
                 ("kernel_fast_levels", levels()),
                 ("kernel_fast_raster", rough()),
+                ("kernel_fast_level", unrelated()),
                 ("kernel_raster_places", places()),
                 ("kernel_raster_learner", bent()),
             ])
@@ -445,6 +446,26 @@ pub mod update {
             let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
             arrays.extend(array_of(&single, "fast", None, Bound::Absolute(0.1), shape));
             arrays.extend(array_of(&values, "fast", None, Bound::Absolute(0.01), shape));
+        }
+        numbered(arrays)
+    }
+
+    /// Values of all sizes that have nothing to do with each other, a third of them 0: for the one integer that the fast kernel may
+    /// expect everywhere, and for escapes.
+    #[cfg(feature = "internals")]
+    fn unrelated() -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for shape in [&[1700][..], &[40, 50], &[9, 14, 15]] {
+            let mut random = crate::fields::Random(29);
+            let mut value = || {
+                let size = (random.unit() * 12.0).exp2() - 1.0;
+                [0.0, size, -size][random.bits() as usize % 3]
+            };
+            let values: Vec<f64> = (0..shape.iter().product()).map(|_| value()).collect();
+            let array = array_of(&values, "fast", None, Bound::Absolute(0.5), shape).unwrap();
+            // The mode, after ten bytes that all frames have, and the form, after base and step.
+            assert_eq!((array.frames[0][10], array.frames[0][27]), (3, 16), "{shape:?}");
+            arrays.push(array);
         }
         numbered(arrays)
     }

@@ -1,7 +1,9 @@
 //! Codes to numbers.
 
 use super::lengths::read_lengths;
-use super::{Code, FOUR_LANES, LANES, LARGEST_IMAGE, LONGEST, MOST_RUN_BITS, PADDING, WIDE, ZEROS, escape};
+use super::{
+    Code, FOUR_LANES, LANES, LARGEST_IMAGE, LONGEST, MOST_RUN_BITS, PADDING, WIDE, ZEROS, escape, levels_tell,
+};
 use crate::codec::cursor::{Cursor, unzigzag};
 use crate::error::FormatError;
 
@@ -177,7 +179,7 @@ impl Table {
                     0 => (1 << (run_bits + r).min(31), None),
                     _ => (r, Some(unzigzag(level.into()) as i8)),
                 };
-                let alone = level == escape(run_bits) || run as usize > MOST_ADVANCE;
+                let alone = level >= escape(run_bits) || run as usize > MOST_ADVANCE;
                 pieces.push(Piece { symbol, length, run, number, alone });
             }
         }
@@ -293,13 +295,13 @@ impl Lane<'_> {
             return Ok(());
         }
         let rest = word << length;
-        let e = (rest >> 60) as u32;
-        let u = (rest << 4 >> 48) as u32 >> (16 - e);
+        let (e, told) = if levels_tell(k) { (level - escape(k), 0) } else { ((rest >> 60) as u32, 4) };
+        let u = (rest << told >> 48) as u32 >> (16 - e);
         let image = escape(k) + (1 << e) - 1 + u;
         if image > LARGEST_IMAGE {
             return Err(FormatError::Code { what: "escape" });
         }
-        self.at += 4 + e as usize;
+        self.at += (told + e) as usize;
         let number = unzigzag(image.into()) as i32;
         let narrow = i8::try_from(number).unwrap_or(WIDE);
         *to = narrow.cast_unsigned();

@@ -2,7 +2,7 @@
 
 use super::lengths::write_lengths;
 use super::symbols::{Images, Lane, Symbols, repeated_zeros};
-use super::{Code, FOUR_LANES, LANES, LONGEST, MOST_RUN_BITS, ZEROS, escape};
+use super::{Code, FOUR_LANES, LANES, LONGEST, MOST_RUN_BITS, ZEROS, escape, levels_tell};
 use crate::codec::cursor::put_varint;
 use crate::vector::vectorize;
 use fearless_simd::Simd;
@@ -72,11 +72,13 @@ impl Symbols {
         let run_bits = code.run_bits();
         let escape = escape(run_bits) as u8;
         let codes = code.codes();
-        let mut bits = self.excesses.iter().map(|e| 4 + e.ilog2() as usize).sum::<usize>();
+        // Bits that say how many bits of an excess follow.
+        let told = if levels_tell(run_bits) { 0 } else { 4 };
+        let mut bits = self.excesses.iter().map(|e| told as usize + e.ilog2() as usize).sum::<usize>();
         // Code in the lower half, length in the next byte.
         let table: [u32; 256] = std::array::from_fn(|s| {
             bits += counts[s] as usize * usize::from(code.lengths[s]);
-            let mark = if s as u8 >> run_bits == escape { ESCAPE } else { 0 };
+            let mark = if s as u8 >> run_bits >= escape { ESCAPE } else { 0 };
             u32::from(codes[s]) | u32::from(code.lengths[s]) << 16 | mark
         });
         let mut wide = self.excesses.iter();
@@ -94,13 +96,13 @@ impl Symbols {
                     w.flush();
                 } else {
                     for e in [a, b, c, d] {
-                        w.symbol(e & !ESCAPE, e & ESCAPE != 0, &mut wide);
+                        w.symbol(e & !ESCAPE, e & ESCAPE != 0, told, &mut wide);
                     }
                 }
             }
             for s in last {
                 let e = table[usize::from(*s)];
-                w.symbol(e & !ESCAPE, e & ESCAPE != 0, &mut wide);
+                w.symbol(e & !ESCAPE, e & ESCAPE != 0, told, &mut wide);
             }
             start = *end;
             ends.push(w.end());
@@ -134,10 +136,15 @@ fn choose_run_bits(lanes: &[Lane], count: usize) -> u32 {
         let mut bits = 0;
         for (run, z) in &runs {
             let run = repeated_zeros(*run, k, |s, times| counts[usize::from(s)] += times);
+            let mut level = *z;
+            if level >= escape {
+                let e = (level - escape + 1).ilog2();
+                level = escape + if levels_tell(k) { e } else { 0 };
+                bits += if levels_tell(k) { e } else { 4 + e };
+            }
             // Zeros that nothing follows have a symbol of their own.
-            let symbol = if *z > 0 { run | (*z).min(escape) << k } else { 0 };
-            counts[symbol as usize] += u32::from(*z > 0 || run > 0);
-            bits += if *z < escape { 0 } else { 4 + (*z - escape + 1).ilog2() };
+            let symbol = if level > 0 { run | level << k } else { 0 };
+            counts[symbol as usize] += u32::from(level > 0 || run > 0);
         }
         let all = f64::from(counts.iter().sum::<u32>());
         let used = counts.iter().filter(|n| **n > 0);
@@ -251,13 +258,16 @@ impl BitWriter {
         self.pending |= u64::from(value) << (64 - self.count);
     }
 
-    /// Adds a code, given with its length times 2^16; if it is that of an escape, with the next of the `wide` excesses.
+    /// Adds a code, given with its length times 2^16; if it is that of an escape, with the next of the `wide` excesses, whose bits
+    /// are counted in `told` bits.
     #[inline(always)]
-    fn symbol<'a>(&mut self, entry: u32, is_escape: bool, wide: &mut impl Iterator<Item = &'a u32>) {
+    fn symbol<'a>(&mut self, entry: u32, is_escape: bool, told: u32, wide: &mut impl Iterator<Item = &'a u32>) {
         self.put(entry & 0xffff, entry >> 16);
         self.flush();
         if is_escape && let Some(excess) = wide.next() {
-            self.put(excess.ilog2(), 4);
+            if told > 0 {
+                self.put(excess.ilog2(), told);
+            }
             self.put(excess ^ 1 << excess.ilog2(), excess.ilog2());
             self.flush();
         }

@@ -76,9 +76,17 @@ impl Code {
     }
 }
 
-/// The escape's level, which is the last one.
+/// Most run bits with which the level of an escape says how many bits follow its code.
+const MOST_TELLING: u32 = 2;
+
+/// Whether the level of an escape says how many bits follow; otherwise there is one such level, and four bits say it.
+fn levels_tell(run_bits: u32) -> bool {
+    run_bits <= MOST_TELLING
+}
+
+/// The first level of escapes, which are the last ones.
 fn escape(run_bits: u32) -> u32 {
-    (256 >> run_bits) - 1
+    (256 >> run_bits) - if levels_tell(run_bits) { 16 } else { 1 }
 }
 
 #[cfg(test)]

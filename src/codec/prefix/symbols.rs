@@ -1,6 +1,6 @@
 //! Numbers to symbols (SPEC 8.4.2), eight at a time.
 
-use super::{LANES, MOST_DOUBLINGS, MOST_RUN_BITS, escape};
+use super::{LANES, MOST_DOUBLINGS, MOST_RUN_BITS, escape, levels_tell};
 use fearless_simd::Simd;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -213,7 +213,7 @@ pub(super) struct Symbols {
     pub(super) len: usize,
     /// Where each lane ends.
     pub(super) ends: Vec<usize>,
-    /// Images of escapes less that of the last level's own, in order, from 1 on.
+    /// Images of escapes less that of the first such level's own, in order, from 1 on.
     pub(super) excesses: Vec<u32>,
 }
 
@@ -245,6 +245,7 @@ impl Symbols {
                 continue;
             }
             let start = lane.range.start + w * WORD;
+            let first = at;
             let mut largest = simd.splat_u8x16(0);
             for (b, mask) in word.to_le_bytes().into_iter().enumerate() {
                 if mask == 0 {
@@ -274,9 +275,17 @@ impl Symbols {
             }
             if simd.to_bitmask_mask8x16(simd.simd_ge_u8x16(largest, most)) != 0 {
                 let end = lane.range.end.min(start + WORD);
+                // All of them have the first level so far.
+                let mut symbols = self.symbols[first..at].iter_mut().filter(|s| **s >> run_bits >= escape);
                 for z in images[start..end].iter().filter(|z| **z >= escape) {
                     let z = if u16::from(*z) < SATURATED { Some(u16::from(*z)) } else { wide.next().copied() };
-                    self.excesses.extend(z.map(|z| u32::from(z - u16::from(escape)) + 1));
+                    let excess = u32::from(z.unwrap_or(SATURATED) - u16::from(escape)) + 1;
+                    self.excesses.push(excess);
+                    if levels_tell(run_bits)
+                        && let Some(symbol) = symbols.next()
+                    {
+                        *symbol += (excess.ilog2() as u8) << run_bits;
+                    }
                 }
             }
         }

@@ -128,11 +128,7 @@ impl Visit for Restoring<'_> {
             if is_calm {
                 // The point before this one is among the neighbors of the next.
                 let v = q[i - 1];
-                while i + CALM <= range.end
-                    && (CODE != 16 || q.get(i.wrapping_sub(2)) == Some(&v))
-                    && look.is_calm::<CALM>(q, i, v)
-                    && literals.streams[0].take_zeros()
-                {
+                while i + CALM <= range.end && look.is_calm::<CALM>(q, i, v) && literals.streams[0].take_zeros() {
                     q[i..i + CALM].fill(v);
                     i += CALM;
                 }

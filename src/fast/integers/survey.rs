@@ -1,7 +1,7 @@
 //! Looks at a part of the integers: which neighbors tell most, and how many bits the rest takes. On the writer's side only.
 
 use super::differences::{self, Differences};
-use super::neighbors::{Distances, FIRST_OF_PLANES, Form, PREDICTORS};
+use super::neighbors::{ALIKE, Distances, FIRST_OF_PLANES, Form, PREDICTORS};
 use super::repeats;
 use super::sequences::BIT;
 use super::{Effort, ordinary_ranges};
@@ -88,27 +88,35 @@ impl Survey {
         let (predictor, at) = forms.min_by_key(|(p, d)| size(&Form::new(*p, false, *d))).unwrap_or((0, (0, 0)));
         let looked: usize = segments.clone().map(|r| r.len()).sum();
         let scale = q.len() as f64 / looked.max(1) as f64;
-        let mut with = |wide: bool| {
+        let mut with = |form: Form| {
             let mut counts = Box::new([[0; 256]; BUCKETS]);
-            let form = Form::new(predictor, wide, at);
             each(&mut |range| {
                 some.fill(q, &form, range);
                 some.count(&mut counts);
             });
             Survey { form, counts, scale }
         };
-        let flat = with(false);
-        if at.1 == 0 {
-            return flat;
+        let mut best = with(Form::new(predictor, false, at));
+        let mut consider = |form: Form| {
+            let other = with(form);
+            if other.bits() < best.bits() {
+                best = other;
+            }
+        };
+        if at.1 > 0 {
+            consider(Form::new(predictor, true, at));
         }
-        let wide = with(true);
-        if wide.bits() < flat.bits() { wide } else { flat }
+        // Where one neighbor tells more than several, none may tell anything.
+        if ALIKE.contains(&predictor) {
+            consider(Form::of_level(most_frequent(q, each), at));
+        }
+        best
     }
 
     /// Bits that all differences take, about.
     pub(in crate::fast) fn bits(&self) -> f64 {
         /// What a large difference takes beside its symbol.
-        const LARGE: f64 = 12.0;
+        const LARGE: f64 = 10.5;
         /// Bits by which the entropy of a sample is too small for each symbol in it.
         const FEW: f64 = 0.72;
         let mut bits = 0.0;
@@ -131,7 +139,7 @@ impl Survey {
             for (z, (price, n)) in prices.iter_mut().zip(counts).enumerate() {
                 // Those that were not seen are as likely together as one that was seen once.
                 let n = if *n > 0 { f64::from(*n) + 0.5 } else { 1.0 / (2.0 + (z as f64).min(64.0)) };
-                let large = if z == 255 { 12.0 } else { 0.0 };
+                let large = if z == 255 { 10.5 } else { 0.0 };
                 *price = (((all / n).log2() + large) * f64::from(BIT)).min(255.0) as u8;
             }
         }
@@ -150,6 +158,20 @@ impl Survey {
             some.price(&prices)
         })
     }
+}
+
+/// The integer that most of those looked at are.
+fn most_frequent(q: &[u16], each: impl Fn(&mut dyn FnMut(Range<usize>))) -> u16 {
+    let mut counts = vec![0u16; 1 << 16];
+    let mut most = (0, 0);
+    each(&mut |range| {
+        for v in &q[range] {
+            let count = &mut counts[usize::from(*v)];
+            *count += 1;
+            most = most.max((*count, *v));
+        }
+    });
+    most.1
 }
 
 /// The distance at which the integers of one axis are most alike, if it is one that stands out: a row that was lost when an array
