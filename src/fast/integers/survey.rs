@@ -12,6 +12,9 @@ use std::ops::Range;
 /// What each difference costs in each bucket, by images, in parts of a bit.
 pub(super) type Prices = [[u8; 256]; BUCKETS];
 
+/// Bits that a difference with an image of 255 and more takes beside its symbol.
+const LARGE: f64 = 10.5;
+
 /// What a part of the integers says.
 pub(in crate::fast) struct Survey {
     pub(super) form: Form,
@@ -66,15 +69,16 @@ impl Survey {
     /// Of the integers `q`, whose neighbors are at one of these distances; those that are not ordinary take nothing.
     pub(in crate::fast) fn new(q: &[u16], ordinary: Option<&[bool]>, distances: &[Distances], care: Care) -> Self {
         let segments = segments(q.len(), care);
-        let mut some = Differences::default();
-        let each = |f: &mut dyn FnMut(Range<usize>)| {
-            segments.clone().for_each(|range| ordinary_ranges(ordinary, range, |r| Some(f(r))).unwrap_or_default());
-        };
-        let size = |form: &Form| {
-            let mut bits = 0;
-            each(&mut |range| bits += differences::bits(q, form, range));
-            bits
-        };
+        let looked: usize = segments.clone().map(|r| r.len()).sum();
+        let scale = q.len() as f64 / looked.max(1) as f64;
+        let mut ranges = Vec::new();
+        for segment in segments {
+            _ = ordinary_ranges(ordinary, segment, |r| {
+                ranges.push(r);
+                Some(())
+            });
+        }
+        let size = |form: &Form| ranges.iter().map(|r| differences::bits(q, form, r.clone())).sum::<u64>();
         let forms = distances.iter().enumerate().flat_map(|(k, d)| {
             let predictors = match d {
                 (0, _) => 0..1,
@@ -86,14 +90,13 @@ impl Survey {
             predictors.map(move |p| (p, *d))
         });
         let (predictor, at) = forms.min_by_key(|(p, d)| size(&Form::new(*p, false, *d))).unwrap_or((0, (0, 0)));
-        let looked: usize = segments.clone().map(|r| r.len()).sum();
-        let scale = q.len() as f64 / looked.max(1) as f64;
+        let mut some = Differences::default();
         let mut with = |form: Form| {
             let mut counts = Box::new([[0; 256]; BUCKETS]);
-            each(&mut |range| {
-                some.fill(q, &form, range);
+            for range in &ranges {
+                some.fill(q, &form, range.clone());
                 some.count(&mut counts);
-            });
+            }
             Survey { form, counts, scale }
         };
         let mut best = with(Form::new(predictor, false, at));
@@ -108,15 +111,13 @@ impl Survey {
         }
         // Where one neighbor tells more than several, none may tell anything.
         if ALIKE.contains(&predictor) {
-            consider(Form::of_level(most_frequent(q, each), at));
+            consider(Form::of_level(most_frequent(q, &ranges), at));
         }
         best
     }
 
     /// Bits that all differences take, about.
     pub(in crate::fast) fn bits(&self) -> f64 {
-        /// What a large difference takes beside its symbol.
-        const LARGE: f64 = 10.5;
         /// Bits by which the entropy of a sample is too small for each symbol in it.
         const FEW: f64 = 0.72;
         let mut bits = 0.0;
@@ -139,7 +140,7 @@ impl Survey {
             for (z, (price, n)) in prices.iter_mut().zip(counts).enumerate() {
                 // Those that were not seen are as likely together as one that was seen once.
                 let n = if *n > 0 { f64::from(*n) + 0.5 } else { 1.0 / (2.0 + (z as f64).min(64.0)) };
-                let large = if z == 255 { 10.5 } else { 0.0 };
+                let large = if z == 255 { LARGE } else { 0.0 };
                 *price = (((all / n).log2() + large) * f64::from(BIT)).min(255.0) as u8;
             }
         }
@@ -160,17 +161,15 @@ impl Survey {
     }
 }
 
-/// The integer that most of those looked at are.
-fn most_frequent(q: &[u16], each: impl Fn(&mut dyn FnMut(Range<usize>))) -> u16 {
+/// The integer that most of those in the ranges are.
+fn most_frequent(q: &[u16], ranges: &[Range<usize>]) -> u16 {
     let mut counts = vec![0u16; 1 << 16];
     let mut most = (0, 0);
-    each(&mut |range| {
-        for v in &q[range] {
-            let count = &mut counts[usize::from(*v)];
-            *count += 1;
-            most = most.max((*count, *v));
-        }
-    });
+    for v in ranges.iter().flat_map(|r| &q[r.clone()]) {
+        let count = &mut counts[usize::from(*v)];
+        *count += 1;
+        most = most.max((*count, *v));
+    }
     most.1
 }
 
