@@ -265,11 +265,13 @@ impl BitWriter {
         self.put(entry & 0xffff, entry >> 16);
         self.flush();
         if is_escape && let Some(excess) = wide.next() {
-            if told > 0 {
-                self.put(excess.ilog2(), told);
+            let bits = excess.ilog2();
+            let count = if told > 0 { bits << bits } else { 0 };
+            // Without any bits there is no place for them either.
+            if told + bits > 0 {
+                self.put(count | excess ^ 1 << bits, told + bits);
+                self.flush();
             }
-            self.put(excess ^ 1 << excess.ilog2(), excess.ilog2());
-            self.flush();
         }
     }
 
