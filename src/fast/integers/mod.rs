@@ -271,7 +271,7 @@ mod tests {
         let least = 40_000.0 * (0.92 + 9.8 * 2.0 / 3.0) / 8.0;
         assert!((bytes.len() as f64) < 1.05 * least, "{} {least}", bytes.len());
         assert_eq!(decode(&mut Cursor::new(&bytes), None, q.len()).as_deref(), Ok(&q[..]));
-        // Where row, plane or level do not suit, nothing is read.
+        // Where form or row do not suit, nothing is read.
         for (at, value) in [(0, 17), (1, 1)] {
             let mut damaged = bytes.clone();
             damaged[at] = value;

@@ -33,9 +33,10 @@ type Known = Given<CONTEXTS, SELECTORS, EXPERTS>;
 
 /// How many neighbors' corrections are summed.
 const NEAR: usize = 6;
+const FAR: usize = 16;
+
 /// The stencil's usual miss, in steps, below which surroundings may be quiet: they teach nothing, and the network is not asked.
 const QUIET: f32 = 1.0 / 32.0;
-const FAR: usize = 16;
 
 /// What is kept of every decoded point.
 struct Field<'a> {
