@@ -16,6 +16,7 @@ use crate::source::Source;
 use crate::stats::{self, ErrorStats};
 use crate::stripes::Stripes;
 use ndarray::{ArrayD, IxDyn};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,9 +112,11 @@ impl<'r> Array<'r> {
     }
 
     /// The bytes of frame `index`, as [`decompress_frame`](crate::decompress_frame) takes them; empty beyond the last frame.
-    pub fn frame_bytes(&self, index: u64) -> &'r [u8] {
-        let Range { start, end } = self.frame_range(index);
-        self.file.slice(start, end)
+    ///
+    /// # Errors
+    /// None for a file in memory or mapped. Otherwise [`Error::Io`], and [`Error::Limit`] for more than [`Limits::memory`](crate::Limits).
+    pub fn frame_bytes(&self, index: u64) -> Result<Cow<'r, [u8]>> {
+        self.file.fetch(self.frame_range(index))
     }
 
     /// Bytes of all frames.
@@ -203,16 +206,17 @@ impl<'r> Array<'r> {
         parallel::for_each_in_order(
             threads,
             0..self.frame_count(),
-            |f| self.decode_frame::<T>(f, decoder.as_deref()).map(|_| self.frame_bytes(f).get(4..8)),
-            |f, result| match result {
-                Ok(d) => {
-                    digest.update(d.unwrap_or_default());
-                    Ok(())
+            |f| {
+                let bytes = self.frame_bytes(f)?;
+                self.decode_frame::<T>(f, &bytes, decoder.as_deref())?;
+                Ok(bytes.get(4..8).unwrap_or_default().to_vec())
+            },
+            |f, result| {
+                match result {
+                    Ok(d) => digest.update(&d),
+                    Err(error) => bad.push(self.judge(f, error, bad.len())?),
                 }
-                Err(error) => {
-                    bad.push(self.judge(f, error, bad.len())?);
-                    Ok(())
-                }
+                Ok(())
             },
         )?;
         Ok((bad, digest.finalize()))
@@ -240,7 +244,7 @@ impl<'r> Array<'r> {
             |f| {
                 let region = self.frame_region(f);
                 let mut values = vec![T::default(); region.len()];
-                frame::judge(self.frame_bytes(f), &region.extent, decoder.as_deref(), &mut values)
+                frame::judge(&self.frame_bytes(f)?, &region.extent, decoder.as_deref(), &mut values)
                     .map_err(|e| self.at(f, e))
             },
             |f, judged| {
@@ -299,7 +303,7 @@ impl<'r> Array<'r> {
                 let region = self.frame_region(f);
                 let mut x = vec![T::default(); region.len()];
                 original.read(&region, &mut x)?;
-                let y = self.decode_frame::<T>(f, decoder.as_deref())?;
+                let y = self.decode_frame::<T>(f, &self.frame_bytes(f)?, decoder.as_deref())?;
                 let mut each = Vec::new();
                 if let Some(bounds) = bounds {
                     each.resize(region.len(), 0.0);
@@ -351,7 +355,7 @@ impl<'r> Array<'r> {
     pub fn breakdown(&self) -> Result<Breakdown> {
         let mut b = Breakdown::default();
         for f in 0..self.frame_count() {
-            let (method, sections) = match frame::sections(self.frame_bytes(f)).map_err(|e| self.at(f, e)) {
+            let (method, sections) = match frame::sections(&self.frame_bytes(f)?).map_err(|e| self.at(f, e)) {
                 Ok(parts) => parts,
                 Err(error) => {
                     b.bad.push(self.judge(f, error, b.bad.len())?);
@@ -370,7 +374,7 @@ impl<'r> Array<'r> {
 
     /// Checks the checksum of every frame.
     pub(crate) fn check_frames(&self) -> Result<()> {
-        (0..self.frame_count()).try_for_each(|f| frame::check(self.frame_bytes(f)).map_err(|e| self.at(f, e)))
+        (0..self.frame_count()).try_for_each(|f| frame::check(&self.frame_bytes(f)?).map_err(|e| self.at(f, e)))
     }
 
     /// Adds where a frame is to what is wrong with it.
@@ -384,21 +388,22 @@ impl<'r> Array<'r> {
         self.entry.model.map(|m| self.file.decoder(m)).transpose()
     }
 
-    fn decode_frame<T: Element>(&self, frame: u64, decoder: Option<&dyn Decoder>) -> Result<Vec<T>> {
+    fn decode_frame<T: Element>(&self, frame: u64, bytes: &[u8], decoder: Option<&dyn Decoder>) -> Result<Vec<T>> {
         let region = self.frame_region(frame);
         let mut values = vec![T::default(); region.len()];
-        self.decode_frame_into(frame, &region, decoder, &mut values)?;
+        self.decode_frame_into(frame, bytes, &region, decoder, &mut values)?;
         Ok(values)
     }
 
     fn decode_frame_into<T: Element>(
         &self,
         frame: u64,
+        bytes: &[u8],
         region: &Region,
         decoder: Option<&dyn Decoder>,
         out: &mut [T],
     ) -> Result<()> {
-        T::decode_frame(self.frame_bytes(frame), &region.extent, decoder, out).map_err(|e| self.at(frame, e))
+        T::decode_frame(bytes, &region.extent, decoder, out).map_err(|e| self.at(frame, e))
     }
 
     /// A damaged frame, with `known` ones listed before it, can be left out; what would fail for every frame alike cannot.
@@ -478,12 +483,14 @@ impl<'r> Array<'r> {
             threads,
             frames,
             |frame| {
-                let part = self.frame_region(frame);
+                let (part, bytes) = (self.frame_region(frame), self.frame_bytes(frame)?);
                 // Small arrays and slabs are decoded where they belong, other frames beside it.
-                if let Some(done) = stripes.in_place(&part, |out| self.decode_frame_into(frame, &part, decoder, out)) {
+                let in_place =
+                    stripes.in_place(&part, |out| self.decode_frame_into(frame, &bytes, &part, decoder, out));
+                if let Some(done) = in_place {
                     return done;
                 }
-                let values = self.decode_frame::<T>(frame, decoder)?;
+                let values = self.decode_frame::<T>(frame, &bytes, decoder)?;
                 stripes.for_each_run(&part, |from, to| {
                     match (values.get(from..from.saturating_add(to.len())), to) {
                         // Of a column that stands among others: no call for each value.

@@ -2,7 +2,8 @@
 //! specification alone (`SPEC.md`).
 //!
 //! - [`Writer`] makes a file: models, then arrays, each within a [`Bound`] that every decoded value was checked against.
-//! - [`Reader`] opens one, from a path or from bytes, and gives its [`Array`]s, whole or by region.
+//! - [`Reader`] opens one, from a path, from bytes or over ranges fetched from elsewhere ([`ReadAt`]), and gives its [`Array`]s, whole or
+//!   by region.
 //! - [`compress_frame`] and [`decompress_frame`] code one block of values for formats that have a container of their own.
 //! - [`Limits`] bound what a hostile file may cost; [`Error`] says who must act.
 //!
@@ -36,6 +37,7 @@ pub mod npy;
 mod open_file;
 mod parallel;
 mod plan;
+mod read_at;
 mod reader;
 mod recover;
 mod search;
@@ -67,6 +69,7 @@ pub use limits::Limits;
 pub use lone::{CodedFrame, FrameOptions, compress_frame, decompress_frame, predictor_samples};
 pub use open_file::ReadOptions;
 pub use plan::Preset;
+pub use read_at::ReadAt;
 pub use reader::{ModelInfo, Reader};
 pub use recover::{Found, Known, recover, recover_file};
 pub use source::{RawFile, Source};

@@ -2,11 +2,13 @@
 
 use crate::error::{ArgumentError, Error, FormatError, Place, Resource, Result, Unsupported};
 use crate::format::directory::{Directory, ModelEntry};
-use crate::format::header::{Header, Trailer};
+use crate::format::header::{HEADER_LEN, Header, TRAILER_LEN, Trailer};
 use crate::limits::{Limits, within};
 use crate::model::{self, Decoder};
+use crate::read_at::ReadAt;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -31,16 +33,48 @@ pub(crate) enum Data<'a> {
     #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
     Owned(Box<dyn AsRef<[u8]> + Send + Sync>),
+    /// Elsewhere: to be fetched.
+    Away {
+        source: Box<dyn ReadAt>,
+        len: u64,
+    },
 }
 
 impl Data<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Data::Away { len, .. } => *len,
+            here => here.bytes().len() as u64,
+        }
+    }
+
+    /// What of the file is in memory.
     fn bytes(&self) -> &[u8] {
         match self {
             Data::Borrowed(b) => b,
             #[cfg(feature = "mmap")]
             Data::Mapped(m) => m,
             Data::Owned(v) => (**v).as_ref(),
+            Data::Away { .. } => &[],
         }
+    }
+
+    /// The bytes of a range that ends within the file. What must be fetched is to fit into `memory` bytes.
+    fn fetch(&self, Range { start, end }: Range<u64>, memory: u64) -> Result<Cow<'_, [u8]>> {
+        let Data::Away { source, .. } = self else {
+            let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
+            return Ok(Cow::Borrowed(self.bytes().get(range).unwrap_or_default()));
+        };
+        let wanted = within(Resource::Memory, end.saturating_sub(start), memory)?;
+        let failed = || Error::Limit { resource: Resource::Memory, wanted, allowed: 0 };
+        let len = usize::try_from(wanted).map_err(|_| failed())?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| failed())?;
+        bytes.resize(len, 0);
+        if len > 0 {
+            source.read_at(start, &mut bytes)?;
+        }
+        Ok(Cow::Owned(bytes))
     }
 }
 
@@ -55,23 +89,35 @@ pub(crate) struct OpenFile<'a> {
 impl<'a> OpenFile<'a> {
     /// Reads header, trailer and directory.
     pub(crate) fn new(data: Data<'a>, options: ReadOptions) -> Result<Self> {
-        let bytes = data.bytes();
-        Header::read_from(bytes)?;
-        let (directory, offset) = Trailer::directory_of(bytes)?;
-        within(Resource::DirectoryBytes, directory.len() as u64, options.limits.directory_bytes)?;
-        let directory = Directory::read_from(directory, offset, options.limits.memory)?;
+        /// Bytes at the end that are fetched at once: most directories are among them.
+        const END: u64 = 1 << 16;
+        let (len, limits) = (data.len(), &options.limits);
+        Header::read_from(&data.fetch(0..len.min(HEADER_LEN as u64), u64::MAX)?)?;
+        let before = len.saturating_sub(END);
+        let directory = {
+            let end = data.fetch(before..len, u64::MAX)?;
+            let (trailer, range) = Trailer::read_from_end(&end, len)?;
+            within(Resource::DirectoryBytes, range.end.saturating_sub(range.start), limits.directory_bytes)?;
+            let offset = range.start;
+            let bytes = match offset.checked_sub(before).and_then(|n| usize::try_from(n).ok()) {
+                Some(n) => Cow::Borrowed(end.get(n..end.len().saturating_sub(TRAILER_LEN)).unwrap_or_default()),
+                None => data.fetch(range, limits.directory_bytes)?,
+            };
+            trailer.check(&bytes, len)?;
+            Directory::read_from(&bytes, offset, limits.memory)?
+        };
         let decoders = directory.models.iter().map(|_| OnceLock::new()).collect();
         Ok(OpenFile { data, directory, options, decoders })
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.data.bytes()
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.data.len()
     }
 
-    /// The bytes from `start` to `end`, which the directory vouches for.
-    pub(crate) fn slice(&self, start: u64, end: u64) -> &[u8] {
-        let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
-        self.bytes().get(range).unwrap_or_default()
+    /// The bytes of a range that the directory vouches for.
+    pub(crate) fn fetch(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>> {
+        self.data.fetch(range, self.options.limits.memory)
     }
 
     /// The ONNX bytes of model `index`, whose digest is checked.
@@ -81,7 +127,7 @@ impl<'a> OpenFile<'a> {
         within(Resource::ModelBytes, m.len, self.options.limits.model_bytes)?;
         let place = Place::Model(u32::try_from(index).unwrap_or(u32::MAX));
         let bytes = if m.len > 0 {
-            Cow::Borrowed(self.slice(m.offset, m.offset.saturating_add(m.len)))
+            self.fetch(m.offset..m.offset.saturating_add(m.len))?
         } else {
             let missing = Unsupported::ModelMissing { digest: m.digest };
             self.stored_model(m)?.ok_or(Error::Unsupported { place, offset: m.offset, kind: missing })?

@@ -1,9 +1,10 @@
-//! Reading a file: from memory or a path to its arrays and models.
+//! Reading a file: from memory, a path or elsewhere to its arrays and models.
 
 use crate::array::Array;
 use crate::error::{ArgumentError, Result};
 use crate::format::directory::Directory;
 use crate::open_file::{Data, OpenFile, ReadOptions};
+use crate::read_at::ReadAt;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -75,6 +76,16 @@ impl Reader<'static> {
     pub fn from_owner(bytes: impl AsRef<[u8]> + Send + Sync + 'static, options: ReadOptions) -> Result<Self> {
         Self::build(Data::Owned(Box::new(bytes)), options)
     }
+
+    /// [`Reader::new_with`] for a file that is fetched range by range, as far as it is needed. What is fetched of it at a time is
+    /// memory that [`Limits`](crate::Limits) bound.
+    ///
+    /// # Errors
+    /// As [`Reader::new`], and [`Error::Io`](crate::Error::Io) for what `source` says, here and wherever frames are read.
+    pub fn from_read_at(source: impl ReadAt + 'static, options: ReadOptions) -> Result<Self> {
+        let len = source.file_len()?;
+        Self::build(Data::Away { source: Box::new(source), len }, options)
+    }
 }
 
 impl std::fmt::Debug for Reader<'_> {
@@ -118,7 +129,7 @@ impl<'a> Reader<'a> {
 
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
-        self.file.bytes().len() as u64
+        self.file.len()
     }
 
     /// The arrays, in the order of the file.

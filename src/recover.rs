@@ -122,7 +122,11 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
         Directory::read_from(directory, offset, limits.memory)
     };
     let end = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-    let refused = match Trailer::directory_of(file) {
+    let checked = Trailer::directory_of(file).and_then(|(directory, offset, trailer)| {
+        trailer.check(directory, file.len() as u64)?;
+        Ok((directory, offset))
+    });
+    let refused = match checked {
         Ok((directory, offset)) => {
             return parsed(directory, offset).map(|_| (Found::Whole, directory.to_vec(), end(offset)));
         }
@@ -138,7 +142,7 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
             return Ok((Found::Bit(at as u64, bit), mended, offset));
         }
     }
-    let (directory, offset) = Trailer::unchecked_directory_of(file)?;
+    let (directory, offset, _) = Trailer::directory_of(file)?;
     parsed(directory, offset).map_err(|_| refused)?;
     Ok((Found::Unchecked, directory.to_vec(), end(offset)))
 }
@@ -158,10 +162,9 @@ fn flipped_bit(file: &[u8]) -> Option<(usize, u32, usize)> {
             return Some((trailer.checked_add((at / 8) as usize)?, at % 8, start?));
         }
     }
-    let (directory, offset) = Trailer::unchecked_directory_of(file).ok()?;
+    let (directory, offset, found) = Trailer::directory_of(file).ok()?;
     let start = usize::try_from(offset).ok()?;
-    let (stored, computed) = Trailer::checksums(file)?;
-    let wrong = stored ^ computed;
+    let wrong = found.crc.get() ^ Trailer::new(directory, found.directory_len.get()).crc.get();
     // In the checksum itself ...
     if wrong.count_ones() == 1 {
         let bit = wrong.trailing_zeros();

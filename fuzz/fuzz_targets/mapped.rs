@@ -1,4 +1,5 @@
-//! A mapped file and the same bytes in memory, read by one thread and by three, agree in every value and error.
+//! A mapped file, one that is fetched range by range, and the same bytes in memory, read by one thread and by three, agree in every
+//! value and error.
 #![no_main]
 use cae::Reader;
 use cae_fuzz::{options, read};
@@ -13,5 +14,6 @@ fuzz_target!(|data: &[u8]| {
     let text = |r: cae::Result<Reader>| r.and_then(|r| read(&r)).map_err(|e| e.to_string());
     let in_memory = text(Reader::new_with(data, options()));
     assert_eq!(text(Reader::open_with(file.path(), options())), in_memory);
+    assert_eq!(text(Reader::from_read_at(file.reopen().unwrap(), options())), in_memory);
     assert_eq!(text(Reader::new_with(data, threads)), in_memory);
 });

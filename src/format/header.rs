@@ -2,6 +2,7 @@
 
 use crate::codec::checksum_holds;
 use crate::error::{Error, FormatError, Place, Result, Unsupported};
+use std::ops::Range;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -97,37 +98,40 @@ impl Trailer {
         Trailer { directory_len, crc: crc.finalize().into() }
     }
 
-    /// The directory of `file` and the offset of its first byte; its checksum is checked.
-    pub(crate) fn directory_of(file: &[u8]) -> Result<(&[u8], u64)> {
-        let (directory, offset) = Trailer::unchecked_directory_of(file)?;
-        let (stored, computed) = Trailer::checksums(file).unwrap_or_default();
-        if !checksum_holds(stored, computed) {
-            let at = file.len().saturating_sub(TRAILER_LEN) as u64;
-            let kind = FormatError::Checksum { what: "directory", stored, computed };
-            return Err(Error::Format { place: Place::Trailer, offset: at, kind });
+    /// The trailer of a file of `file_len` bytes that ends with `tail`, and where the directory lies.
+    pub(crate) fn read_from_end(tail: &[u8], file_len: u64) -> Result<(Trailer, Range<u64>)> {
+        let fail = |kind| Error::Format { place: Place::Trailer, offset: Trailer::offset(file_len), kind };
+        let body = file_len.saturating_sub(HEADER_LEN as u64);
+        let needed = TRAILER_LEN as u64;
+        let truncated = fail(FormatError::Truncated { what: "trailer", needed, available: body });
+        let Some(before) = body.checked_sub(needed) else { return Err(truncated) };
+        let (_, trailer) = Trailer::read_from_suffix(tail).map_err(|_| truncated)?;
+        let needed = u64::from(trailer.directory_len.get());
+        let start = before.checked_sub(needed);
+        let start =
+            start.ok_or_else(|| fail(FormatError::Truncated { what: "directory", needed, available: before }))?;
+        let at = |n: u64| n.saturating_add(HEADER_LEN as u64);
+        Ok((trailer, at(start)..at(before)))
+    }
+
+    /// Fails unless the directory of a file of `file_len` bytes has its checksum.
+    pub(crate) fn check(&self, directory: &[u8], file_len: u64) -> Result<()> {
+        let (stored, computed) = (self.crc.get(), Trailer::new(directory, self.directory_len.get()).crc.get());
+        if checksum_holds(stored, computed) {
+            return Ok(());
         }
-        Ok((directory, offset))
+        let kind = FormatError::Checksum { what: "directory", stored, computed };
+        Err(Error::Format { place: Place::Trailer, offset: Trailer::offset(file_len), kind })
     }
 
-    /// The same for a file whose checksum may be wrong.
-    pub(crate) fn unchecked_directory_of(file: &[u8]) -> Result<(&[u8], u64)> {
-        let at = file.len().saturating_sub(TRAILER_LEN) as u64;
-        let fail = |kind| Error::Format { place: Place::Trailer, offset: at, kind };
-        let body = file.get(HEADER_LEN..).unwrap_or_default();
-        let (before, trailer) = Trailer::read_from_suffix(body).map_err(|_| {
-            fail(FormatError::Truncated { what: "trailer", needed: TRAILER_LEN as u64, available: body.len() as u64 })
-        })?;
-        let needed = trailer.directory_len.get();
-        let start = before.len().checked_sub(needed as usize).ok_or_else(|| {
-            fail(FormatError::Truncated { what: "directory", needed: needed.into(), available: before.len() as u64 })
-        })?;
-        Ok((before.get(start..).unwrap_or_default(), (HEADER_LEN as u64).saturating_add(start as u64)))
+    fn offset(file_len: u64) -> u64 {
+        file_len.saturating_sub(TRAILER_LEN as u64)
     }
 
-    /// The checksum that is stored, and that of the directory, if there can be one.
-    pub(crate) fn checksums(file: &[u8]) -> Option<(u32, u32)> {
-        let (directory, _) = Trailer::unchecked_directory_of(file).ok()?;
-        let (_, trailer) = Trailer::read_from_suffix(file).ok()?;
-        Some((trailer.crc.get(), Trailer::new(directory, trailer.directory_len.get()).crc.get()))
+    /// The directory of `file`, whose checksum may be wrong, the offset of its first byte, and the trailer.
+    pub(crate) fn directory_of(file: &[u8]) -> Result<(&[u8], u64, Trailer)> {
+        let (trailer, Range { start, end }) = Trailer::read_from_end(file, file.len() as u64)?;
+        let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
+        Ok((file.get(range).unwrap_or_default(), start, trailer))
     }
 }

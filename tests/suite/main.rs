@@ -18,6 +18,7 @@ mod by_hand;
 mod cli;
 mod damage;
 mod engines;
+mod fetched;
 mod fields;
 mod forge;
 mod golden;

@@ -178,6 +178,13 @@ typedef struct cae_read_options {
   size_t model_folder_count;
 } cae_read_options;
 
+// Fetches the bytes of a file from `offset` on, `len` of them, all of which lie within it, to `out`. Called from several threads at
+// one time unless the file is read with one. Returns 0, or a number that the error message repeats.
+typedef int (*cae_read_at)(uint64_t offset,
+                           uint8_t *out,
+                           size_t len,
+                           void *user);
+
 // One array of a file. The texts live as long as the reader.
 typedef struct cae_array_info {
   // The name, unique in the file.
@@ -319,6 +326,15 @@ enum cae_status cae_open_memory(const uint8_t *bytes,
                                 size_t len,
                                 const struct cae_read_options *options,
                                 struct cae_reader **reader);
+
+// Opens a file of `file_bytes` bytes that is neither mapped nor in memory: `read_at` fetches what is needed of it, with `user`, which
+// is yours and stays valid until cae_close. Opening takes two or three calls, reading one for each frame. `options` may be NULL.
+// Threads: any.
+enum cae_status cae_open_read_at(cae_read_at read_at,
+                                 void *user,
+                                 uint64_t file_bytes,
+                                 const struct cae_read_options *options,
+                                 struct cae_reader **reader);
 
 // Frees a reader; NULL is allowed. Threads: one.
 void cae_close(struct cae_reader *reader);

@@ -3,7 +3,7 @@
 use cae::Error;
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a call failed: one code for each party that can do something about it.
@@ -221,6 +221,22 @@ pub(crate) unsafe fn text<'a>(p: *const c_char, name: &str) -> Result<&'a str, F
     // SAFETY: not NULL; the rest is the caller's promise.
     let text = unsafe { CStr::from_ptr(p) };
     text.to_str().map_err(|_| Failure::argument(format!("{name} is not UTF-8")))
+}
+
+/// A pointer of the caller's, which this library only hands back.
+#[derive(Clone, Copy)]
+pub(crate) struct Callers(pub(crate) *mut c_void);
+
+// SAFETY: the pointer is never followed here; the header says on which threads its owner gets it.
+unsafe impl Sync for Callers {}
+// SAFETY: as above.
+unsafe impl Send for Callers {}
+
+impl Callers {
+    /// The whole of it, so that a closure holds this type and not the pointer alone.
+    pub(crate) fn get(&self) -> Callers {
+        *self
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ pub use boundary::{Status, cae_error_message, cae_format_version, cae_status_nam
 pub use frame::{FrameOptions, cae_compress_frame, cae_decompress_frame};
 pub use model::{Model, cae_close_model, cae_load_model, cae_model_digest};
 pub use read::{
-    ArrayInfo, MAX_DIMS, ReadOptions, Reader, cae_array_count, cae_close, cae_describe_array, cae_find_array,
-    cae_model_bytes, cae_open, cae_open_memory, cae_read, cae_read_region, cae_salvage_region, cae_verify,
+    ArrayInfo, MAX_DIMS, ReadAt, ReadOptions, Reader, cae_array_count, cae_close, cae_describe_array, cae_find_array,
+    cae_model_bytes, cae_open, cae_open_memory, cae_open_read_at, cae_read, cae_read_region, cae_salvage_region,
+    cae_verify,
 };
 pub use value::{Bound, BoundKind, Bytes, Limits, Preset, Report, Type, cae_default_limits, cae_free_bytes};
 pub use write::{

@@ -1,10 +1,12 @@
 //! Reading a file.
 
-use crate::boundary::{Failure, Status, call, check, check_optional, given, optional, put, slice, slice_mut, text};
+use crate::boundary::{
+    Callers, Failure, Status, call, check, check_optional, given, optional, put, slice, slice_mut, text,
+};
 use crate::frame::unknown;
 use crate::value::{Bound, Bytes, Limits, Type, data_type};
 use cae::{Array, DataType, Element, Region};
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 
 /// Most dimensions that an array of a file can have.
 pub const MAX_DIMS: usize = 8;
@@ -109,6 +111,34 @@ pub unsafe extern "C" fn cae_open_memory(
         // SAFETY: the caller promises options there, or NULL.
         let options = unsafe { read_options(options) }?;
         let opened = Reader::new(cae::Reader::new_with(bytes, options)?)?;
+        // SAFETY: as for the first write.
+        unsafe { put(reader, Box::into_raw(Box::new(opened)), "reader") }
+    })
+}
+
+/// Fetches the bytes of a file from `offset` on, `len` of them, all of which lie within it, to `out`. Called from several threads at
+/// one time unless the file is read with one. Returns 0, or a number that the error message repeats.
+pub type ReadAt = Option<unsafe extern "C" fn(offset: u64, out: *mut u8, len: usize, user: *mut c_void) -> c_int>;
+
+/// Opens a file of `file_bytes` bytes that is neither mapped nor in memory: `read_at` fetches what is needed of it, with `user`, which
+/// is yours and stays valid until cae_close. Opening takes two or three calls, reading one for each frame. `options` may be NULL.
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cae_open_read_at(
+    read_at: ReadAt,
+    user: *mut c_void,
+    file_bytes: u64,
+    options: *const ReadOptions,
+    reader: *mut *mut Reader,
+) -> Status {
+    call(|| {
+        // SAFETY: the caller promises room for a handle, or NULL.
+        unsafe { put(reader, std::ptr::null_mut(), "reader") }?;
+        let function = read_at.ok_or_else(|| Failure::argument("read_at is NULL"))?;
+        // SAFETY: the caller promises options there, or NULL.
+        let options = unsafe { read_options(options) }?;
+        let source = Elsewhere { function, user: Callers(user), file_bytes };
+        let opened = Reader::new(cae::Reader::from_read_at(source, options)?)?;
         // SAFETY: as for the first write.
         unsafe { put(reader, Box::into_raw(Box::new(opened)), "reader") }
     })
@@ -286,6 +316,25 @@ pub unsafe extern "C" fn cae_model_bytes(reader: *const Reader, index: usize, by
         // SAFETY: as for the first write.
         unsafe { put(bytes, Bytes::new(onnx), "bytes") }
     })
+}
+
+/// A file behind a function of the caller's.
+struct Elsewhere {
+    function: unsafe extern "C" fn(u64, *mut u8, usize, *mut c_void) -> c_int,
+    user: Callers,
+    file_bytes: u64,
+}
+
+impl cae::ReadAt for Elsewhere {
+    fn file_len(&self) -> std::io::Result<u64> {
+        Ok(self.file_bytes)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
+        // SAFETY: the caller promises a function that fills as many bytes; `into` has room for just these.
+        let code = unsafe { (self.function)(offset, into.as_mut_ptr(), into.len(), self.user.0) };
+        if code == 0 { Ok(()) } else { Err(std::io::Error::other(format!("read_at returned {code}"))) }
+    }
 }
 
 impl Reader {

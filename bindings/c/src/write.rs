@@ -1,6 +1,6 @@
 //! Writing a file.
 
-use crate::boundary::{Failure, Status, call, check_optional, given, optional, place, put, slice, text};
+use crate::boundary::{Callers, Failure, Status, call, check_optional, given, optional, place, put, slice, text};
 use crate::frame::unknown;
 use crate::value::{Bound, Bytes, Report, data_type, guard_policy, preset};
 use cae::{ArrayReport, AtomicFile, DataType, Element, ModelId, Region, Source};
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn cae_add_source(
         // SAFETY: the caller promises options there whose pointers are as described, or NULL.
         let options = unsafe { optional(options, "options") }?;
         let fetch = fetch.ok_or_else(|| Failure::argument("fetch is NULL"))?;
-        let source = Fetched { shape: shape.to_vec(), fetch, user };
+        let source = Fetched { shape: shape.to_vec(), fetch, user: Callers(user) };
         let added = match data_type(r#type)? {
             // SAFETY: as for the options.
             DataType::F32 => unsafe { writer.add::<f32>(name, &source, options) },
@@ -358,31 +358,12 @@ impl Writer {
     }
 }
 
-/// A pointer of the caller's, which this library only hands back.
-#[derive(Clone, Copy)]
-struct Callers(*mut c_void);
-
-// SAFETY: the pointer is never followed here; the header says on which threads its owner gets it.
-unsafe impl Sync for Callers {}
-// SAFETY: as above.
-unsafe impl Send for Callers {}
-
-impl Callers {
-    /// The whole of it, so that a closure holds this type and not the pointer alone.
-    fn get(&self) -> Callers {
-        *self
-    }
-}
-
 /// An array behind a function of the caller's.
 struct Fetched {
     shape: Vec<u64>,
     fetch: unsafe extern "C" fn(usize, *const u64, *const usize, *mut c_void, *mut c_void) -> c_int,
-    user: *mut c_void,
+    user: Callers,
 }
-
-// SAFETY: the header says that the function is called from several threads at one time with this pointer.
-unsafe impl Sync for Fetched {}
 
 impl<T: Element> Source<T> for Fetched {
     fn shape(&self) -> Vec<u64> {
@@ -392,7 +373,7 @@ impl<T: Element> Source<T> for Fetched {
     fn read(&self, region: &Region, out: &mut [T]) -> cae::Result<()> {
         let (start, extent) = (region.start.as_ptr(), region.extent.as_ptr());
         // SAFETY: the caller promises a function that fills the box; `out` has room for just its values.
-        let code = unsafe { (self.fetch)(region.start.len(), start, extent, out.as_mut_ptr().cast(), self.user) };
+        let code = unsafe { (self.fetch)(region.start.len(), start, extent, out.as_mut_ptr().cast(), self.user.0) };
         if code == 0 { Ok(()) } else { Err(std::io::Error::other(format!("fetch returned {code}")).into()) }
     }
 }

@@ -145,6 +145,35 @@ static cae_bytes file(void) {
   return bytes;
 }
 
+/* Bytes that must be fetched, until they cannot be. */
+static int elsewhere(uint64_t offset, uint8_t *out, size_t len, void *user) {
+  const cae_bytes *file = user;
+  if (!file->data) return 17;
+  memcpy(out, file->data + offset, len);
+  return 0;
+}
+
+static void fetching(const cae_bytes *file) {
+  cae_bytes there = *file;
+  cae_reader *reader = (cae_reader *)1;
+  FAILS(ARGUMENT, cae_open_read_at(NULL, &there, file->len, NULL, &reader));
+  CHECK(reader == NULL);
+  FAILS(ARGUMENT, cae_open_read_at(elsewhere, &there, file->len, NULL, NULL));
+  FAILS(FORMAT, cae_open_read_at(elsewhere, &there, file->len - 1, NULL, &reader));
+  FAILS(FORMAT, cae_open_read_at(elsewhere, &there, 0, NULL, &reader));
+  WORKS(cae_open_read_at(elsewhere, &there, file->len, NULL, &reader));
+  float *out = malloc(sizeof field);
+  WORKS(cae_read(reader, 0, CAE_TYPE_F32, out, H * W));
+  CHECK(fabsf(out[9 * W + 9] - field[9][9]) <= 1e-3f);
+  there.data = NULL;
+  FAILS(IO, cae_read(reader, 0, CAE_TYPE_F32, out, H * W));
+  CHECK(strstr(cae_error_message(), "17"));
+  cae_close(reader);
+  FAILS(IO, cae_open_read_at(elsewhere, &there, file->len, NULL, &reader));
+  CHECK(reader == NULL);
+  free(out);
+}
+
 static void reading(const cae_bytes *file) {
   cae_reader *reader = (cae_reader *)1;
   FAILS(ARGUMENT, cae_open_memory(NULL, file->len, NULL, &reader));
@@ -310,6 +339,7 @@ int main(int argc, char **argv) {
   FAILS(ARGUMENT, cae_default_limits(NULL));
   frames();
   cae_bytes bytes = file();
+  fetching(&bytes);
   reading(&bytes);
   threads(&bytes);
   files(argv[1]);

@@ -32,6 +32,8 @@ fn convert(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         }
         Error::Model(_) => instance(py, "ModelError", &message, &[]),
         Error::Argument(_) => argument(py, &message),
+        // What a file object of Python's raised.
+        Error::Io(e) if e.get_ref().is_some_and(|e| e.is::<PyErr>()) => Ok(e.into()),
         // OSError picks its subclass by the number.
         Error::Io(e) => Ok(match e.raw_os_error() {
             Some(errno) => PyOSError::new_err((errno, message)),

@@ -1,6 +1,7 @@
 //! An open file.
 
 use crate::asked::{self, BoundParts};
+use crate::elsewhere::FileObject;
 use crate::errors::{argument_error, exception, with_path};
 use crate::model::{Model, hex};
 use crate::values::NewArray;
@@ -81,6 +82,24 @@ impl File {
         Ok(File { reader: RwLock::new(Some(Arc::new(reader))), array_bytes })
     }
 
+    /// Reads through a file object, as far as it is asked for.
+    #[staticmethod]
+    #[pyo3(signature = (source, limits, threads, model_dirs, models))]
+    fn from_object(
+        py: Python<'_>,
+        source: Py<PyAny>,
+        limits: HashMap<String, u64>,
+        threads: usize,
+        model_dirs: Vec<PathBuf>,
+        models: Vec<Bound<'_, Model>>,
+    ) -> PyResult<Self> {
+        let options = read_options(py, &limits, threads, model_dirs, &models)?;
+        let array_bytes = options.limits.array_bytes;
+        let reader = py.detach(|| Reader::from_read_at(FileObject::new(source), options));
+        let reader = reader.map_err(|e| exception(py, e))?;
+        Ok(File { reader: RwLock::new(Some(Arc::new(reader))), array_bytes })
+    }
+
     /// Lets go of the file; calls that run go on.
     fn close(&self) {
         self.reader.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -109,7 +128,7 @@ impl File {
     /// The ONNX bytes of a model.
     fn model_bytes<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
         let reader = self.reader(py)?;
-        let bytes = reader.model_bytes(index).map_err(|e| exception(py, e))?;
+        let bytes = py.detach(|| reader.model_bytes(index)).map_err(|e| exception(py, e))?;
         Ok(PyBytes::new(py, &bytes))
     }
 

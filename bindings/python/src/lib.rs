@@ -2,6 +2,7 @@
 //! are Python's part (`python/cae`), which calls nothing here with arguments that it has not made plain.
 
 mod asked;
+mod elsewhere;
 mod errors;
 mod file;
 mod frames;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import threading
 
@@ -155,6 +156,63 @@ def test_only_the_frames_that_are_needed_are_read(framed, field):
         assert caught.value.place == "frame 0 of array 0" and caught.value.offset > 0
         again = pickle.loads(pickle.dumps(caught.value))
         assert str(again) == str(caught.value) and again.place == caught.value.place
+
+
+class Counted(io.BytesIO):
+    """Says how many bytes were read, a few at a time."""
+
+    count = 0
+
+    def read(self, size=-1, /):
+        piece = super().read(min(size, 1000) if size >= 0 else size)
+        self.count += len(piece)
+        return piece
+
+
+def test_file_objects_are_read_as_far_as_needed(framed, field):
+    path = framed
+    data = path.read_bytes()
+    source = Counted(data)
+    with cae.open(source, threads=3) as file:
+        opened = source.count
+        assert file.nbytes == len(data) and opened <= 16 + 65536
+        corner = file["u"][0, :2, :2]
+        assert 0 < source.count - opened < file["u"].stored_bytes / 4
+        with cae.open(path) as mapped:
+            assert np.array_equal(corner, mapped["u"][0, :2, :2])
+            assert np.array_equal(np.asarray(file["u"]), np.asarray(mapped["u"]))
+        assert file.verify() == []
+    assert not source.closed
+    with open(path, "rb") as binary, cae.open(binary) as file:
+        assert file["u"].shape == field.shape
+
+
+def test_what_a_file_object_raises_is_raised(framed):
+    path = framed
+
+    class Broken(io.BytesIO):
+        broken = False
+
+        def read(self, size=-1, /):
+            if self.broken:
+                raise ConnectionResetError("the line is cut")
+            return super().read(size)
+
+    source = Broken(path.read_bytes())
+    file = cae.open(source)
+    source.broken = True
+    with pytest.raises(ConnectionResetError, match="the line is cut"):
+        file["u"][0]
+    with pytest.raises(ConnectionResetError):
+        file.verify()
+    # Fewer bytes than it said, and no bytes at all.
+    short = Counted(path.read_bytes())
+    file = cae.open(short)
+    short.truncate(100)
+    with pytest.raises(OSError, match="of .* bytes from byte"):
+        np.asarray(file["u"])
+    with open(path, encoding="latin-1") as text, pytest.raises((TypeError, OSError, ValueError)):
+        cae.open(text)
 
 
 def test_long_steps_leave_frames_out(tmp_path):

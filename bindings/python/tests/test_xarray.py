@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import cae
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,6 +86,10 @@ def test_reading_is_lazy(tmp_path, dataset):
     np.testing.assert_array_equal(xr.open_dataset(path.read_bytes(), engine="cae").u, whole)
     with open(path, "rb") as stream:
         np.testing.assert_array_equal(xr.open_dataset(stream, engine="cae").u, whole)
+    store = fsspec.filesystem("memory")
+    store.pipe("/a.cae", path.read_bytes())
+    with store.open("/a.cae") as remote, xr.open_dataset(remote) as got:
+        np.testing.assert_array_equal(got.u[3], whole[3])
 
 
 def test_cf_says_what_was_lost(tmp_path, dataset):

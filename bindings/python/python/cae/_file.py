@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,16 @@ from ._index import select
 
 Path: TypeAlias = str | os.PathLike[str]
 Limits: TypeAlias = Mapping[str, int]
+
+
+class FileObject(Protocol):
+    """What reads bytes of a file from anywhere in it: an open binary file, or one of fsspec's."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Goes to a byte, counted from the start, or for `whence` 2 from the end: which one it is."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """As many of the next bytes as there are, at most `size`."""
 
 
 class Damage(NamedTuple):
@@ -217,16 +227,17 @@ class File(Mapping[str, Array]):
 
 
 def open(
-    source: Path | bytes | bytearray | memoryview,
+    source: Path | bytes | bytearray | memoryview | FileObject,
     *,
     mmap: bool = True,
     limits: Limits | Literal["none"] | None = None,
     threads: int = 0,
     model_dirs: Sequence[Path] = (),
 ) -> File:
-    """Opens the file at a path, or the bytes of one.
+    """Opens the file at a path, the bytes of one, or one that an object with `seek` and `read` gives, such as fsspec's of a store.
 
-    A file that is mapped must not be changed while it is open; `mmap=False` reads it into memory first. `limits` changes some
+    A file that is mapped must not be changed while it is open; `mmap=False` reads it into memory first. Of a file object no more is
+    read than what is asked for needs, by threads in turns; it stays open. `limits` changes some
     of those named in the documentation, `"none"` lifts all. `threads` decode frames; 0 is one a processor. `model_dirs` hold
     models that the file only names, as `<digest>.onnx`.
     """
@@ -246,6 +257,9 @@ def _open(source: Any, options: dict[str, Any]) -> File:
     if isinstance(source, (bytes, bytearray)):
         del arguments["mmap"]
         native = _native.File.from_bytes(source, **arguments)
+    elif hasattr(source, "read") and hasattr(source, "seek"):
+        del arguments["mmap"]
+        native = _native.File.from_object(source, **arguments)
     else:
         source = os.path.abspath(os.fspath(source))
         native = _native.File.open(source, **arguments)

@@ -14,6 +14,10 @@ BoundParts: TypeAlias = tuple[str, float | None, float | None, float | None]
 class _Asked(Protocol):
     def __getitem__(self, key: str, /) -> Any: ...
 
+class _FileObject(Protocol):
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+    def read(self, size: int = ..., /) -> bytes: ...
+
 @final
 class Model:
     digest: str
@@ -50,6 +54,14 @@ class File:
     @staticmethod
     def from_bytes(
         data: bytes | bytearray,
+        limits: Mapping[str, int],
+        threads: int,
+        model_dirs: Sequence[str | PathLike[str]],
+        models: Sequence[Model],
+    ) -> File: ...
+    @staticmethod
+    def from_object(
+        source: _FileObject,
         limits: Mapping[str, int],
         threads: int,
         model_dirs: Sequence[str | PathLike[str]],

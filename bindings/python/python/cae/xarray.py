@@ -55,9 +55,14 @@ class CaeBackend(BackendEntrypoint):
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """By the name or, for bytes, the signature."""
+        """By the name or, for bytes and file objects, the signature."""
         if isinstance(filename_or_obj, (str, os.PathLike)):
             return os.fspath(filename_or_obj).endswith(".cae")
+        if _is_seekable(filename_or_obj):
+            filename_or_obj.seek(0)
+            found = filename_or_obj.read(len(SIGNATURE))
+            filename_or_obj.seek(0)
+            return bool(found == SIGNATURE)
         return isinstance(filename_or_obj, (bytes, bytearray, memoryview)) and bytes(filename_or_obj[:8]) == SIGNATURE
 
     def open_dataset(
@@ -76,7 +81,7 @@ class CaeBackend(BackendEntrypoint):
         model_dirs: Iterable[Any] = (),
     ) -> xr.Dataset:
         """A dataset whose variables decode the frames that they are asked for. `limits`, `threads`, `model_dirs`: see `cae.open`."""
-        if hasattr(filename_or_obj, "read"):
+        if hasattr(filename_or_obj, "read") and not _is_seekable(filename_or_obj):
             filename_or_obj = filename_or_obj.read()
         file = open_file(filename_or_obj, limits=limits, threads=threads, model_dirs=list(model_dirs))
         return StoreBackendEntrypoint().open_dataset(
@@ -89,6 +94,10 @@ class CaeBackend(BackendEntrypoint):
             use_cftime=use_cftime,
             decode_timedelta=decode_timedelta,
         )
+
+
+def _is_seekable(source: Any) -> bool:
+    return hasattr(source, "read") and hasattr(source, "seek")
 
 
 class _Lazy(BackendArray):
