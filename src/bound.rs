@@ -73,10 +73,25 @@ impl Tolerance {
             Tolerance::Absolute(e) => (x.to_f64() - y.to_f64()).abs() <= e,
             Tolerance::Pointwise(b) => {
                 let (x, y) = (x.to_f64(), y.to_f64());
-                if x == 0.0 { x.to_bits() == y.to_bits() } else { (x - y).abs() <= b * x.abs() }
+                let (error, most) = pointwise(x, y, b);
+                if x == 0.0 { x.to_bits() == y.to_bits() } else { error <= most }
             }
         }
     }
+}
+
+/// |x - y| and b |x|, both times the same power of two where the product is not a normal number: rounded to few digits or beyond all
+/// numbers it would allow what the bound does not.
+#[inline(always)]
+pub(crate) fn pointwise(x: f64, y: f64, b: f64) -> (f64, f64) {
+    let most = b * x.abs();
+    if (f64::MIN_POSITIVE..=f64::MAX).contains(&most) {
+        return ((x - y).abs(), most);
+    }
+    // 2^600 and 2^-200.
+    let scale = f64::from_bits(if x.abs() < 1.0 { 1623 << 52 } else { 823 << 52 });
+    let error = if y.is_finite() { (x * scale - y * scale).abs() } else { f64::INFINITY };
+    (error, (b * (x.abs() * scale)).min(f64::MAX))
 }
 
 /// What was asked and what it came to: both travel in the file.
@@ -100,5 +115,27 @@ impl ResolvedBound {
             _ => Tolerance::Lossless,
         };
         ResolvedBound { asked, tolerance }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_bounds_hold_at_both_ends_of_the_numbers() {
+        let least = f64::from_bits(1);
+        let allows = |b: f64, x: f64, y: f64| Tolerance::Pointwise(b).allows(x, y);
+        // 0.3 and 1.5 of the least number are no numbers: rounded they are 0 and 2 of it.
+        assert!(!allows(1.5, least, 3.0 * least) && allows(1.5, least, 2.0 * least));
+        assert!(!allows(0.15, 10.0 * least, 12.0 * least) && allows(0.15, 10.0 * least, 11.0 * least));
+        assert!(allows(0.3, least, least) && !allows(0.3, least, 0.0));
+        // Beyond the largest number.
+        assert!(allows(1.5, f64::MAX, 0.0) && !allows(1.5, f64::MAX, f64::INFINITY));
+        assert!(allows(2.0, f64::MAX, -f64::MAX) && !allows(1.5, f64::MAX, -f64::MAX));
+        assert!(
+            !allows(f64::MAX, 2.0, f64::INFINITY) && !allows(f64::MAX, 2.0, f64::NAN) && allows(f64::MAX, 2.0, 1e300)
+        );
+        assert!(allows(1e-3, 1.0, 1.001 - 1e-15) && !allows(1e-3, 1.0, 1.001_000_1));
     }
 }

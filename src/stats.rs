@@ -1,6 +1,6 @@
 //! What was lost: errors of decoded values against the originals.
 
-use crate::bound::Tolerance;
+use crate::bound::{Tolerance, pointwise};
 use crate::element::{DataType, Element};
 use crate::vector::vectorize;
 use fearless_simd::{Simd, f64x4};
@@ -183,6 +183,8 @@ impl ErrorStats {
     #[inline]
     pub(crate) fn add(&mut self, x: f64, y: f64) {
         let e = (x - y).abs();
+        // What became no number at all is off by more than any.
+        let e = if e.is_nan() { f64::INFINITY } else { e };
         self.count = self.count.saturating_add(1);
         self.range = (self.range.0.min(x), self.range.1.max(x));
         if e > self.max_error && !NEAR_ONE.contains(&(e * self.unit)) {
@@ -195,13 +197,13 @@ impl ErrorStats {
             self.sum_relative += e / x.abs();
         }
         if e > 0.0 {
-            let bound = match self.tolerance {
-                Tolerance::Lossless => 0.0,
-                Tolerance::Absolute(a) => a,
-                Tolerance::Pointwise(b) => b * x.abs(),
+            let (error, bound) = match self.tolerance {
+                Tolerance::Lossless => (e, 0.0),
+                Tolerance::Absolute(a) => (e, a),
+                Tolerance::Pointwise(b) => pointwise(x, y, b),
             };
             self.max_error = self.max_error.max(e);
-            self.max_error_over_bound = self.max_error_over_bound.max(e / bound);
+            self.max_error_over_bound = self.max_error_over_bound.max(error / bound);
         }
     }
 
@@ -321,7 +323,15 @@ impl<S: Simd, const RELATIVE: bool> Sums<S, RELATIVE> {
         self.relative = simd.add_f64x4(self.relative, ratio);
         self.nonzero = simd.add_f64x4(self.nonzero, simd.select_f64x4(is_zero, zero, one));
         // What is no number is not within.
-        let bound = if RELATIVE { simd.mul_f64x4(x, self.tolerance) } else { self.tolerance };
+        let bound = if RELATIVE {
+            // Where the product is not a normal number, others look.
+            let bound = simd.mul_f64x4(x, self.tolerance);
+            let [least, most] = [f64::MIN_POSITIVE, f64::MAX].map(|v| simd.splat_f64x4(v));
+            let bound = simd.select_f64x4(simd.simd_ge_f64x4(bound, least), bound, zero);
+            simd.select_f64x4(simd.simd_le_f64x4(bound, most), bound, zero)
+        } else {
+            self.tolerance
+        };
         let is_within = simd.simd_le_f64x4(e, bound);
         self.outside = simd.add_f64x4(self.outside, simd.select_f64x4(is_within, zero, one));
     }

@@ -34,7 +34,15 @@ fn holds<T: Element>(values: &ArrayD<T>, options: &ArrayOptions) -> Result<(), T
             _ if !ordinary(*x) => same,
             Bound::Absolute(e) => (a - b).abs() <= e,
             Bound::Range(r) if of_range(r) > 0.0 => (a - b).abs() <= of_range(r),
-            Bound::Pointwise(p) if a != 0.0 => (a - b).abs() <= p * a.abs(),
+            // Where products are rounded to few digits, or beyond all numbers, both are brought into the middle first.
+            Bound::Pointwise(p) if a != 0.0 => {
+                let by = match a.abs() {
+                    small if small < 1e-150 => 2f64.powi(500),
+                    large if large > 1e150 => 2f64.powi(-300),
+                    _ => 1.0,
+                };
+                b.is_finite() && (a * by - b * by).abs() <= p * (a * by).abs()
+            }
             _ => same,
         };
         prop_assert!(good, "value {}: {:?} became {:?}, half the range {:e}, {:?}", i, x, y, half_range, report.chosen);
@@ -46,6 +54,23 @@ fn holds<T: Element>(values: &ArrayD<T>, options: &ArrayOptions) -> Result<(), T
     let (bad, _) = array.verify().unwrap();
     prop_assert!(bad.is_empty());
     Ok(())
+}
+
+#[test]
+fn relative_bounds_hold_next_to_zero_and_to_infinity() {
+    let mut random = Random(3);
+    let mut field = |of: &dyn Fn(u64) -> f64| ArrayD::from_shape_fn(IxDyn(&[40, 50]), |_| of(random.bits()));
+    let sign = |r: u64| if r & 1 == 1 { -1.0 } else { 1.0 };
+    let least = field(&|r| sign(r) * f64::from_bits(r >> 8 & 0xfff));
+    let largest = field(&|r| sign(r) * f64::MAX * (1.0 - (r >> 40) as f64 * 2f64.powi(-28)));
+    let ends = field(&|r| sign(r) * f64::MAX);
+    for preset in PRESETS {
+        for (values, bound) in
+            [(&least, 1e-3), (&least, 0.3), (&least, 1.7), (&largest, 1.0001), (&largest, 1.5), (&ends, 3.0)]
+        {
+            holds(values, &ArrayOptions { bound: Bound::Pointwise(bound), preset, ..ArrayOptions::default() }).unwrap();
+        }
+    }
 }
 
 /// Values of one of several kinds, from benign to absurd.
