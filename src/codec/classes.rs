@@ -123,7 +123,7 @@ pub(crate) fn decode(bytes: &[u8], alphabet: u8, dims: &[usize], out: &mut [u8])
 
 /// Adaptive state of one image.
 struct Model {
-    logistic: Logistic,
+    logistic: &'static Logistic,
     alphabet: u8,
     /// Bits of one class.
     bits: u32,
@@ -141,7 +141,7 @@ impl Model {
     fn new(alphabet: u8) -> Self {
         let bits = u8::BITS - alphabet.saturating_sub(1).leading_zeros();
         Model {
-            logistic: Logistic::new(),
+            logistic: Logistic::tables(),
             alphabet,
             bits: bits.max(1),
             tables: vec![Counter::NEW; CONTEXTS << TABLE_BITS],
@@ -337,7 +337,7 @@ impl Model {
         for (input, c) in inputs.iter_mut().zip(contexts) {
             *input = self.logistic.stretch(self.group_flags[c].p());
         }
-        let x = self.group_mixer.mix(Fallback::new(), &inputs, history & 3, &self.logistic);
+        let x = self.group_mixer.mix(Fallback::new(), &inputs, history & 3, self.logistic);
         let bit = coder.code(equal, self.logistic.squash(Fallback::new(), x));
         self.group_mixer.update(Fallback::new(), &inputs, bit);
         for c in contexts {
@@ -385,7 +385,7 @@ impl Model {
                 slots[i] = (i << TABLE_BITS) + (spread >> (64 - TABLE_BITS)) as usize;
                 inputs[i] = self.logistic.stretch(self.tables[slots[i]].p());
             }
-            let x = self.mixer.mix(Fallback::new(), &inputs, agree + 32 * (node & 7), &self.logistic);
+            let x = self.mixer.mix(Fallback::new(), &inputs, agree + 32 * (node & 7), self.logistic);
             let bit = coder.code(class >> shift & 1 == 1, self.logistic.squash(Fallback::new(), x));
             self.mixer.update(Fallback::new(), &inputs, bit);
             for s in slots {

@@ -12,7 +12,7 @@ pub(crate) const MAGNITUDE_MAX: u64 = 1 << 53;
 /// Models of binary decisions (`nodes` of them), each predicted from three contexts and from none (SPEC 7.7.2).
 #[derive(Debug)]
 pub(crate) struct Decisions {
-    logistic: Logistic,
+    logistic: &'static Logistic,
     nodes: usize,
     /// For each context, `nodes` pairs of counters per value; the last table has one value.
     counters: [Vec<[Counter; 2]>; 4],
@@ -31,7 +31,7 @@ impl Decisions {
         let table = |size: usize| vec![[Counter::NEW; 2]; size.saturating_mul(nodes)];
         let [a, b, c] = sizes.map(table);
         Decisions {
-            logistic: Logistic::new(),
+            logistic: Logistic::tables(),
             nodes,
             counters: [a, b, c, table(1)],
             mixer: Mixer::new(nodes, &[WEIGHT; 8], 0.002, 0.02),
@@ -54,7 +54,7 @@ impl Decisions {
             pair[0] = self.logistic.stretch(fast.p());
             pair[1] = self.logistic.stretch(slow.p());
         }
-        let mixed = self.mixer.mix(Fallback::new(), &inputs, node, &self.logistic);
+        let mixed = self.mixer.mix(Fallback::new(), &inputs, node, self.logistic);
         let bit = io.code(bit, self.logistic.squash(Fallback::new(), mixed));
         self.mixer.update(Fallback::new(), &inputs, bit);
         for (table, at) in self.counters.iter_mut().zip(&at) {

@@ -11,6 +11,7 @@
 )]
 
 use fearless_simd::{Fallback, Simd, i32x8};
+use std::sync::LazyLock;
 
 /// Largest magnitude of a stretched probability, in 1/256 of a natural-log odds unit: ln(65535) * 256.
 const STRETCH_MAX: i32 = 2839;
@@ -18,17 +19,23 @@ const STRETCH_MAX: i32 = 2839;
 /// Largest magnitude of a stretched probability.
 pub(crate) const STRETCH_LIMIT: f32 = STRETCH_MAX as f32 / 256.0;
 
-/// `stretch` and `squash` tables (SPEC 8.2.1), made once.
+/// `stretch` and `squash` tables (SPEC 8.2.1).
 #[derive(Debug)]
 pub(crate) struct Logistic {
     /// squash(x / 256) for x in -STRETCH_MAX..=STRETCH_MAX, 16-bit probabilities in 1..=65535.
-    squash: Box<[u16; 8192]>,
+    squash: [u16; 8192],
     /// stretch(p) for p = 16 * index + 8.
-    stretch: Box<[f32; 4096]>,
+    stretch: [f32; 4096],
 }
 
 impl Logistic {
-    pub(crate) fn new() -> Self {
+    /// The tables, which are made once.
+    pub(crate) fn tables() -> &'static Logistic {
+        static TABLES: LazyLock<Logistic> = LazyLock::new(Logistic::new);
+        &TABLES
+    }
+
+    fn new() -> Self {
         // e^(1/256), so that t runs over e^(i/256) by IEEE multiplication alone.
         const STEP: f64 = 1.003_913_889_338_347_6;
         let mut upper = Vec::with_capacity(STRETCH_MAX as usize + 1);
@@ -38,12 +45,12 @@ impl Logistic {
             t *= STEP;
         }
         // As long as a power of two: an index below it needs no check.
-        let mut squash = Box::new([u16::MAX; 8192]);
+        let mut squash = [u16::MAX; 8192];
         for (x, squash) in (-STRETCH_MAX..=STRETCH_MAX).zip(squash.iter_mut()) {
             let p = upper[x.unsigned_abs() as usize].min(65535);
             *squash = (if x < 0 { 65536 - p } else { p }) as u16;
         }
-        let mut stretch = Box::new([0f32; 4096]);
+        let mut stretch = [0f32; 4096];
         for (p, stretch) in (8u32..).step_by(16).zip(stretch.iter_mut()) {
             let x = squash.partition_point(|s| u32::from(*s) < p) as i32 - STRETCH_MAX;
             *stretch = x as f32 / 256.0;
@@ -223,7 +230,7 @@ static FADE: [f32; 256] = {
     t
 };
 
-/// Refines a probability by what it turned out to mean in a small context: adaptive map over 24 stretched steps.
+/// Refines a probability by what it turned out to mean in a small context: adaptive map over 33 stretched steps.
 #[derive(Debug)]
 pub(crate) struct Refiner {
     /// 33 counters a context, at stretch -8, -7.5, .. 8.
@@ -304,7 +311,7 @@ mod tests {
 
     #[test]
     fn squash_inverts_stretch() {
-        let l = Logistic::new();
+        let l = Logistic::tables();
         for p in (8..65536u32).step_by(16) {
             let q = l.squash(Fallback::new(), l.stretch(p));
             assert!(q.abs_diff(p) <= 140, "{p} {q}");
@@ -325,15 +332,15 @@ mod tests {
 
     #[test]
     fn a_mixer_learns_which_input_to_trust() {
-        let l = Logistic::new();
+        let l = Logistic::tables();
         let mut m = Mixer::<8>::new(1, &[0.1; 8], 0.01, 0.0);
         for i in 0..4000u32 {
             let bit = i % 3 == 0;
             let good = if bit { 2.0 } else { -2.0 };
             let inputs = [good, 1.0, -1.0, 0.5, 0.0, 0.0, 0.0, 0.3];
-            m.mix(Fallback::new(), &inputs, 0, &l);
+            m.mix(Fallback::new(), &inputs, 0, l);
             m.update(Fallback::new(), &inputs, bit);
         }
-        assert!(m.mix(Fallback::new(), &[2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0, &l) > 3.0);
+        assert!(m.mix(Fallback::new(), &[2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0, l) > 3.0);
     }
 }

@@ -11,6 +11,7 @@
 
 use crate::codec::mix::{CERTAIN, Counter, Counters, Logistic, Mixer, Refiner};
 use fearless_simd::Simd;
+use std::sync::LazyLock;
 
 /// Kinds of decision, each with weights of its own.
 pub(super) const KINDS: usize = 16;
@@ -69,8 +70,8 @@ pub(super) struct Start<const SELECTORS: usize, const INPUTS: usize> {
 /// exceeds `SELECTORS`.
 #[derive(Debug)]
 pub(super) struct Decisions<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const OUTPUTS: usize> {
-    pub(super) logistic: Logistic,
-    pub(super) tails: Tails,
+    pub(super) logistic: &'static Logistic,
+    pub(super) tails: &'static Tails,
     outputs: [f32; OUTPUTS],
     /// `CONTEXTS` tables of `1 << row_bits` rows, one after another.
     rows: Vec<Row>,
@@ -86,7 +87,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
 {
     pub(super) fn new(start: Start<SELECTORS, INPUTS>) -> Self {
         const { assert!(2 * CONTEXTS < INPUTS && SELECTORS < OUTPUTS, "room for a constant input") };
-        let logistic = Logistic::new();
+        let logistic = Logistic::tables();
         let mut last = [0f32; OUTPUTS];
         last[..SELECTORS].fill(1.0 / SELECTORS as f32);
         let mut outputs = [0f32; OUTPUTS];
@@ -98,9 +99,9 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
             fast_limit: start.fast_limit,
             mixers: start.selector_counts.map(|n| Mixer::new(n * KINDS, &start.weights, 0.002, 0.02)),
             last: Mixer::new(KINDS, &last, start.last_rate, 0.01),
-            refiners: [Refiner::new(start.refinements * KINDS, &logistic), Refiner::new(1024, &logistic)],
+            refiners: [Refiner::new(start.refinements * KINDS, logistic), Refiner::new(1024, logistic)],
             outputs,
-            tails: Tails::new(),
+            tails: Tails::tables(),
             logistic,
         }
     }
@@ -139,9 +140,9 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const INPUTS: usize, const O
         kind: usize,
     ) -> f32 {
         for (s, mixer) in self.mixers.iter_mut().enumerate() {
-            self.outputs[s] = mixer.mix(simd, inputs, selectors[s] * KINDS + kind, &self.logistic);
+            self.outputs[s] = mixer.mix(simd, inputs, selectors[s] * KINDS + kind, self.logistic);
         }
-        self.last.mix(simd, &self.outputs, kind, &self.logistic)
+        self.last.mix(simd, &self.outputs, kind, self.logistic)
     }
 
     /// The 16-bit probability that stretch `x` has turned out to mean, in `context` and for the first row's slot.
@@ -210,7 +211,13 @@ pub(super) struct Tails {
 impl Tails {
     const LEN: usize = 1280;
 
-    pub(super) fn new() -> Self {
+    /// The table, which is made once.
+    fn tables() -> &'static Tails {
+        static TABLES: LazyLock<Tails> = LazyLock::new(Tails::new);
+        &TABLES
+    }
+
+    fn new() -> Self {
         // e^(1/64) and e^(1/128), as in the stretch tables.
         const STEP: f64 = 1.015_747_708_586_685_8;
         let mut t = 1.007_843_097_206_448;

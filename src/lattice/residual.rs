@@ -186,7 +186,7 @@ impl<const CONTEXTS: usize, const SELECTORS: usize, const EXPERTS: usize, const 
         let mut inputs = [0f32; LIGHT_INPUTS];
         self.decisions.ask(rows, node, expected, &mut inputs);
         inputs[2 * rows.len() + EXPERTS] = 0.25;
-        let logistic = &self.decisions.logistic;
+        let logistic = self.decisions.logistic;
         let p = logistic.squash(simd, self.light.mix(simd, &inputs, kind, logistic));
         let bit = coder.code(bit, p.clamp(1, 65535));
         self.decisions.recount(simd, rows, node, bit);

@@ -61,7 +61,7 @@ pub(super) struct Near {
 
 /// Codes corrections, and learns on the way.
 pub(super) struct Corrections {
-    logistic: Logistic,
+    logistic: &'static Logistic,
     rows: Box<[[Counter; NODES]; TABLE]>,
     mixer: Mixer<8>,
     /// Whether loud numbers have more than so many bits, by the sum of magnitudes around and by its parts; row 0 of the
@@ -81,7 +81,7 @@ impl Corrections {
             start[CONTEXTS] = 0.0;
         }
         Corrections {
-            logistic: Logistic::new(),
+            logistic: Logistic::tables(),
             rows: table(),
             mixer: Mixer::new(NODES * SETS, &start, 0.003, 0.02),
             lengths: vec![[Counter::NEW; 32]; LOUD_BINS],
@@ -193,7 +193,7 @@ impl Corrections {
             counters.set(i, counter);
             *input = self.logistic.stretch(counter.p());
         }
-        let x = self.mixer.mix(simd, &inputs, node * SETS + set, &self.logistic);
+        let x = self.mixer.mix(simd, &inputs, node * SETS + set, self.logistic);
         let bit = coder.code(bit, self.logistic.squash(simd, x));
         counters.update(simd, bit, LIMIT as i32);
         for (i, row) in rows.iter().enumerate() {
