@@ -127,6 +127,15 @@ pub enum FormatError {
         /// What would be legal.
         needed: &'static str,
     },
+    /// A field holds a number that is too small.
+    TooSmall {
+        /// Name of the field in the specification.
+        field: &'static str,
+        /// The value there.
+        found: u64,
+        /// The smallest legal value, but perhaps for 0.
+        least: u64,
+    },
     /// Two counts that must agree do not.
     Count {
         /// What was counted.
@@ -145,6 +154,16 @@ pub enum FormatError {
     DuplicateName,
     /// A frame needs a model, and its array names none.
     NoModel,
+    /// A frame cannot be what the model of its array decodes.
+    ModelMisfit {
+        /// What does not fit.
+        what: String,
+    },
+    /// Something is where it must not be, or missing where it must be.
+    Forbidden {
+        /// What it is.
+        what: &'static str,
+    },
     /// A variable-length integer is over-long or exceeds 64 bits.
     Varint {
         /// Name of the field.
@@ -351,10 +370,13 @@ impl fmt::Display for FormatError {
             FormatError::Number { field, bits, needed } => {
                 write!(f, "{field} is {}, not {needed}", f64::from_bits(*bits))
             }
+            FormatError::TooSmall { field, found, least } => write!(f, "{field} is {found}, at least {least} is legal"),
             FormatError::Count { what, found, expected } => write!(f, "{found} {what}, {expected} required"),
             FormatError::Text { field } => write!(f, "{field} is not legal UTF-8 text"),
             FormatError::DuplicateName => write!(f, "two arrays have the same name"),
             FormatError::NoModel => write!(f, "the frame needs a model, and its array names none"),
+            FormatError::ModelMisfit { what } => write!(f, "the model does not fit the frame: {what}"),
+            FormatError::Forbidden { what } => write!(f, "{what}, which the specification forbids"),
             FormatError::Varint { field } => write!(f, "{field} is not a minimal variable-length integer of 64 bits"),
             FormatError::Bzip2 { what } => write!(f, "the bzip2 stream of {what} is damaged"),
             FormatError::Code { what } => write!(f, "{what} decodes to an impossible value"),
@@ -452,6 +474,10 @@ impl Fault {
         match self {
             Fault::Format(FormatError::NoModel) if place == Place::LoneFrame => {
                 Error::Unsupported { place, offset, kind: Unsupported::ModelNeeded }
+            }
+            // Who decodes a lone frame gave the model.
+            Fault::Format(FormatError::ModelMisfit { what }) if place == Place::LoneFrame => {
+                ModelError::Mismatch { what }.into()
             }
             Fault::Format(kind) => Error::Format { place, offset, kind },
             Fault::Unsupported(kind) => Error::Unsupported { place, offset, kind },

@@ -31,10 +31,10 @@ impl Region {
     pub fn from_ranges(ranges: &[Range<u64>]) -> Result<Region> {
         let mut region = Region { start: Vec::new(), extent: Vec::new() };
         for r in ranges {
-            let extent = r.end.checked_sub(r.start).and_then(|n| usize::try_from(n).ok());
-            let backwards = || ArgumentError::Region(format!("range {}:{} runs backwards", r.start, r.end));
+            let wrong = |how| ArgumentError::Region(format!("range {}:{} {how}", r.start, r.end));
+            let extent = r.end.checked_sub(r.start).ok_or_else(|| wrong("runs backwards"))?;
             region.start.push(r.start);
-            region.extent.push(extent.ok_or_else(backwards)?);
+            region.extent.push(usize::try_from(extent).map_err(|_| wrong("is longer than memory"))?);
         }
         Ok(region)
     }

@@ -244,7 +244,7 @@ fn lattice(cursor: &mut Cursor<'_>, marks: &Marks<'_>, packed: bool) -> Result<K
     }
     let step = cursor.f64("step of deltas")?;
     if !(step.is_finite() && step > 0.0) {
-        return Err(FormatError::Code { what: "step of deltas" });
+        return Err(FormatError::number("step of deltas", step, "a positive finite number"));
     }
     let lattice = Lattice { unit, step };
     let decade = lattice.decade().ok_or(FormatError::Code { what: "step of deltas" })?;

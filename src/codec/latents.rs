@@ -213,8 +213,11 @@ fn decode_steps(mut cursor: Cursor<'_>, count: usize, len: usize, coded: bool) -
     let mut steps = Vec::new();
     for _ in 0..found {
         let [offset, step] = [cursor.u32(WHAT)?, cursor.u32(WHAT)?].map(f32::from_bits);
-        if !(offset.is_finite() && step.is_finite() && step > 0.0) {
-            return Err(FormatError::Code { what: "step of latents" });
+        if !offset.is_finite() {
+            return Err(FormatError::number("offset of latents", offset.into(), "a finite number"));
+        }
+        if !(step.is_finite() && step > 0.0) {
+            return Err(FormatError::number("step of latents", step.into(), "a positive finite number"));
         }
         steps.push(Step { offset, step });
     }
@@ -284,7 +287,7 @@ mod tests {
         assert!(matches!(decode(&steps(2, 0.5), 6, 3), Err(FormatError::Count { .. })));
         let mut zero = steps(1, 0.5);
         zero[6..10].fill(0);
-        assert!(matches!(decode(&zero, 4, 2), Err(FormatError::Code { .. })));
+        assert!(matches!(decode(&zero, 4, 2), Err(FormatError::Number { field: "step of latents", .. })));
         assert!(decode(&[F32, 0, 0, 0], 1, 1).is_err());
         assert!(decode(&[6], 0, 1).is_err());
         assert!(decode(&[], 0, 1).is_err());

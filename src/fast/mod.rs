@@ -159,11 +159,7 @@ pub(crate) fn decode<T: Sample>(bytes: &[u8], grid: &Grid, out: &mut [T]) -> Res
         CONSTANT => {
             let value = cursor.f64("constant")?;
             if !value.is_finite() {
-                return Err(FormatError::Value {
-                    field: "constant",
-                    found: value.to_bits(),
-                    expected: f64::MAX.to_bits(),
-                });
+                return Err(FormatError::number("constant", value, "a finite number"));
             }
             out.fill(T::from_f64(value));
             cursor.finish("fast kernel")

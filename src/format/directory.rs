@@ -35,6 +35,11 @@ pub(crate) struct ModelEntry {
     pub(crate) offset: u64,
 }
 
+impl ModelEntry {
+    /// Bytes of memory that it takes, at most: room that lists keep for more, and where its decoder will be, included.
+    const HELD: u64 = 160;
+}
+
 /// An array (SPEC 4.2).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ArrayEntry {
@@ -132,10 +137,11 @@ fn parse(c: &mut Cursor, end: &mut u64, memory: u64) -> std::result::Result<Dire
             KIND_MODEL if d.arrays.is_empty() => {
                 let m = ModelEntry { digest: c.array("model digest")?, len: c.varint("model length")?, offset: *end };
                 *end = advance(*end, m.len)?;
+                held = within(Resource::Memory, held.saturating_add(ModelEntry::HELD), memory)?;
                 d.models.push(m);
             }
             // Models come before arrays.
-            KIND_MODEL => return Err(FormatError::Code { what: "order of directory parts" }.into()),
+            KIND_MODEL => return Err(FormatError::Forbidden { what: "a model behind an array" }.into()),
             KIND_ARRAY => {
                 let a = ArrayEntry::read_from(c, end, d.models.len(), memory)?;
                 held = within(Resource::Memory, held.saturating_add(a.held()), memory)?;
@@ -150,7 +156,11 @@ fn parse(c: &mut Cursor, end: &mut u64, memory: u64) -> std::result::Result<Dire
 }
 
 fn advance(end: u64, len: u64) -> std::result::Result<u64, FormatError> {
-    end.checked_add(len).ok_or(FormatError::Value { field: "part length", found: len, expected: u64::MAX >> 1 })
+    end.checked_add(len).ok_or(FormatError::Value {
+        field: "part length",
+        found: len,
+        expected: u64::MAX.saturating_sub(end),
+    })
 }
 
 fn text(c: &mut Cursor, field: &'static str) -> std::result::Result<String, FormatError> {

@@ -6,7 +6,7 @@ use super::{Method, PREFIX_LEN, Parts, Payload, Section, digest, kernel_dims, pa
 use crate::codec::checksum_holds;
 use crate::codec::cursor::Cursor;
 use crate::element::{DataType, Element};
-use crate::error::{Fault, FormatError, ModelError};
+use crate::error::{Error, Fault, FormatError, ModelError};
 use crate::fast;
 use crate::lattice::multilevel::{self, Asked};
 use crate::lattice::{Grid, exact, raster};
@@ -28,8 +28,10 @@ pub(crate) fn decode<T: Element>(
     if predicted && decoder.is_none() {
         return Err(FormatError::NoModel.into());
     }
-    if parts.guard.is_some() != floating {
-        return Err(FormatError::Code { what: "presence of a guard" }.into());
+    match (parts.guard, floating) {
+        (None, true) => return Err(FormatError::Forbidden { what: "a frame of a float model without a guard" }.into()),
+        (Some(_), false) => return Err(FormatError::Forbidden { what: "a guard without a float model" }.into()),
+        _ => {}
     }
     let map = match parts.classes {
         Some(bytes) => Some(ClassMap::<T>::read_from(bytes, dims, out.len())?),
@@ -106,7 +108,7 @@ fn decode_ordinary<T: Element>(
             let mut wide = vec![0.0; out.len()];
             // A network in the loop decodes no blocks.
             let decoder = decoder.filter(|d| d.in_loop().is_none());
-            sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide)?;
+            sparse::decode(&sections, grid, precision::<T>(), decoder, &mut wide).map_err(misfit)?;
             fill(out, grid, |i| T::from_f64(wide.get(i).copied().unwrap_or_default()));
         }
         (Method::Constant, Payload::One(bytes)) => {
@@ -160,8 +162,16 @@ fn decode_ordinary<T: Element>(
     Ok(())
 }
 
-fn no_network() -> ModelError {
-    ModelError::Mismatch { what: "the frame needs a network in the loop, and its model is none".to_owned() }
+fn no_network() -> FormatError {
+    FormatError::ModelMisfit { what: "it needs a network in the loop, and the model is none".to_owned() }
+}
+
+/// The model is what its array names: a frame that it does not fit is to blame.
+fn misfit(error: Error) -> Fault {
+    match error {
+        Error::Model(ModelError::Mismatch { what }) => FormatError::ModelMisfit { what }.into(),
+        other => other.into(),
+    }
 }
 
 /// What the paper's pipeline rounds to.

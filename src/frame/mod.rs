@@ -191,7 +191,11 @@ impl<'a> Parts<'a> {
 /// A finite number that is not negative.
 fn read_guard(c: &mut Cursor) -> Result<f32, FormatError> {
     let guard = f32::from_bits(c.u32("guard")?);
-    if guard >= 0.0 && guard.is_finite() { Ok(guard) } else { Err(FormatError::Code { what: "guard" }) }
+    if guard >= 0.0 && guard.is_finite() {
+        Ok(guard)
+    } else {
+        Err(FormatError::number("guard", guard.into(), "a finite number of at least 0"))
+    }
 }
 
 /// A part of a frame, as reports name it.

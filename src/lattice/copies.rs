@@ -65,8 +65,12 @@ impl Map {
         for _ in 0..axes {
             let code = cursor.u8("copy axis")?;
             let from = usize::from(code & 7);
-            if from >= axes || code > 15 {
+            if code > 15 {
                 return Err(FormatError::Value { field: "copy axis", found: code.into(), expected: 15 });
+            }
+            if from >= axes {
+                let (found, expected) = (from as u64, axes.saturating_sub(1) as u64);
+                return Err(FormatError::Value { field: "axis that is copied from", found, expected });
             }
             let shift = unzigzag(cursor.varint_max("copy shift", 2 * SHIFT_MAX.cast_unsigned())?);
             map.push(Axis { from, flipped: code & 8 != 0, shift });

@@ -112,7 +112,7 @@ fn directory() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("directory_trailing_bytes", "Format(TrailingBytes)", entry(|d| d.push(0))),
         ("varint_not_minimal", "Format(Varint)", entry(|d| drop(d.splice(..1, [0x81, 0])))),
         ("varint_beyond_64_bits", "Format(Varint)", long_extent()),
-        ("model_after_array", "Format(Code)", after),
+        ("model_after_array", "Format(Forbidden)", after),
         ("name_not_utf8", "Format(Text)", array(|a| a.name = vec![0xc3, 0x28])),
         ("name_with_nul", "Format(Text)", array(|a| a.name = b"a\0b".to_vec())),
         ("name_twice", "Format(DuplicateName)", file(|f| f.arrays[1].name = b"a".to_vec())),
@@ -205,7 +205,7 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("constant_too_long", "Format(Count)", of(frame(digest, 0, 0, &values[..5]))),
         ("constant_in_ordered_domain", "Format(Code)", of(frame(digest, 0, 2, &values[..4]))),
         ("exact_in_linear_domain", "Format(Code)", of(frame(digest, 6, 0, &values))),
-        ("guard_of_raw_values", "Format(Code)", of(frame(digest, 1, 16, &[vec![0; 4], values.clone()].concat()))),
+        ("guard_of_raw_values", "Format(Forbidden)", of(frame(digest, 1, 16, &[vec![0; 4], values.clone()].concat()))),
         ("sparse_bzip2", "Format(Bzip2)", of(frame(digest, 5, 0, &[block(&[1, 4, b'B', b'Z']), vec![0, 0]].concat()))),
         ("sparse_in_log_domain", "Format(Code)", of(frame(digest, 5, 1, &[0, 0, 0]))),
         ("multilevel_empty", "Format(Truncated)", of(frame(digest, 2, 0, &[]))),
@@ -218,6 +218,7 @@ fn frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("class_kind_unknown", "Format(Value)", classes(vec![1, 4])),
         ("class_image_of_unknown_class", "Format(Value)", classes([vec![2, 0, 3], block(&[2])].concat())),
         ("class_listed_values_missing", "Format(Count)", classes([vec![2, 0, 3], block(&[1]), vec![0; 15]].concat())),
+        ("class_image_of_short_rows", "Format(TooSmall)", classes([vec![2, 0, 3], block(&[0x80, 3, 0])].concat())),
         ("class_trailing_bytes", "Format(Count)", classes([vec![1, 0], block(&[]), vec![0]].concat())),
         ("patch_beyond_frame", "Format(Value)", patches(&[4, 0, 0, 0, 0])),
         ("patch_position_overflows", "Format(Value)", patches(&[varint(u64::MAX), vec![0; 4]].concat())),
@@ -244,15 +245,15 @@ fn models() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         with([onnx::chain("Relu", 1, shape), metadata].concat())
     };
     vec![
-        ("guard_missing", "Format(Code)", guarded(sigmoid.clone(), 0, &[])),
-        ("guard_infinite", "Format(Code)", guarded(sigmoid.clone(), 16, &f32::INFINITY.to_le_bytes())),
-        ("guard_negative", "Format(Code)", guarded(sigmoid, 16, &(-1.0f32).to_le_bytes())),
+        ("guard_missing", "Format(Forbidden)", guarded(sigmoid.clone(), 0, &[])),
+        ("guard_infinite", "Format(Number)", guarded(sigmoid.clone(), 16, &f32::INFINITY.to_le_bytes())),
+        ("guard_negative", "Format(Number)", guarded(sigmoid, 16, &(-1.0f32).to_le_bytes())),
         ("model_of_unknown_kind", "Model(Refused)", predictor("oracle", &[4])),
         ("network_of_wrong_shape", "Model(Refused)", predictor("predictor", &[46])),
         ("network_missing", "Format(NoModel)", File::of(Array::new(&[4], frame(0, 7, 0, &[0; 8]))).bytes()),
         ("model_not_onnx", "Model(Malformed)", with(b"no protocol buffer".to_vec())),
         ("model_operator_refused", "Model(Refused)", with(onnx::chain("Loop", 1, &[4]))),
-        ("model_blocks_of_more_axes", "Model(Mismatch)", with(onnx::chain("Relu", 1, &[2, 3]))),
+        ("model_blocks_of_more_axes", "Format(ModelMisfit)", with(onnx::chain("Relu", 1, &[2, 3]))),
         ("model_latents_missing", "Format(Truncated)", with(onnx::chain("Relu", 1, &[4]))),
         ("over_model_nodes", "Limit(ModelNodes)", with(onnx::chain("Relu", 100, &[4]))),
         ("over_model_elements", "Limit(ModelElements)", with(onnx::chain("Relu", 1, &[(1 << 16) + 1]))),
@@ -319,8 +320,9 @@ fn variants(name: &str) -> Vec<String> {
     body.lines().filter_map(own).map(|l| l.split(['(', ' ', ',']).next().unwrap().to_owned()).collect()
 }
 
-/// Errors that no file is known to cause: a model that passes the vetting and fails nonetheless, and what only lone frames need.
-const ELSEWHERE: [&str; 2] = ["Model(Engine)", "Unsupported(ModelNeeded)"];
+/// Errors that no file is known to cause: a model that passes the vetting and fails nonetheless, one that a caller gave to what it does not
+/// fit, and what only lone frames need.
+const ELSEWHERE: [&str; 3] = ["Model(Engine)", "Model(Mismatch)", "Unsupported(ModelNeeded)"];
 
 #[test]
 fn every_error_that_a_file_can_cause_has_a_file() {

@@ -51,8 +51,8 @@ pub(crate) fn decode(bytes: &[u8], count: u8, classes: &mut [u8]) -> Result<(), 
     let points = classes.len();
     let mut distance = |what| {
         let d = cursor.varint_max(what, points as u64)? as usize;
-        let (found, expected) = (d as u64, NEAREST as u64);
-        if d == 0 || d >= NEAREST { Ok(d) } else { Err(FormatError::Value { field: what, found, expected }) }
+        let (found, least) = (d as u64, NEAREST as u64);
+        if d == 0 || d >= NEAREST { Ok(d) } else { Err(FormatError::TooSmall { field: what, found, least }) }
     };
     let distances = Distances { row: distance("distance of rows")?, plane: distance("distance of planes")? };
     if distances.row == 0 && distances.plane > 0 {

@@ -122,7 +122,7 @@ impl Header {
             f64::from_bits(u64::from(c.u32("multilevel step")?) << 32)
         };
         if !(step > 0.0 && step < f64::INFINITY) {
-            return Err(FormatError::Code { what: "multilevel step" });
+            return Err(FormatError::number("multilevel step", step, "a positive finite number"));
         }
         let offset = if is(FLAG_OFFSET) { c.f64("multilevel offset")? } else { 0.0 };
         if !offset.is_finite() || is(FLAG_OFFSET) && !(is(FLAG_SNAPPED) && offset != 0.0) {
@@ -130,7 +130,12 @@ impl Header {
         }
         let origin = unzigzag(c.varint("multilevel origin")?);
         if origin.unsigned_abs() > ORIGIN_MAX {
-            return Err(FormatError::Code { what: "multilevel origin" });
+            let found = origin.unsigned_abs();
+            return Err(FormatError::Value {
+                field: "magnitude of the multilevel origin",
+                found,
+                expected: ORIGIN_MAX,
+            });
         }
         let (order, weights) = if is(FLAG_FLAT) {
             (Order::new(), [0; AXES])
