@@ -236,7 +236,9 @@ impl<'r> Array<'r> {
 
     fn certify_as<T: Element>(&self) -> Result<Certificate> {
         let decoder = self.decoder()?;
-        let threads = self.threads::<T>(decoder.as_deref())?;
+        // A proof of rounding errors takes its own memory.
+        let at_once = if decoder.as_ref().is_some_and(|d| !d.is_exact()) { 1 } else { u64::MAX };
+        let threads = self.threads::<T>(decoder.as_deref())?.at_most(at_once);
         let mut certificate = Certificate::default();
         parallel::for_each_in_order(
             threads,
@@ -439,6 +441,8 @@ impl<'r> Array<'r> {
         let limits = &self.file.options.limits;
         let each = frame_memory(self.entry.grid.frame_values(), limits)?;
         let each = each.saturating_add(decoder.map_or(0, Decoder::working_bytes));
+        let each =
+            within(Resource::Memory, each.saturating_add(self.file.fetched(&self.entry.frame_offsets)), limits.memory)?;
         let fit = limits.memory.checked_div(each).unwrap_or(u64::MAX);
         Ok(Threads::new(self.file.options.threads).at_most(fit))
     }

@@ -4,14 +4,14 @@ use crate::error::{Error, Resource, Result};
 
 /// Bounds on what reading a file may cost. Finite by default; [`Limits::none`] lifts them.
 ///
-/// Time has no limit of its own: it grows with the values that are asked for and, where a model predicts them, with
-/// `model_operations`. Whoever serves files of strangers looks at [`Array::values`](crate::Array::values) first, asks for regions, or
+/// Time has no limit of its own: it grows with the values that are asked for, by some milliseconds with every frame, however small, and,
+/// where a model predicts them, with `model_operations`. Whoever serves files of strangers looks at [`Array::values`](crate::Array::values) first, asks for regions, or
 /// sets `array_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of memory that one call may hold beside the array that it returns, and that an open file keeps of its directory. Default
-    /// 2 GiB.
+    /// 3 GiB.
     pub memory: u64,
     /// Bytes of an array or region that one call returns. Default 16 GiB.
     pub array_bytes: u64,
@@ -32,7 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            memory: 2 << 30,
+            memory: 3 << 30,
             array_bytes: 16 << 30,
             directory_bytes: 256 << 20,
             frame_values: 1 << 24,
@@ -60,9 +60,9 @@ impl Limits {
     }
 }
 
-/// Bytes of working memory that decoding takes per value of a frame: some 100 for one long axis in a raster of the preset small, less
-/// otherwise.
-const WORKING_BYTES: u64 = 128;
+/// Bytes of working memory that decoding takes per value of a frame: some 100 for one long axis in a raster of the preset small, up to
+/// 160 for rows of two values in levels of the preset fast and for latents of a model, less otherwise.
+const WORKING_BYTES: u64 = 192;
 
 /// Bytes of working memory for a frame of so many values, if the limits allow both.
 pub(crate) fn frame_memory(values: u64, limits: &Limits) -> Result<u64> {

@@ -2,7 +2,8 @@
 
 use crate::bound::{Bound, ResolvedBound};
 use crate::element::Element;
-use crate::error::{ArgumentError, Place, Resource, Result};
+use crate::error::{ArgumentError, Error, Place, Resource, Result};
+use crate::format::directory::MAX_DIMS;
 use crate::frame::{Block, Models};
 use crate::grid::FrameGrid;
 use crate::job::Job;
@@ -93,6 +94,12 @@ pub fn compress_frame<T: Element>(values: &[T], shape: &[usize], options: &Frame
     })
 }
 
+fn wrong_shape(shape: &[usize], values: usize) -> Error {
+    let axes = shape.len();
+    ArgumentError::Shape(format!("shape {shape:?} of {axes} dimensions, at most {MAX_DIMS}, for {values} values"))
+        .into()
+}
+
 /// Does something with an array of one frame and its bound.
 fn with_job<T: Element, R>(
     values: &[T],
@@ -105,6 +112,9 @@ fn with_job<T: Element, R>(
     let view = view.map_err(wrong)?;
     if values.is_empty() {
         return Err(ArgumentError::Shape("a frame needs at least one value".into()).into());
+    }
+    if shape.len() > MAX_DIMS {
+        return Err(wrong_shape(shape, values.len()));
     }
     within(Resource::FrameValues, values.len() as u64, Limits::default().frame_values)?;
     if options.bound == Bound::ByPoint {
@@ -138,17 +148,18 @@ pub fn decompress_frame<T: Element>(
     out: &mut [T],
 ) -> Result<()> {
     let values = shape.iter().try_fold(1usize, |n, e| n.checked_mul(*e));
-    if values != Some(out.len()) || out.is_empty() {
-        return Err(ArgumentError::Shape(format!("shape {shape:?} for {} values", out.len())).into());
+    if values != Some(out.len()) || out.is_empty() || shape.len() > MAX_DIMS {
+        return Err(wrong_shape(shape, out.len()));
     }
-    frame_memory(out.len() as u64, limits)?;
+    let each = frame_memory(out.len() as u64, limits)?;
+    within(Resource::Memory, each.saturating_add(decoder.map_or(0, Decoder::working_bytes)), limits.memory)?;
     T::decode_frame(bytes, shape, decoder, out).map_err(|fault| fault.at(Place::LoneFrame, 0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, FormatError};
+    use crate::error::FormatError;
 
     fn wave() -> Vec<f32> {
         (0u16..600).map(|i| (f32::from(i) * 0.05).sin()).collect()
@@ -177,8 +188,11 @@ mod tests {
         argument(compress_frame(&values, &[20, 31], &options).unwrap_err());
         argument(compress_frame::<f32>(&[], &[0], &options).unwrap_err());
         argument(compress_frame(&values, &[600], &FrameOptions { bound: Bound::ByPoint, ..options }).unwrap_err());
+        argument(compress_frame(&values, &[2, 3, 100, 1, 1, 1, 1, 1, 1], &options).unwrap_err());
         let coded = compress_frame(&values, &[600], &options).unwrap();
         let mut out = vec![0f32; 600];
+        let axes = [1, 1, 1, 1, 1, 1, 1, 1, 600];
+        argument(decompress_frame(&coded.bytes, &axes, None, &Limits::default(), &mut out).unwrap_err());
         let mut decode = |bytes: &[u8], limits: &Limits, len: usize| {
             decompress_frame(bytes, &[600], None, limits, out.get_mut(..len).unwrap_or_default())
         };

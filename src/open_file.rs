@@ -115,6 +115,13 @@ impl<'a> OpenFile<'a> {
         self.data.len()
     }
 
+    /// Bytes of memory that the longest of the ranges between these offsets takes when it is fetched.
+    pub(crate) fn fetched(&self, offsets: &[u64]) -> u64 {
+        let longest =
+            || offsets.iter().zip(offsets.iter().skip(1)).map(|(start, end)| end.saturating_sub(*start)).max();
+        if matches!(self.data, Data::Away { .. }) { longest().unwrap_or(0) } else { 0 }
+    }
+
     /// The bytes of a range that the directory vouches for.
     pub(crate) fn fetch(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>> {
         self.data.fetch(range, self.options.limits.memory)

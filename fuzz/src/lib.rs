@@ -16,7 +16,7 @@ pub fn options() -> ReadOptions {
 /// What a hostile file of a few kilobytes may cost here.
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
-    limits.memory = 1 << 20;
+    limits.memory = 1 << 21;
     limits.array_bytes = 1 << 18;
     limits.directory_bytes = 1 << 16;
     limits.frame_values = 1 << 13;

@@ -115,7 +115,8 @@ impl Bounds {
     fn of_constant(values: &[f32]) -> Proved<Self> {
         let scale = values.iter().map(|&v| scale_of(v)).max().unwrap_or(0);
         let wide: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
-        if scale > SCALE_MAX || wide.iter().any(|v| v.abs() * exp2(scale) > UNITS_MAX) {
+        let unit = exp2(scale);
+        if scale > SCALE_MAX || wide.iter().any(|v| v.abs() * unit > UNITS_MAX) {
             return Err("its constants are not 24-bit multiples of one power of two".into());
         }
         Ok(Bounds::settled(wide.clone(), wide, scale))

@@ -95,7 +95,8 @@ pub(super) fn vet(bytes: &[u8], limits: &Limits) -> Result<Vetted> {
     let output_shape = program.slot(slot)?.shape.clone();
     // Constants count, too: folding makes large ones of small ones.
     let values = program.slots.iter().filter_map(|s| volume(&s.shape)).fold(0_u64, u64::saturating_add);
-    within(Resource::Memory, values.saturating_mul(4), limits.memory)?;
+    // A proof keeps three numbers of binary64 of each, and the value.
+    within(Resource::Memory, values.saturating_mul(28), limits.memory)?;
 
     let mut operators: Vec<String> = model.graph.nodes.iter().map(|n| n.op.to_owned()).collect();
     operators.sort_unstable();

@@ -2,7 +2,7 @@
 
 use crate::fields::{bits, smooth};
 use crate::open::{cae_files, read_everything, variant};
-use cae::{ArrayOptions, Bound, Error, ReadAt, ReadOptions, Reader, Writer};
+use cae::{ArrayOptions, Bound, Error, ReadAt, ReadOptions, Reader, Resource, Writer};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -94,6 +94,24 @@ fn all_files_of_all_kinds_are_read_as_in_memory() {
             assert_eq!(outcome(Reader::from_read_at(elsewhere, ReadOptions::default())), here, "{name}");
         }
     }
+}
+
+#[test]
+fn what_is_fetched_counts_as_memory() {
+    let source = Elsewhere::new(file(10));
+    let whole = Reader::from_read_at(source.clone(), ReadOptions::default()).unwrap();
+    let array = whole.array("a").unwrap();
+    let longest = (0..12).map(|f| array.frame_bytes(f).unwrap().len() as u64).max().unwrap();
+    let mut options = ReadOptions::default();
+    options.threads = 1;
+    options.limits.memory = 10 * 16 * 15 * 192 + longest;
+    let read = |options: &ReadOptions| {
+        let reader = Reader::from_read_at(source.clone(), options.clone()).unwrap();
+        reader.array("a").unwrap().read::<f32>().map(drop)
+    };
+    read(&options).unwrap();
+    options.limits.memory -= 1;
+    assert!(matches!(read(&options), Err(Error::Limit { resource: Resource::Memory, .. })));
 }
 
 /// It is not the file that is damaged then: no frame is given up.

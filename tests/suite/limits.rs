@@ -31,8 +31,8 @@ fn each_limit_is_honored_to_the_byte() {
     under(|l| l.array_bytes = 2400).unwrap();
     refused(under(|l| l.frame_values = 599), Resource::FrameValues, 600);
     under(|l| l.frame_values = 600).unwrap();
-    refused(under(|l| l.memory = 600 * 128 - 1), Resource::Memory, 600 * 128);
-    under(|l| l.memory = 600 * 128).unwrap();
+    refused(under(|l| l.memory = 600 * 192 - 1), Resource::Memory, 600 * 192);
+    under(|l| l.memory = 600 * 192).unwrap();
     let file = sample();
     let len = u64::from(u32::from_le_bytes(file[file.len() - 8..file.len() - 4].try_into().unwrap()));
     refused(under(|l| l.directory_bytes = len - 1), Resource::DirectoryBytes, len);

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Limits for files that nobody vouches for.
 pub fn small_limits() -> Limits {
     let mut limits = Limits::default();
-    limits.memory = 4 << 20;
+    limits.memory = 8 << 20;
     limits.array_bytes = 1 << 20;
     limits.directory_bytes = 8 << 10;
     limits.frame_values = 1 << 16;
