@@ -133,34 +133,41 @@ impl<'a> OpenFile<'a> {
         let m = self.directory.models.get(index).ok_or_else(missing)?;
         within(Resource::ModelBytes, m.len, self.options.limits.model_bytes)?;
         let place = Place::Model(u32::try_from(index).unwrap_or(u32::MAX));
-        let bytes = if m.len > 0 {
-            self.fetch(m.offset..m.offset.saturating_add(m.len))?
-        } else {
-            let missing = Unsupported::ModelMissing { digest: m.digest };
-            self.stored_model(m)?.ok_or(Error::Unsupported { place, offset: m.offset, kind: missing })?
-        };
-        if model::digest(&bytes) == m.digest {
-            Ok(bytes)
-        } else {
-            Err(Error::Format { place, offset: m.offset, kind: FormatError::ModelDigest })
-        }
-    }
-
-    /// A model that is kept outside the file, if it is in one of the folders.
-    fn stored_model(&self, m: &ModelEntry) -> Result<Option<Cow<'_, [u8]>>> {
-        let name = format!("{}.onnx", crate::error::hex(&m.digest));
-        for dir in &self.options.model_dirs {
-            let path = dir.join(&name);
-            match std::fs::metadata(&path) {
-                Ok(meta) => {
-                    within(Resource::ModelBytes, meta.len(), self.options.limits.model_bytes)?;
-                    return Ok(Some(Cow::Owned(std::fs::read(&path)?)));
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e.into()),
+        if m.len > 0 {
+            let bytes = self.fetch(m.offset..m.offset.saturating_add(m.len))?;
+            if model::digest(&bytes) == m.digest {
+                return Ok(bytes);
             }
         }
-        Ok(None)
+        if let Some(bytes) = self.stored_model(m)? {
+            return Ok(Cow::Owned(bytes));
+        }
+        Err(if m.len > 0 {
+            Error::Format { place, offset: m.offset, kind: FormatError::ModelDigest }
+        } else {
+            Error::Unsupported { place, offset: m.offset, kind: Unsupported::ModelMissing { digest: m.digest } }
+        })
+    }
+
+    /// A model that is kept outside the file, or one that is damaged in it, if it is in one of the folders. What is wrong with one folder
+    /// is told only if no other has it.
+    fn stored_model(&self, m: &ModelEntry) -> Result<Option<Vec<u8>>> {
+        let name = format!("{}.onnx", crate::error::hex(&m.digest));
+        let mut failure = None;
+        for path in self.options.model_dirs.iter().map(|dir| dir.join(&name)) {
+            let read = || {
+                let len = std::fs::metadata(&path)?.len();
+                within(Resource::ModelBytes, len, self.options.limits.model_bytes)?;
+                Ok(std::fs::read(&path)?)
+            };
+            match read() {
+                Ok(bytes) if model::digest(&bytes) == m.digest => return Ok(Some(bytes)),
+                Ok(_) => {}
+                Err(Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => failure = failure.or(Some(e)),
+            }
+        }
+        failure.map_or(Ok(None), Err)
     }
 
     /// The decoder of model `index`, loaded on first use.

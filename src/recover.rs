@@ -40,8 +40,10 @@ pub enum Known<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
-    /// It was whole; only the header was not.
+    /// It was whole; only the header was not, or a model, which another file had.
     Whole,
+    /// It was whole, but so many bytes that are none of the file stood behind its end.
+    Followed(u64),
     /// One bit had flipped in directory or trailer, and was turned back: the byte of the file, and the bit, 0 the lowest.
     Bit(u64, u32),
     /// It does not have its checksum, but its lengths add up to those of models and frames: names, attributes and bounds may not be
@@ -53,6 +55,8 @@ pub enum Found {
         whole: u64,
         /// Frames of all arrays.
         all: u64,
+        /// Whether another frame follows them, of which nothing is known.
+        more: bool,
     },
 }
 
@@ -60,7 +64,7 @@ pub enum Found {
 /// bytes. [`Array::verify`](crate::Array::verify) lists these, and [`Array::read_salvaged`](crate::Array::read_salvaged) fills them
 /// with NaN.
 ///
-/// Nothing is written of a file whose header and directory are whole: damaged frames do not keep others from being read.
+/// Nothing is written of a file whose header, directory and models are whole: damaged frames do not keep others from being read.
 ///
 /// # Errors
 /// [`ArgumentError`] for a file that needs no recovery, if nothing is found of what is known, and for a shape that no array can have;
@@ -72,14 +76,23 @@ pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write)
         Err(e @ Error::Unsupported { .. }) if Header::is_sealed(file) => return Err(e),
         _ => {}
     }
+    let mut models = Vec::new();
     let (found, directory, end) = match readable(file, limits) {
-        Ok((Found::Whole, ..)) if header.is_ok() => {
-            let what = "header and directory are whole: what is damaged of its frames does not keep the others from being read";
-            return Err(ArgumentError::Other(what.into()).into());
+        Ok((found, directory, end)) => {
+            models = damaged_models(file, &directory, end, limits, known)?;
+            if matches!(found, Found::Whole) && header.is_ok() && models.iter().all(|(_, bytes)| bytes.is_none()) {
+                let what = if models.is_empty() {
+                    "header, directory and models are whole: what is damaged of its frames does not keep the others from being read"
+                } else {
+                    "all is whole but a model, which another file must have: one that this is like, or one of the folder of models that it is read with"
+                };
+                return Err(ArgumentError::Other(what.into()).into());
+            }
+            (found, directory, end)
         }
-        Ok(found) => found,
         Err(unreadable) => {
-            let (directory, whole, end) = Search { file, limits }.all(known, unreadable)?;
+            let search = Search { file, limits };
+            let (directory, whole, end) = search.all(known, unreadable)?;
             let all = directory.arrays().iter().map(|a| a.grid.frame_count()).sum();
             if whole == 0 && all > 0 {
                 let what =
@@ -88,12 +101,18 @@ pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write)
             }
             let mut bytes = Vec::new();
             directory.write_to(&mut bytes);
-            (Found::Frames { whole, all }, bytes, end)
+            (Found::Frames { whole, all, more: whole == all && search.ends(end).next().is_some() }, bytes, end)
         }
     };
     let len = u32::try_from(directory.len()).map_err(|_| ArgumentError::Other("the directory exceeds 4 GiB".into()))?;
     out.write_all(Header::current().as_bytes())?;
-    out.write_all(file.get(HEADER_LEN..end).unwrap_or_default())?;
+    let mut at = HEADER_LEN;
+    for (place, bytes) in models.iter().filter_map(|(place, bytes)| Some((place, bytes.as_ref()?))) {
+        out.write_all(file.get(at..place.start).unwrap_or_default())?;
+        out.write_all(bytes)?;
+        at = place.end;
+    }
+    out.write_all(file.get(at..end).unwrap_or_default())?;
     out.write_all(&directory)?;
     out.write_all(Trailer::new(&directory, len).as_bytes())?;
     Ok(found)
@@ -115,6 +134,28 @@ pub fn recover_file(path: impl AsRef<Path>, known: &Known, limits: &Limits, out:
     recover(&bytes, known, limits, out)
 }
 
+/// Where damaged models lie, and their bytes, if another file has them.
+type Models = Vec<(Range<usize>, Option<Vec<u8>>)>;
+
+/// The damaged models of a file whose frames end at `end`, in order.
+fn damaged_models(file: &[u8], directory: &[u8], end: usize, limits: &Limits, known: &Known) -> Result<Models> {
+    let mut found = Vec::new();
+    for m in &Directory::read_from(directory, end as u64, limits.memory)?.models {
+        let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let place = at(m.offset)..at(m.offset.saturating_add(m.len));
+        if m.len == 0 || file.get(place.clone()).is_some_and(|bytes| model::digest(bytes) == m.digest) {
+            continue;
+        }
+        let elsewhere = match known {
+            Known::Like(sibling) => sibling.models().position(|o| o.digest == m.digest).map(|o| sibling.model_bytes(o)),
+            _ => None,
+        };
+        let bytes = elsewhere.and_then(Result::ok).map(std::borrow::Cow::into_owned);
+        found.push((place, bytes.filter(|b| b.len() as u64 == m.len)));
+    }
+    Ok(found)
+}
+
 /// The directory, if it can be read in some way, and where the frames end.
 fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
     let parsed = |directory: &[u8], offset: u64| {
@@ -132,6 +173,9 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
         }
         Err(refused) => refused,
     };
+    if let Some((directory, offset, behind)) = followed(file, limits) {
+        return Ok((Found::Followed(behind), directory.to_vec(), offset));
+    }
     if let Some((at, bit, offset)) = flipped_bit(file) {
         let mut mended = file.get(offset..).unwrap_or_default().to_vec();
         if let Some(byte) = at.checked_sub(offset).and_then(|at| mended.get_mut(at)) {
@@ -145,6 +189,22 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
     let (directory, offset, _) = Trailer::directory_of(file)?;
     parsed(directory, offset).map_err(|_| refused)?;
     Ok((Found::Unchecked, directory.to_vec(), end(offset)))
+}
+
+/// The directory of a file that ends before its last byte, where it begins, and how many bytes are behind its end: padding, or what a
+/// transfer added.
+fn followed<'f>(file: &'f [u8], limits: &Limits) -> Option<(&'f [u8], usize, u64)> {
+    /// Bytes that may be behind the end, and directories that are looked at.
+    const MOST: (usize, usize) = (1 << 20, 1 << 12);
+    let ends = (1..=MOST.0).map_while(|behind| file.get(..file.len().checked_sub(behind)?));
+    let directories = ends.filter_map(|file| Some((file, Trailer::directory_of(file).ok()?)));
+    let plausible = directories.filter(|(_, (directory, ..))| directory.len() > 1).take(MOST.1);
+    let whole = |(kept, (directory, offset, trailer)): (&'f [u8], (&'f [u8], u64, Trailer))| {
+        Directory::read_from(directory, offset, limits.memory).ok()?;
+        trailer.check(directory, kept.len() as u64).ok()?;
+        Some((directory, usize::try_from(offset).ok()?, file.len().saturating_sub(kept.len()) as u64))
+    };
+    plausible.filter_map(whole).next()
 }
 
 /// The one bit in directory or trailer without whose flip the checksum would hold: which byte of the file, which of its bits, and where

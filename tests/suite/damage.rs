@@ -2,10 +2,10 @@
 
 use crate::fields::{bits, masked, smooth};
 use crate::forge::{HEADER_LEN, reseal_directory, reseal_frame};
-use crate::open::{bits_of, read_all, small, small_limits, variant};
+use crate::open::{bits_of, read_all, small, small_limits, testdata, variant};
 use cae::{
-    ArrayOptions, Bound, Damage, DataType, Element, Error, FormatError, Found, Known, Place, Preset, Reader, Region,
-    Writer,
+    ArrayOptions, Bound, Damage, DataType, Element, Error, FormatError, Found, Known, Place, Preset, ReadOptions,
+    Reader, Region, Writer,
 };
 use ndarray::ArrayD;
 use std::io::Cursor;
@@ -294,7 +294,7 @@ fn frames_of_a_file_that_was_cut_off_are_found_by_what_another_says() {
             continue;
         }
         let (back, found) = back.unwrap();
-        assert_eq!(found, Found::Frames { whole, all: ends.len() as u64 }, "{len}");
+        assert_eq!(found, Found::Frames { whole, all: ends.len() as u64, more: false }, "{len}");
         let reader = Reader::new(&back).unwrap();
         let mut good = 0;
         for (array, before) in reader.arrays().zip(sibling.arrays()) {
@@ -326,7 +326,7 @@ fn frames_are_found_by_type_and_shape_of_their_array() {
     };
     let asked = ArrayOptions { frame_shape: Some(vec![75, 400]), ..options(Bound::Absolute(0.01), Preset::Balanced) };
     let (file, found) = recovered(&cut(&asked), Some(&[75, 400])).unwrap();
-    assert_eq!(found, Found::Frames { whole: 3, all: 4 });
+    assert_eq!(found, Found::Frames { whole: 3, all: 4, more: false });
     let region = Region { start: vec![0, 0], extent: vec![300, 400] };
     let reader = Reader::new(&file).unwrap();
     let (back, bad) = reader.array("v").unwrap().read_salvaged::<f64>(&region).unwrap();
@@ -341,5 +341,60 @@ fn frames_are_found_by_type_and_shape_of_their_array() {
     let by_point = ArrayOptions { bounds: Some(&bounds.view()), ..options(Bound::ByPoint, Preset::Fast) };
     let (file, found) = recovered(&cut(&by_point), None).unwrap();
     let frames = Reader::new(&file).unwrap().array("v").unwrap().frame_count();
-    assert!(frames > 1 && found == Found::Frames { whole: frames - 1, all: frames }, "{found:?}");
+    assert!(frames > 1 && found == Found::Frames { whole: frames - 1, all: frames, more: false }, "{found:?}");
+}
+
+/// What a transfer or a file system adds.
+#[test]
+fn bytes_behind_the_end_of_a_file_are_cut_off() {
+    let file = sample();
+    for (count, fill) in [(1, 0), (4, 7), (8, 0), (512, 0), (1000, 0xff), (5000, 1)] {
+        let mut longer = file.clone();
+        longer.resize(file.len() + count, fill);
+        assert!(matches!(read_all(&longer, small()), Err(Error::Format { place: Place::Trailer, .. })));
+        let (back, found) = recovered(&longer, &Known::Nothing).unwrap();
+        assert!(back == file, "{count} of {fill}");
+        assert_eq!(found, Found::Followed(count as u64));
+    }
+}
+
+#[test]
+fn that_more_frames_follow_than_are_known_is_said() {
+    let mut file = sample();
+    let first = Reader::new(&file).unwrap().array("first").unwrap().stored_bytes() as usize;
+    let known = Known::Array { name: "first", data_type: DataType::F32, shape: &[8, 9], frame_shape: None };
+    file.truncate(directory_offset(&file));
+    assert_eq!(recovered(&file, &known).unwrap().1, Found::Frames { whole: 1, all: 1, more: true });
+    file.truncate(HEADER_LEN + first);
+    assert_eq!(recovered(&file, &known).unwrap().1, Found::Frames { whole: 1, all: 1, more: false });
+}
+
+/// A model that others have, too, is not lost with the file.
+#[test]
+fn a_damaged_model_is_found_in_another_file_or_a_folder() {
+    let file = std::fs::read(testdata("golden").join("0.1_model_exact512.cae")).unwrap();
+    let whole = Reader::new(&file).unwrap();
+    let values = |r: &Reader| bits(&r.arrays().find(|a| a.model().is_some()).unwrap().read::<f32>().unwrap());
+    let damaged = flipped(&file, HEADER_LEN + 100, 3);
+    let reader = Reader::new(&damaged).unwrap();
+    let error = |r: &Reader| variant(&r.model_bytes(0).unwrap_err());
+    assert_eq!(error(&reader), "Format(ModelDigest)");
+
+    let limits = cae::Limits::default();
+    let mut back = Vec::new();
+    let refused = cae::recover(&damaged, &Known::Nothing, &limits, &mut back).unwrap_err();
+    assert!(refused.to_string().contains("another file"), "{refused}");
+    assert_eq!(cae::recover(&damaged, &Known::Like(&whole), &limits, &mut back).unwrap(), Found::Whole);
+    assert!(back == file);
+
+    // The first folder has another model by that name, the second the right one.
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let digest: String = whole.models().next().unwrap().digest.iter().map(|b| format!("{b:02x}")).collect();
+    let paths = folders.each_ref().map(|f| f.path().join(format!("{digest}.onnx")));
+    let mut options = ReadOptions::default();
+    options.model_dirs = folders.iter().map(|f| f.path().to_owned()).collect();
+    std::fs::write(&paths[0], "other").unwrap();
+    assert_eq!(error(&Reader::new_with(&damaged, options.clone()).unwrap()), "Format(ModelDigest)");
+    std::fs::write(&paths[1], whole.model_bytes(0).unwrap()).unwrap();
+    assert_eq!(values(&Reader::new_with(&damaged, options).unwrap()), values(&whole));
 }
