@@ -1,6 +1,7 @@
 //! Any region equals that part of the whole, by whatever way and with however many threads it is read.
 
 use crate::fields::{bits, masked, smooth};
+use crate::open::testdata;
 use cae::{ArrayOptions, Bound, Element, Error, Preset, ReadOptions, Reader, Region, Writer};
 use ndarray::{ArrayD, Axis, Slice};
 use std::ops::Range;
@@ -84,6 +85,20 @@ fn whole_arrays_are_the_same_by_every_reader_and_number_of_threads() {
         .map(|n| bits(&Reader::new_with(&file, threads(*n)).unwrap().array("a").unwrap().read::<f32>().unwrap()))
         .collect();
     assert!(all.windows(2).all(|w| w[0] == w[1]));
+}
+
+/// A model is loaded by whoever comes first.
+#[test]
+fn one_reader_serves_several_threads() {
+    let file = std::fs::read(testdata("golden").join("0.1_model_exact512.cae")).unwrap();
+    let read =
+        |reader: &Reader| -> Vec<Vec<u64>> { reader.arrays().map(|a| bits(&a.read::<f32>().unwrap())).collect() };
+    let alone = read(&Reader::new(&file).unwrap());
+    let shared = Reader::new(&file).unwrap();
+    std::thread::scope(|scope| {
+        let readers = [(); 4].map(|()| scope.spawn(|| read(&shared)));
+        assert!(readers.into_iter().all(|r| r.join().unwrap() == alone));
+    });
 }
 
 #[test]
