@@ -11,7 +11,7 @@ use crate::lattice::multilevel::Samples;
 use crate::limits::{Limits, frame_memory, within};
 use crate::model::{Decoder, Encoder};
 use crate::parallel::Threads;
-use crate::plan::{self, Preset};
+use crate::plan::Preset;
 use crate::sparse::GuardPolicy;
 use crate::stats::ErrorStats;
 use ndarray::ArrayViewD;
@@ -89,7 +89,7 @@ pub fn compress_frame<T: Element>(values: &[T], shape: &[usize], options: &Frame
     with_job(values, shape, options, |job, bound| {
         let plan = job.plan(bound.tolerance, options.preset, options.guard)?;
         let coded = job.encode(&job.grid.whole()?, bound.tolerance, &plan, &mut Vec::new())?;
-        let needs_decoder = [plan::PAPER, plan::NETWORK].contains(&coded.chosen);
+        let needs_decoder = coded.method.is_by_model();
         Ok(CodedFrame { bytes: coded.bytes, bound, stats: coded.stats, chosen: coded.chosen, needs_decoder })
     })
 }

@@ -4,7 +4,7 @@ use crate::bound::{Bound, Tolerance};
 use crate::element::{DataType, Element};
 use crate::error::Result;
 use crate::fast::Effort;
-use crate::frame::{Candidate, Kernel, MAY_GAIN, MULTILEVEL, View};
+use crate::frame::{Candidate, Kernel, MAY_GAIN, View};
 use crate::grid::{Cut, FrameGrid, Region};
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
@@ -34,14 +34,8 @@ impl Preset {
     }
 }
 
-/// Label of the paper's pipeline in reports.
-pub(crate) const PAPER: &str = "autoencoder";
-
-/// Label of the network in the loop in reports.
-pub(crate) const NETWORK: &str = "network";
-
-/// Label of the network that learns on the way in reports.
-const LEARNER: &str = "learner";
+/// Label of the raster kernel on ordinary values in reports.
+const RASTER: &str = "raster";
 
 /// What a model at hand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +138,7 @@ impl Plan {
         // A model that was given is used: whether it pays is the user's question, and the report answers it.
         let candidates = if let Some(Role::Blocks(policy)) = model {
             let options = sparse::Options { policy, ..Default::default() };
-            vec![of(PAPER, Kernel::Sparse(options))]
+            vec![of("autoencoder", Kernel::Sparse(options))]
         } else if tolerance == Tolerance::Lossless {
             let mut ways = vec![of("exact", Kernel::Exact)];
             // The positions of f64 values are too many for the other kernels, but for places in a table.
@@ -157,7 +151,7 @@ impl Plan {
             ways
         } else {
             // A network is one way more, which has to win.
-            let network = (model == Some(Role::InLoop)).then(|| of(NETWORK, Kernel::Network));
+            let network = (model == Some(Role::InLoop)).then(|| of("network", Kernel::Network));
             network.into_iter().chain(candidates(preset)).collect()
         };
         Plan { candidates, tried: Vec::new(), preset, thinned: false }
@@ -204,11 +198,8 @@ impl Plan {
 
     /// Keeps the best by what the samples gave of the frames of `grid`.
     pub(crate) fn narrow(&mut self, grid: &FrameGrid) {
-        let learner = self.candidates.iter().find(|c| is_small(c)).map(|c| Candidate {
-            label: LEARNER,
-            kernel: Kernel::Learner,
-            ..c.clone()
-        });
+        let small = self.candidates.iter().find(|c| c.is_small());
+        let learner = small.map(|c| Candidate { label: "learner", kernel: Kernel::Learner, ..c.clone() });
         if self.tried.is_empty() {
             self.candidates.extend(learner);
             return;
@@ -240,10 +231,19 @@ impl Plan {
         let near = |part: u64| more(least, part).saturating_add(CHANCE);
         let limit = near(judgement.close);
         // At the end of a sample a learner has learned little: it is judged by the way that it improves on.
-        let promising = ways.iter().any(|(n, c)| is_small(c) && *n <= near(MAY_GAIN));
+        let promising = ways.iter().any(|(n, c)| c.is_small() && *n <= near(MAY_GAIN));
         let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
+        // Of two ways of the raster kernel a part of each frame says which is better, where it has neighbors along several axes.
+        if let [best, other] = &mut self.candidates[..]
+            && !lines
+            && [&best, &other].iter().all(|c| is_raster(c) && c.view == View::Plain)
+        {
+            *best = Candidate { label: RASTER, ..best.clone() };
+            raster_options(best, |o| o.either = true);
+            self.candidates.truncate(1);
+        }
         // What suits a table on samples may have too many values for one on a whole frame.
         if kept.iter().all(|(_, c)| c.view == View::Table) {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
@@ -259,11 +259,6 @@ impl Plan {
         self.candidates.extend(besides);
         self.candidates.splice(..0, networks);
     }
-}
-
-/// Whether a network that learns on the way could stand beside its stencils.
-fn is_small(c: &Candidate) -> bool {
-    matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small })) && c.view == View::Plain
 }
 
 /// Whether it is the multilevel kernel at its quickest.
@@ -332,7 +327,7 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             vec![of("fast", Kernel::Fast(Effort::Hasty)), tabled("fast with table", Kernel::Fast(Effort::Hasty))]
         }
         Preset::Balanced => vec![
-            of(MULTILEVEL, multilevel(Profile::Balanced)),
+            of("multilevel", multilevel(Profile::Balanced)),
             of("fast", Kernel::Fast(Effort::Thorough)),
             holed("multilevel with holes", multilevel(Profile::Balanced)),
             tabled("multilevel with table", multilevel(Profile::Balanced)),
@@ -340,9 +335,9 @@ fn candidates(preset: Preset) -> Vec<Candidate> {
             of("raster snapped", raster(true)),
         ],
         Preset::Small => vec![
-            of(MULTILEVEL, multilevel(Profile::Small)),
+            of("multilevel", multilevel(Profile::Small)),
             of("multilevel balanced", multilevel(Profile::Balanced)),
-            of("raster", raster(false)),
+            of(RASTER, raster(false)),
             of("raster snapped", raster(true)),
             holed("multilevel with holes", multilevel(Profile::Small)),
             holed("raster with holes", raster(false)),

@@ -6,7 +6,7 @@ use crate::element::Element;
 use crate::error::{ArgumentError, Error, ModelError, Result};
 use crate::format::directory::{ArrayEntry, Directory, MAX_DIMS, ModelEntry};
 use crate::format::header::{HEADER_LEN, Header, Trailer};
-use crate::frame::{Encoded, Models};
+use crate::frame::{Encoded, Method, Models};
 use crate::grid::{FrameGrid, frame_shape};
 use crate::job::{Job, recurs};
 use crate::limits::Limits;
@@ -326,7 +326,7 @@ impl<W: Write> Writer<W> {
             fell_back: 0,
         };
         let (out, written, broken) = (&mut self.out, &mut self.written, &mut self.broken);
-        let mut done = 0u64;
+        let (mut done, mut needs_model) = (0u64, false);
         parallel::for_each_by_workers(
             job.threads,
             0..grid.frame_count(),
@@ -338,6 +338,11 @@ impl<W: Write> Writer<W> {
                 *written = written.saturating_add(encoded.bytes.len() as u64);
                 entry.frame_offsets.push(*written);
                 report.take(&encoded, grid.frame_count() == 1);
+                let by_model = encoded.method.is_by_model();
+                needs_model |= by_model;
+                if options.model.is_some() && !by_model && encoded.method != Method::Constant {
+                    report.fell_back = report.fell_back.saturating_add(1);
+                }
                 done = done.saturating_add(grid.frame(f).len() as u64);
                 if let Some(progress) = options.progress {
                     progress(done, grid.values());
@@ -346,13 +351,7 @@ impl<W: Write> Writer<W> {
             },
         )?;
         // A model that no frame uses is not needed to read the array.
-        let predicted: u64 =
-            [plan::PAPER, plan::NETWORK].iter().filter_map(|label| report.chosen.get(label)).copied().sum();
-        if options.model.is_some() {
-            let constant = report.chosen.get("constant").copied().unwrap_or(0);
-            report.fell_back = grid.frame_count().saturating_sub(predicted).saturating_sub(constant);
-        }
-        let model = options.model.filter(|_| predicted > 0);
+        let model = options.model.filter(|_| needs_model);
         entry.model = model.and_then(|m| self.models.get(m.0 as usize)).map(|m| m.index);
         self.directory.push(entry);
         self.broken = false;

@@ -7,7 +7,7 @@ use crate::bound::Tolerance;
 use crate::element::Element;
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast::Effort;
-use crate::lattice::multilevel;
+use crate::lattice::multilevel::{self, Profile};
 use crate::model::Predictor;
 use crate::parallel::{self, Threads};
 use crate::sparse;
@@ -20,6 +20,18 @@ pub(crate) struct Candidate {
     pub(crate) label: &'static str,
     pub(crate) kernel: Kernel,
     pub(crate) view: View,
+}
+
+impl Candidate {
+    /// Whether it is the way that a learner improves on.
+    pub(crate) fn is_small(&self) -> bool {
+        matches!(self.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Small }))
+            && self.view == View::Plain
+    }
+
+    fn is_learner(&self) -> bool {
+        matches!(self.kernel, Kernel::Learner)
+    }
 }
 
 /// What a kernel is given of a frame.
@@ -53,12 +65,10 @@ pub(crate) struct Encoded {
     pub(crate) tried: Vec<(&'static str, u64)>,
     /// The label of the one kept.
     pub(crate) chosen: &'static str,
+    pub(crate) method: Method,
     /// The distance from the bound that is kept for other engines, where a network predicts.
     pub(crate) guard: Option<sparse::Guard>,
 }
-
-/// Label of the multilevel kernel on ordinary values in reports.
-pub(crate) const MULTILEVEL: &str = "multilevel";
 
 /// What a learner must gain on the way that it improves on, and what it may: one in so many bytes.
 const MUST_GAIN: u64 = 64;
@@ -103,9 +113,11 @@ fn race<T: Element, R>(
     let holed = hole.map(|h| Prepared::new(block, Some(h), effort));
     let table = if seen(View::Table) { plain.table(effort) } else { None };
 
-    let mut race = Race { tried: Vec::new(), best: None };
+    let mut race = Race { tried: Vec::new(), improved_on: None, best: None };
     match plain.constant() {
-        Some(trial) => race.enter("constant", &plain, trial),
+        Some(trial) => {
+            race.enter("constant", &plain, trial);
+        }
         None => {
             // Where a table holds the values of an absolute bound, places in it take fewer bytes almost always.
             let table_alone =
@@ -117,13 +129,15 @@ fn race<T: Element, R>(
                 View::Table => table.as_ref().map(|t| (&plain, Some(t))),
             };
             let trial = |c: &Candidate| prepared(c).map_or(Ok(None), |(p, t)| p.trial(&c.kernel, t, models));
-            let is_learner = |c: &&Candidate| matches!(c.kernel, Kernel::Learner);
-            let (learners, ways): (Vec<_>, Vec<_>) = candidates.iter().partition(is_learner);
-            for ways in [ways, learners] {
-                let ways: Vec<_> = ways.into_iter().filter(|c| !is_learner(c) || race.may_learn()).collect();
+            // A learner comes last: what it improves on, if that is tried, says whether it may win.
+            let waits = candidates.iter().any(Candidate::is_small);
+            let (later, now): (Vec<_>, Vec<_>) = candidates.iter().partition(|c| waits && c.is_learner());
+            for ways in [now, later] {
+                let ways: Vec<_> = ways.into_iter().filter(|c| !c.is_learner() || race.may_learn()).collect();
                 parallel::for_each_in_order(threads, ways, trial, |c, trial| {
                     if let (Some((p, _)), Some(trial)) = (prepared(c), trial?) {
-                        race.enter(c.label, p, trial);
+                        let size = race.enter(c.label, p, trial);
+                        race.improved_on = race.improved_on.or(Some(size).filter(|_| c.is_small()));
                     }
                     Ok(())
                 })?;
@@ -131,9 +145,9 @@ fn race<T: Element, R>(
             // Verbatim values bound the size of every frame. Where nothing suits that well, coding without loss may.
             let raw = (values.len() as u64).saturating_mul(T::DATA_TYPE.size() as u64);
             if race.best.as_ref().is_none_or(|b| b.size > raw) {
-                let balanced = Kernel::Multilevel(multilevel::Options { profile: multilevel::Profile::Balanced });
+                let balanced = Kernel::Multilevel(multilevel::Options { profile: Profile::Balanced });
                 if let Some(trial) = plain.trial(&balanced, None, models)? {
-                    race.enter(MULTILEVEL, &plain, trial);
+                    race.enter("multilevel", &plain, trial);
                 }
                 // Coding without loss takes many times as long.
                 if race.best.as_ref().is_none_or(|b| b.size > raw) {
@@ -148,7 +162,7 @@ fn race<T: Element, R>(
 
 /// The frame of the smallest trial, read back.
 fn finish<T: Element>(race: Race<T>, models: &Models) -> Result<Encoded> {
-    let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }) } = race else {
+    let Race { tried, best: Some(Entry { label: chosen, prepared, trial, .. }), .. } = race else {
         return Err(ArgumentError::Other("no way to code a frame suits it".into()).into());
     };
     let parts = Parts {
@@ -163,7 +177,7 @@ fn finish<T: Element>(race: Race<T>, models: &Models) -> Result<Encoded> {
     };
     let mut bytes = Vec::new();
     parts.write_to(&mut bytes);
-    let (guard, mut back) = (trial.guard, trial.values);
+    let (method, guard, mut back) = (trial.method, trial.guard, trial.values);
     let stats = match trial.errors.filter(|_| trial.read_back) {
         Some(stats) => {
             still_there(&bytes, &parts)?;
@@ -171,12 +185,14 @@ fn finish<T: Element>(race: Race<T>, models: &Models) -> Result<Encoded> {
         }
         None => verify(&bytes, prepared, models, &mut back)?,
     };
-    Ok(Encoded { bytes, stats, tried, chosen, guard })
+    Ok(Encoded { bytes, stats, tried, chosen, method, guard })
 }
 
 /// The smallest trial so far.
 struct Race<'p, 'v, T> {
     tried: Vec<(&'static str, u64)>,
+    /// Bytes of the way that a learner improves on, if it was tried.
+    improved_on: Option<u64>,
     best: Option<Entry<'p, 'v, T>>,
 }
 
@@ -190,11 +206,12 @@ struct Entry<'p, 'v, T> {
 impl<'p, 'v, T> Race<'p, 'v, T> {
     /// Whether a learner may win, as far as is known.
     fn may_learn(&self) -> bool {
-        let improved_on = self.tried.iter().find(|(label, _)| *label == MULTILEVEL);
-        improved_on.zip(self.best.as_ref()).is_none_or(|((_, n), b)| *n <= b.size.saturating_add(b.size / MAY_GAIN))
+        let both = self.improved_on.zip(self.best.as_ref());
+        both.is_none_or(|(n, b)| n <= b.size.saturating_add(b.size / MAY_GAIN))
     }
 
-    fn enter(&mut self, label: &'static str, prepared: &'p Prepared<'v, T>, trial: Trial<T>) {
+    /// Bytes that the trial takes.
+    fn enter(&mut self, label: &'static str, prepared: &'p Prepared<'v, T>, trial: Trial<T>) -> u64 {
         let size = frame_len(prepared, &trial);
         self.tried.push((label, size));
         // A learner comes last, and takes half as long again to decode; as long as the raster kernel.
@@ -203,6 +220,7 @@ impl<'p, 'v, T> Race<'p, 'v, T> {
         if self.best.as_ref().is_none_or(|b| size.saturating_add(more(b)) < b.size) {
             self.best = Some(Entry { size, label, prepared, trial });
         }
+        size
     }
 }
 

@@ -12,7 +12,7 @@ mod typed;
 
 pub(crate) use class::ordinary;
 pub(crate) use decode::{Judgement, check, judge, sections};
-pub(crate) use encode::{Candidate, Encoded, MAY_GAIN, MULTILEVEL, View};
+pub(crate) use encode::{Candidate, Encoded, MAY_GAIN, View};
 pub(crate) use trial::{Block, Kernel, Models};
 pub(crate) use typed::Typed;
 
@@ -74,6 +74,11 @@ impl Method {
             Method::Network => "network",
             Method::Learner => "learner",
         }
+    }
+
+    /// Whether a model that writers were given predicts.
+    pub(crate) fn is_by_model(self) -> bool {
+        matches!(self, Method::Sparse | Method::Network)
     }
 }
 

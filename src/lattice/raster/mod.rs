@@ -68,16 +68,40 @@ pub(crate) fn encode(
     };
     let within = |i: usize, r: f64, x: f64| !grid.is_ordinary(i) || (r - x).abs() <= tolerance;
     let holds = |recon: &[f64]| recon.iter().zip(values).enumerate().all(|(i, (r, x))| within(i, *r, *x));
-    if options.snapped
-        && let Some(lattice) = native_lattice(filled, tolerance)
-        && let Some(out) = write(filled, grid, lattice, options, recon)
-        && holds(recon)
-    {
-        return Some(out);
+    let native = if options.snapped || options.either { native_lattice(filled, tolerance) } else { None };
+    let regular = |snapped| {
+        let phase = if snapped { plan::phase(filled, step) } else { 0 };
+        Lattice { step, origin: 0.0, phase }
+    };
+    let code = |snapped: bool, recon: &mut [f64]| {
+        let options = Options { snapped, ..options.clone() };
+        if let Some(lattice) = native.filter(|_| snapped)
+            && let Some(out) = write(filled, grid, lattice, &options, recon)
+            && holds(recon)
+        {
+            return Some(out);
+        }
+        let out = write(filled, grid, regular(snapped), &options, recon)?;
+        holds(recon).then_some(out)
+    };
+    if !options.either {
+        return code(options.snapped, recon);
     }
-    let phase = if options.snapped { plan::phase(filled, step) } else { 0 };
-    let out = write(filled, grid, Lattice { step, origin: 0.0, phase }, options, recon)?;
-    holds(recon).then_some(out)
+    let (_, free) = wanted(filled, regular(false))?;
+    if copies::find(&free, grid.ordinary, &shape_of(grid, &[])).is_empty() {
+        let bytes = |wanted: &[f64], snapped| plan::on_a_part(wanted, grid, snapped);
+        let whole = wanted(filled, native.unwrap_or_else(|| regular(true)));
+        return code(whole.is_some_and(|(_, whole)| bytes(&whole, true) < bytes(&free, false)), recon);
+    }
+    // What is mirrored does not show on a part.
+    let mut other = vec![0.0; recon.len()];
+    let (free, snapped) = (code(false, &mut other), code(true, recon));
+    let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(usize::MAX, Vec::len);
+    if len(&free) > len(&snapped) {
+        return snapped;
+    }
+    recon.copy_from_slice(&other);
+    free
 }
 
 /// Every so many points of the lattice that the values lie on, if that is coarser than the tolerance allows otherwise.
@@ -108,14 +132,26 @@ struct Lattice {
     phase: u8,
 }
 
-fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon: &mut [f64]) -> Option<Vec<u8>> {
-    let Lattice { step, origin, phase } = lattice;
-    let shift = f64::from(phase) / 16.0;
-    let mut base = ((values.first().copied().unwrap_or(0.0) - origin) / step - shift).round_ties_even();
+impl Lattice {
+    /// How far its points lie above multiples of the step, in steps.
+    fn shift(self) -> f64 {
+        f64::from(self.phase) / 16.0
+    }
+}
+
+/// The lattice point next to the first value, and where all lie in steps from there; `None` if they do not suit.
+fn wanted(values: &[f64], lattice: Lattice) -> Option<(f64, Vec<f64>)> {
+    let place = |x: f64| (x - lattice.origin) / lattice.step - lattice.shift();
+    let base = place(values.first().copied().unwrap_or(0.0)).round_ties_even();
     if base.is_nan() || base.abs() >= INDEX_MAX {
         return None;
     }
-    let mut wanted: Vec<f64> = values.iter().map(|x| (x - origin) / step - shift - base).collect();
+    Some((base, values.iter().map(|x| place(*x) - base).collect()))
+}
+
+fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon: &mut [f64]) -> Option<Vec<u8>> {
+    let Lattice { step, origin, phase } = lattice;
+    let (mut base, mut wanted) = wanted(values, lattice)?;
     if options.copies_only && copies::find(&wanted, grid.ordinary, &shape_of(grid, &options.inner)).is_empty() {
         return None;
     }
@@ -163,7 +199,7 @@ fn write(values: &[f64], grid: &Grid, lattice: Lattice, options: &Options, recon
         plan.maps.iter().for_each(|m| m.write_to(&mut out));
     }
     out.extend(coded.bytes);
-    finish(recon, origin, base + shift, step);
+    finish(recon, origin, base + lattice.shift(), step);
     Some(out)
 }
 

@@ -18,6 +18,8 @@ use crate::lattice::causal::Shape;
 pub(crate) struct Options {
     /// Values are rounded to a lattice first, and the whole numbers are then coded without loss.
     pub(crate) snapped: bool,
+    /// Whether they are is left to what a part of them takes either way.
+    pub(crate) either: bool,
     /// Extents of rows, planes and so on to read the grid as, the fastest first; empty for the grid's own.
     pub(crate) inner: Vec<usize>,
     /// Values that do not repeat elsewhere, turned or mirrored, do not suit.
@@ -99,8 +101,7 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     }
     let unit = choice.inner.iter().product::<usize>().max(1);
     // Where an axis is all there is, what repeats shows on much of it or not at all.
-    let least = if one_axis { TRIAL / 2 } else { (n / 4).clamp(TRIAL / 8, TRIAL / 2) };
-    let part = (n / 8).clamp(least, 4 * TRIAL);
+    let part = if one_axis { (n / 8).clamp(TRIAL / 2, 4 * TRIAL) } else { part_of(n) };
     let mut trial = Trial::new(wanted, grid, options, part.max(4 * unit), if options.hasty { HASTY } else { MEMORY });
     // Few values that follow no smooth rule are better told apart than predicted.
     let few = options.snapped && (few_values(wanted) || repeated(wanted));
@@ -142,6 +143,17 @@ pub(super) fn choose(wanted: &[f64], grid: &Grid, options: &Options) -> Choice {
     }
     choice.whole = trial.best.filter(|_| trial.wanted.len() == n && !choice.absolute);
     choice
+}
+
+/// Bytes that a part of `wanted` takes, learning as is assumed at first.
+pub(super) fn on_a_part(wanted: &[f64], grid: &Grid, snapped: bool) -> usize {
+    let options = Options { snapped, ..Options::default() };
+    Trial::new(wanted, grid, &options, part_of(wanted.len()), MEMORY).cost(&[], false, 0)
+}
+
+/// Points that ways of learning are tried on, of several axes.
+fn part_of(points: usize) -> usize {
+    (points / 8).clamp((points / 4).clamp(TRIAL / 8, TRIAL / 2), 4 * TRIAL)
 }
 
 /// Codes all of `wanted`. Copies, which a part does not show, are blurred by a learner: where there are any, the plan keeps it only if it

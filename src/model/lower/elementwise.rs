@@ -46,7 +46,7 @@ impl Lowering<'_> {
         Ok(result)
     }
 
-    fn entry_shape(&self, entry: &Entry) -> Result<Vec<usize>> {
+    pub(super) fn entry_shape(&self, entry: &Entry) -> Result<Vec<usize>> {
         match entry {
             Entry::Batched(slot) => self.shape_of(*slot),
             Entry::Constant(c) => Ok(c.shape.clone()),

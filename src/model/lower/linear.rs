@@ -76,19 +76,12 @@ impl Lowering<'_> {
             }
             Some(batched) => batched.clone(),
         };
-        let shape = self.result_shape(&product)?;
+        let shape = self.entry_shape(&product)?;
         let sum = self.pair(Binary::Add, product, addend, call)?;
-        if self.result_shape(&sum)? != shape {
+        if self.entry_shape(&sum)? != shape {
             return Err(call.refuse("the third input of Gemm does not fit the product"));
         }
         Ok(sum)
-    }
-
-    fn result_shape(&self, entry: &Entry) -> Result<Vec<usize>> {
-        match entry {
-            Entry::Batched(slot) => self.shape_of(*slot),
-            Entry::Constant(c) => Ok(c.shape.clone()),
-        }
     }
 
     pub(super) fn conv(&mut self, call: &Call<'_>) -> Result<Entry> {
