@@ -218,6 +218,57 @@ fn exact<T: Element>(name: &str, form: u8, told: Option<u8>, values: &[T]) -> Fi
     sealed(File::of(if T::DATA_TYPE == DataType::F64 { array.f64() } else { array }))
 }
 
+/// Patches on one value for all: at both ends, next to each other and far apart.
+pub fn patches() -> Vec<u8> {
+    let patch = |before: u64, value: &[u8]| [varint(before), value.to_vec()].concat();
+    let single = |v: f32| v.to_le_bytes().to_vec();
+    let list = [(0, 2.5f32), (0, f32::NAN), (200, -0.0), (96, 1e30)];
+    let list = list.iter().flat_map(|(before, v)| patch(*before, &single(*v))).collect::<Vec<u8>>();
+    let wide = patch(5, &(-7.25f64).to_le_bytes());
+    let file = |name: &str, shape: &[u64], list: &[u8], value: &[u8]| {
+        let frame = frame(0, 0, 8, &[block(list), value.to_vec()].concat());
+        File::of(Array { name: name.as_bytes().to_vec(), ..Array::new(shape, frame) })
+    };
+    joined(vec![
+        sealed(file("four", &[3, 100], &list, &single(7.5))),
+        sealed(File::of(file("one, f64", &[2, 3], &wide, &1.5f64.to_le_bytes()).arrays.remove(0).f64())),
+        sealed(file("none", &[4], &[], &single(7.5))),
+    ])
+}
+
+/// Images of classes in rows of a length of their own, the last of which is short, and in four and five axes.
+#[cfg(feature = "internals")]
+pub fn class_images() -> Vec<u8> {
+    let mut random = Random(41);
+    let mut noisy = |class: u8, seldom: u64| if random.bits().is_multiple_of(seldom) { 2 } else { class };
+    // A wedge in every row, which begins a little later in each and crosses the end of the last.
+    let rows: Vec<u8> = (0..1250u32)
+        .map(|i| {
+            let (y, x) = (i / 50, i % 50);
+            noisy(u8::from(x.abs_diff(y + 12) < 4 || x.abs_diff(49 - y) < 3), if y < 20 { 40 } else { 4 })
+        })
+        .collect();
+    let space: Vec<u8> = (0..3 * 4 * 5 * 6 * 17u32)
+        .map(|i| {
+            let (z, y, x) = (i / (6 * 17) % 5, i / 17 % 6, i % 17);
+            noisy(u8::from((3 * x + 5 * y + 11 * z + i / 510 % 4 * 2) % 19 < 5), 80)
+        })
+        .collect();
+    let file = |name: &str, shape: &[usize], classes: &[u8], rowed: bool| {
+        let image = cae::internals::classes::encode(classes, 3, shape);
+        assert_eq!(image[0] & 0x40 != 0, rowed, "{name}");
+        let special = [f32::NAN.to_le_bytes(), (-1e30f32).to_le_bytes()];
+        let table = [vec![3, 0, 2], special[0].to_vec(), vec![2], special[1].to_vec(), block(&image)].concat();
+        let frame = frame(0, 0, 4, &[block(&table), forge::le_bytes(&[7.5])].concat());
+        let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+        sealed(File::of(Array { name: name.as_bytes().to_vec(), ..Array::new(&shape, frame) }))
+    };
+    // Where a row ends short, only its last points tell which points above it are looked at.
+    let rows = (1203..1250).step_by(3).map(|n| file(&format!("rows {n}"), &[n], &rows[..n], true));
+    let others = [&[3, 4, 5, 6, 17][..], &[12, 5, 6, 17]].map(|s| file(&format!("{} axes", s.len()), s, &space, false));
+    joined(rows.chain(others).collect())
+}
+
 /// Branches that smooth fields do not lead a kernel's writer into.
 #[cfg(feature = "internals")]
 pub fn seldom() -> Vec<u8> {

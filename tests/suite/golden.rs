@@ -147,10 +147,15 @@ pub mod update {
         let mut all: Vec<(String, Vec<u8>)> = by_preset().into_iter().map(|(name, b)| (name.to_owned(), b)).collect();
         all.push(("sparse_forms".to_owned(), crate::by_hand::sparse_forms()));
         all.push(("latent_forms".to_owned(), crate::by_hand::latent_forms()));
+        all.push(("patches".to_owned(), crate::by_hand::patches()));
         #[cfg(feature = "internals")]
         all.extend(
-            [("exact_forms", crate::by_hand::exact_forms()), ("seldom", crate::by_hand::seldom())]
-                .map(|(name, bytes)| (name.to_owned(), bytes)),
+            [
+                ("exact_forms", crate::by_hand::exact_forms()),
+                ("seldom", crate::by_hand::seldom()),
+                ("class_images", crate::by_hand::class_images()),
+            ]
+            .map(|(name, bytes)| (name.to_owned(), bytes)),
         );
         all.extend(PREDICTED.iter().map(|(pair, shape)| (format!("model_{pair}"), predicted(pair, shape))));
         #[cfg(feature = "internals")]
@@ -269,7 +274,7 @@ pub mod update {
                     add(w, "holes", &holes, &with(pw, Preset::Fast));
                 }),
             ),
-            ("patches", one(smooth::<f32>(&[9, 40], 5), with(Bound::Absolute(4e-7), Preset::Balanced))),
+            ("next_to_rounding", one(smooth::<f32>(&[9, 40], 5), with(Bound::Absolute(4e-7), Preset::Balanced))),
             (
                 "frames",
                 file(|w| {
@@ -376,6 +381,7 @@ pub mod update {
                 ("kernel_fast_level", unrelated()),
                 ("kernel_raster_places", places()),
                 ("kernel_raster_learner", bent()),
+                ("kernel_holes", holes()),
             ])
             .map(file);
         kernels.chain([("kernel_network", in_loop())]).collect()
@@ -522,6 +528,37 @@ pub mod update {
             arrays.extend(array_of(&values, "raster snapped", None, Bound::Absolute(0.4), shape));
         }
         numbered(arrays)
+    }
+
+    /// Fields with holes, in every kernel that adapts: what is missing is passed over in its own way by each.
+    #[cfg(feature = "internals")]
+    fn holes() -> Vec<forge::Array> {
+        let mut arrays = Vec::new();
+        for kernel in ["multilevel", "multilevel small", "learner", "raster", "raster snapped", "fast", "exact"] {
+            for shape in [&[900][..], &[30, 34], &[9, 12, 14]] {
+                let mut random = crate::fields::Random(37);
+                let mut values: Vec<f64> = smooth::<f64>(shape, 21).into_iter().collect();
+                // Single ones, the first among them, and runs.
+                let mut left = 2;
+                for v in &mut values {
+                    left = if left > 0 {
+                        left - 1
+                    } else {
+                        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 5][random.bits() as usize % 12]
+                    };
+                    *v = if left > 0 { f64::NAN } else { *v };
+                }
+                let single: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+                let named = |mut a: forge::Array| {
+                    a.name.extend(format!(" {kernel}").bytes());
+                    a
+                };
+                let bound = if kernel == "exact" { Bound::Lossless } else { Bound::Absolute(3e-3) };
+                arrays.extend(array_of(&single, kernel, None, bound, shape).map(named));
+                arrays.extend(array_of(&values, kernel, None, bound, shape).map(named));
+            }
+        }
+        arrays
     }
 
     /// Gives each array a name of its own.
