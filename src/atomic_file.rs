@@ -17,13 +17,15 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Creates the temporary file next to `path`.
+    /// Creates the temporary file next to `path`; if that is a link, next to the file that it points to.
     ///
     /// # Errors
-    /// Whatever the operating system says of the folder; [`io::ErrorKind::InvalidInput`] if `path` names a folder, a
-    /// device or a socket.
+    /// Whatever the operating system says of the folder, or of a link that points nowhere; [`io::ErrorKind::InvalidInput`] if `path`
+    /// names a folder, a device or a socket.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref().to_owned();
+        let path = path.as_ref();
+        // Renaming over a link would replace it, and leave the file as it was.
+        let path = if path.is_symlink() { path.canonicalize()? } else { path.to_owned() };
         // Renaming over a device would replace it: whoever writes to /dev/null as root would do without it afterwards.
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

@@ -794,3 +794,21 @@ fn a_network_in_the_loop_is_used_where_it_pays_and_left_out_where_it_does_not() 
     std::fs::rename(dir.path().join("net.onnx"), models.join(format!("{name}.onnx"))).unwrap();
     good(dir.path(), &["verify", "a.cae", "--model-dir", "models"]);
 }
+
+/// A link stays one: what it points to is replaced.
+#[cfg(unix)]
+#[test]
+fn outputs_go_where_links_point() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    std::fs::create_dir(d.join("disk")).unwrap();
+    std::fs::write(d.join("disk/a.cae"), "mine").unwrap();
+    std::os::unix::fs::symlink("disk/a.cae", d.join("a.cae")).unwrap();
+    bad(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1"], 2);
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1", "--force"]);
+    assert!(d.join("a.cae").is_symlink());
+    good(d, &["verify", "disk/a.cae"]);
+    assert_eq!(names(&d.join("disk")), ["a.cae"]);
+    std::os::unix::fs::symlink("nowhere/b.cae", d.join("b.cae")).unwrap();
+    assert!(bad(d, &["compress", SEA, "-o", "b.cae", "--rel", "0.1"], 1).contains("b.cae"));
+}
