@@ -74,6 +74,12 @@ fn f32s(path: PathBuf) -> Vec<f32> {
     std::fs::read(path).unwrap().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
+/// An encoder and its decoder, as `--model` takes them.
+fn autoencoder() -> String {
+    let half = |side: &str| testdata(&format!("models/sigmoid512-{side}.onnx")).display().to_string();
+    format!("{},{}", half("encoder"), half("decoder"))
+}
+
 fn npy(order: &str, shape: &str, values: &[f32]) -> Vec<u8> {
     let dict = format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': {shape}, }}");
     let text = format!("{dict:<117}\n");
@@ -458,7 +464,7 @@ fn a_file_that_was_cut_off_is_recovered_as_far_as_it_goes() {
     for known in [&["--like", "whole.cae"][..], &["--shape", "60x100", "--dtype", "f32", "--frame", "20x100"]] {
         let told = cae(at, &[&["recover", "cut.cae", "-o", "out.cae", "--force"], known].concat());
         assert_eq!(told.status.code(), Some(1));
-        assert!(text(&told.stderr).contains("1 of 3 frames are lost"), "{}", text(&told.stderr));
+        assert!(text(&told.stderr).contains("1 of 3 frames is lost"), "{}", text(&told.stderr));
         let salvaged = cae(at, &["decompress", "out.cae", "-o", "back.f32", "--salvage", "--force"]);
         assert_eq!(salvaged.status.code(), Some(1));
         let back = f32s(at.join("back.f32"));
@@ -572,13 +578,19 @@ fn metadata_and_provenance_travel_in_the_file() {
 fn a_full_disk_gives_one_line_and_leaves_nothing() {
     let dir = folder(&[WIND]);
     let d = dir.path();
-    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1"]);
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "1e-3"]);
+    let pair = autoencoder();
+    good(d, &["compress", WIND, "--abs", "0.5", "--model", &pair, "-o", "m.cae"]);
+    let whole = std::fs::read(d.join("a.cae")).unwrap();
+    std::fs::write(d.join("long.cae"), [&whole[..], &[0; 9]].concat()).unwrap();
     let before = names(d);
     // A limit on the size of files makes every write beyond it fail, as a full disk does.
     for args in [
         &["decompress", "a.cae", "-o", "x.f32"][..],
         &["decompress", "a.cae", "-o", "x.npy"],
-        &["compress", WIND, "-o", "b.cae", "--lossless"],
+        &["compress", WIND, "--lossless", "-o", "b.cae"],
+        &["compress", WIND, "--abs", "0.5", "--model", &pair, "-o", "b.cae"],
+        &["recover", "long.cae", "-o", "b.cae"],
     ] {
         let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\"";
         let out = Command::new("sh")
@@ -588,6 +600,8 @@ fn a_full_disk_gives_one_line_and_leaves_nothing() {
             .output()
             .unwrap();
         one_line(&out, 1, &format!("{args:?}"));
+        let output = args[args.len() - 1];
+        assert!(text(&out.stderr).starts_with(&format!("cae: {output}: ")), "{}", text(&out.stderr));
         assert_eq!(names(d), before, "{args:?}");
     }
     if let Ok(full) = std::fs::File::options().write(true).open("/dev/full") {
@@ -793,6 +807,300 @@ fn a_network_in_the_loop_is_used_where_it_pays_and_left_out_where_it_does_not() 
     let name: String = digest.iter().map(|b| format!("{b:02x}")).collect();
     std::fs::rename(dir.path().join("net.onnx"), models.join(format!("{name}.onnx"))).unwrap();
     good(dir.path(), &["verify", "a.cae", "--model-dir", "models"]);
+}
+
+/// Values as bytes of a raw file.
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// The command must fail with `status`, and with `--json` say on stdout why; what it says.
+fn bad_json(folder: &Path, args: &[&str], status: i32) -> String {
+    let out = cae(folder, &[args, &["--json"]].concat());
+    assert_eq!(out.status.code(), Some(status), "{args:?}: {}", text(&out.stderr));
+    let said: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+    assert!(!out.stderr.is_empty(), "{args:?}");
+    said["error"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn failures_without_a_report_are_objects_where_these_are_asked_for() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1"]);
+    for (args, status) in [
+        (&["compress", SEA, "-o", "b.cae", "--rel=-1"][..], 2),
+        (&["compress", "none_2x3.f32", "-o", "b.cae", "--rel", "0.1"], 1),
+        (&["compress", SEA, "-o", "b.cae"], 2),
+        (&["decompress", "a.cae", "--array", "z"], 2),
+        (&["inspect", SEA], 1),
+        (&["verify", "none.cae"], 1),
+        (&["certify", "none.cae"], 1),
+        (&["recover", "a.cae", "-o", "b.cae"], 2),
+        (&["advise", "none_4.f32"], 1),
+        (&["model", "extract", "a.cae"], 2),
+        (&["frobnicate"], 2),
+    ] {
+        let why = bad_json(d, args, status);
+        assert!(!why.is_empty() && !why.starts_with("error"), "{why}");
+    }
+    // A report says what is wrong itself, and stays the only object.
+    let mut other = std::fs::read(d.join(SEA)).unwrap();
+    other[..4].copy_from_slice(&500f32.to_le_bytes());
+    std::fs::write(d.join("other_8x20x30.f32"), other).unwrap();
+    let out = cae(d, &["verify", "a.cae", "--against", "other_8x20x30.f32", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&text(&out.stdout)).unwrap()["ok"], false);
+    // Values have stdout for themselves.
+    let out = cae(d, &["decompress", "none.cae", "-o", "-", "--json"]);
+    assert!(out.stdout.is_empty() && out.status.code() == Some(1));
+    assert!(good(d, &["--help"]).contains("Exit status: 0"));
+}
+
+#[test]
+fn what_contradicts_a_npy_file_is_refused() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    std::fs::write(d.join("x.npy"), npy("False", "(2, 3)", &[1.0; 6])).unwrap();
+    let pack = |more: &[&'static str]| [&["compress", "x.npy", "-o", "a.cae", "--lossless"], more].concat();
+    assert!(bad(d, &pack(&["--shape", "3x2"]), 2).contains("x.npy: --shape is [3, 2], the file has [2, 3]"));
+    assert!(bad(d, &pack(&["--dtype", "f64"]), 2).contains("x.npy: --dtype is f64, the file has f32"));
+    good(d, &pack(&["--shape", "2x3", "--dtype", "f32"]));
+    assert!(bad(d, &["verify", "a.cae", "--against", "x.npy", "--shape", "6"], 2).contains("--shape is [6]"));
+}
+
+#[test]
+fn bounds_may_be_single_values_and_must_have_the_shape_of_the_values() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    let values: Vec<f32> = (0..600).map(|i| (i as f32 * 0.37).sin() * 50.0).collect();
+    let bounds: Vec<f32> = (0..600).map(|i| if i < 300 { 0.5 } else { 1e-3 }).collect();
+    std::fs::write(d.join("x_20x30.f32"), bytes(&values)).unwrap();
+    std::fs::write(d.join("e_20x30.f32"), bytes(&bounds)).unwrap();
+    std::fs::write(d.join("e.npy"), npy("False", "(20, 30)", &bounds)).unwrap();
+    for given in ["e.npy", "e_20x30.f32"] {
+        good(d, &["compress", "x_20x30.f32", "-o", "a.cae", "--bounds", given, "--frame", "10x30", "--force"]);
+        good(d, &["decompress", "a.cae", "-o", "back.f32", "--force"]);
+        let errors: Vec<f32> = f32s(d.join("back.f32")).iter().zip(&values).map(|(a, b)| (a - b).abs()).collect();
+        assert!(errors.iter().zip(&bounds).all(|(e, bound)| e <= bound));
+        assert!(errors.iter().any(|e| *e > 0.1), "{given} is not used");
+        good(d, &["verify", "a.cae", "--against", "x_20x30.f32", "--bounds", given]);
+    }
+    std::fs::write(d.join("turned.npy"), npy("False", "(30, 20)", &bounds)).unwrap();
+    for args in [
+        &["compress", "x_20x30.f32", "-o", "b.cae", "--bounds", "turned.npy"][..],
+        &["verify", "a.cae", "--against", "x_20x30.f32", "--bounds", "turned.npy"],
+    ] {
+        let message = bad(d, args, 2);
+        assert!(message.contains("turned.npy: bounds of shape [30, 20], x_20x30.f32 has [20, 30]"), "{message}");
+    }
+}
+
+#[test]
+fn reports_of_decompression_are_complete_and_outputs_of_other_formats_refused() {
+    let dir = folder(&[RELIEF]);
+    let d = dir.path();
+    good(d, &["compress", RELIEF, "-o", "a.cae", "--abs", "5"]);
+    let report = json(d, &["decompress", "a.cae", "-o", "x.npy", "--region", "1:3,5:"]);
+    let seconds = report["seconds"].clone();
+    assert!(seconds.is_number());
+    let expected = serde_json::json!({
+        "array": "etopo_rose", "dtype": "f64", "region": "1:3,5:90", "shape": [2, 85], "output": "x.npy",
+        "bytes": 2 * 85 * 8, "seconds": seconds, "bad_frames": [],
+    });
+    assert_eq!(report, expected);
+    for output in ["x.txt", "x.cae", "x.csv", "x.nc"] {
+        let message = bad(d, &["decompress", "a.cae", "-o", output], 2);
+        assert!(message.contains(output) && message.contains(".npy"), "{message}");
+    }
+    for output in ["x.raw", "x.bin", "x.dat", "x.F64", "x"] {
+        good(d, &["decompress", "a.cae", "-o", output]);
+        assert_eq!(std::fs::metadata(d.join(output)).unwrap().len(), 45 * 90 * 8);
+    }
+}
+
+#[test]
+fn names_stay_on_their_line_and_read_in_their_direction() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    let name = "a\nb\tc\u{202e}d\u{2066}";
+    good(d, &["compress", WIND, "-o", "a.cae", "--rel", "0.1", "--name", name]);
+    for args in [&["inspect", "a.cae"][..], &["verify", "a.cae", "--against", WIND], &["certify", "a.cae"]] {
+        let said = good(d, args);
+        assert!(said.contains("a\\nb\\tc\\u202ed\\u2066"), "{said}");
+    }
+    let report = good(d, &["inspect", "a.cae", "--json"]);
+    assert!(!report.contains(['\u{202e}', '\u{2066}']));
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["arrays"][0]["name"], name);
+    let message = bad(d, &["decompress", "a.cae", "--array", "x\ny"], 2);
+    assert!(message.contains("x\\ny"), "{message}");
+}
+
+#[test]
+fn pipes_and_devices_are_no_input() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    let mut inputs = vec!["-"];
+    if cfg!(unix) {
+        inputs.push("/dev/null");
+    }
+    for input in inputs {
+        for args in [
+            &["compress", input, "-o", "a.cae", "--rel", "0.1", "--shape", "2", "--dtype", "f32"][..],
+            &["inspect", input],
+            &["verify", input],
+            &["decompress", input],
+            &["recover", input, "-o", "a.cae"],
+            &["advise", input],
+        ] {
+            let message = bad(d, args, 2);
+            assert!(message.contains("save it to a file first"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn what_can_be_recovered_is_said_to_be() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.1"]);
+    let whole = std::fs::read(d.join("a.cae")).unwrap();
+    let damaged = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    for (name, bytes) in [
+        ("signature.cae", damaged(1)),
+        ("header.cae", damaged(13)),
+        ("directory.cae", damaged(whole.len() - 20)),
+        ("trailer.cae", damaged(whole.len() - 1)),
+        ("cut.cae", whole[..whole.len() - 30].to_vec()),
+    ] {
+        std::fs::write(d.join(name), bytes).unwrap();
+        let message = bad(d, &["inspect", name], 1);
+        assert!(message.contains(&format!("`cae recover {name} -o OUT`")), "{message}");
+    }
+    std::fs::write(d.join("frame.cae"), damaged(40)).unwrap();
+    std::fs::write(d.join("empty.cae"), "").unwrap();
+    for args in [&["decompress", "frame.cae"][..], &["inspect", SEA], &["inspect", "empty.cae"]] {
+        let message = bad(d, args, 1);
+        assert!(!message.contains("cae recover"), "{message}");
+    }
+}
+
+#[test]
+fn inspect_tells_names_of_dimensions_bounds_and_what_grew() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    good(d, &["compress", SEA, "-o", "a.cae", "--rel", "0.01", "--fill", "-1e10", "--dims", "z,y,x"]);
+    let said = good(d, &["inspect", "a.cae"]);
+    for words in ["[8,20,30] (z,y,x), 1 frame of", "bound rel 0.01 (abs 0.2369", " times smaller"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // Noise without a bound takes more bytes than it has.
+    std::fs::write(d.join("noise_3.f32"), bytes(&[1.1, -7.3e8, 2.9e-4])).unwrap();
+    good(d, &["compress", "noise_3.f32", "-o", "n.cae", "--lossless"]);
+    assert!(good(d, &["inspect", "n.cae"]).contains(" times larger"));
+
+    let whole = std::fs::read(d.join("a.cae")).unwrap();
+    std::fs::write(d.join("cut.cae"), &whole[..whole.len() - 16]).unwrap();
+    good(d, &["recover", "cut.cae", "-o", "r.cae", "--shape", "8x20x30", "--dtype", "f32"]);
+    let said = good(d, &["inspect", "r.cae"]);
+    assert!(said.contains("bound unknown"), "{said}");
+    let said = good(d, &["verify", "r.cae", "--against", SEA]);
+    assert!(said.contains("the bound is unknown"), "{said}");
+}
+
+#[test]
+fn options_that_would_not_be_kept_are_refused() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    let pack = |more: &[&'static str]| [&["compress", SEA, "-o", "a.cae", "--rel", "0.1"], more].concat();
+    for (more, words) in [
+        (&["--dims", "x,y,x"][..], "two dimensions are named `x`"),
+        (&["--dims", "z,,x"], "a name is empty"),
+        (&["--attr", "units=K", "--attr", "units=C"], "given twice"),
+        (&["--attr", "=K"], "a key is empty"),
+        (&["--attr", "_FillValue=1", "--fill", "-1e10"], "`_FillValue` is what --fill sets"),
+        (&["--attr", "errors=1", "--provenance"], "`errors` is what --provenance sets"),
+        (&["--external-model"], "--external-model needs a --model"),
+        (&["--external-model", "--model", "none"], "--external-model needs a --model"),
+        (&["--fill", "1e300"], "--fill 1e300 is beyond the range"),
+    ] {
+        let message = bad(d, &pack(more), 2);
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(bad(d, &["advise", SEA, "--fill", "1e300"], 2).contains("beyond the range"));
+    good(d, &pack(&["--attr", "_FillValue=1", "--attr", "errors=1"]));
+}
+
+#[test]
+fn what_may_not_have_been_meant_is_noted() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    let notes = |args: &[&str]| {
+        let out = cae(d, &[&["compress", "-o", "a.cae", "--force", "--json"], args].concat());
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        assert!(serde_json::from_str::<Value>(&text(&out.stdout)).is_ok());
+        text(&out.stderr)
+    };
+    let mut values: Vec<f32> = (0..100).map(|i| i as f32).collect();
+    values[7] = -1e30;
+    std::fs::write(d.join("x_100.f32"), bytes(&values)).unwrap();
+    let said = notes(&["x_100.f32", "--rel", "0.1"]);
+    assert!(
+        said.starts_with("cae: note: x: the value -1e30 sets the range") && said.contains("--fill -1e30"),
+        "{said}"
+    );
+    assert_eq!(notes(&["x_100.f32", "--rel", "0.1", "--fill", "-1e30"]), "");
+    assert_eq!(notes(&["x_100.f32", "--abs", "0.1"]), "");
+    let said = notes(&["x_100.f32", "--abs", "0.1", "--fill", "-999"]);
+    assert!(said.starts_with("cae: note: x: no value is -9.99e2, which --fill says"), "{said}");
+
+    for t in [1, 2, 10] {
+        std::fs::write(d.join(format!("s{t}_100.f32")), bytes(&values)).unwrap();
+    }
+    let stack = |steps: &[&str]| notes(&[&["--stack", "--abs", "0.1"], steps].concat());
+    assert!(stack(&["s1_100.f32", "s10_100.f32", "s2_100.f32"]).contains("s10_100.f32 before s2_100.f32"));
+    assert_eq!(stack(&["s1_100.f32", "s2_100.f32", "s10_100.f32"]), "");
+}
+
+#[test]
+fn several_originals_are_compared_with_the_arrays_of_their_names() {
+    let dir = folder(&[SST, SEA, RELIEF]);
+    let d = dir.path();
+    good(d, &["compress", SST, SEA, RELIEF, "-o", "a.cae", "--rel", "1e-3"]);
+    let report = json(d, &["verify", "a.cae", "--against", SST, SEA, RELIEF]);
+    let against = report["against"].as_array().unwrap();
+    assert!(against.iter().all(|a| a["bound_met"] == true));
+    let report = json(d, &["verify", "a.cae", "--against", RELIEF, SST]);
+    let arrays: Vec<&Value> = report["against"].as_array().unwrap().iter().map(|a| &a["array"]).collect();
+    assert_eq!(arrays, ["etopo_rose", "coads_sst"]);
+    let said = good(d, &["verify", "a.cae", "--against", RELIEF, SST]);
+    assert!(said.contains("etopo_rose: largest error") && said.contains("coads_sst: largest error"), "{said}");
+    let mut other = std::fs::read(d.join(SEA)).unwrap();
+    other[..4].copy_from_slice(&500f32.to_le_bytes());
+    std::fs::write(d.join(SEA), other).unwrap();
+    let out = cae(d, &["verify", "a.cae", "--against", SST, SEA]);
+    one_line(&out, 1, "verify");
+    assert!(text(&out.stderr).contains("the bound of `levitus_temp` is not met"), "{}", text(&out.stderr));
+    std::fs::copy(d.join(SST), d.join("other_3x45x60.f32")).unwrap();
+    assert!(
+        bad(d, &["verify", "a.cae", "--against", "other_3x45x60.f32"], 2).contains("none of its 3 arrays is named")
+    );
+}
+
+#[test]
+fn regions_that_do_not_fit_are_named_with_their_dimension() {
+    let dir = folder(&[SEA]);
+    let d = dir.path();
+    for (more, words) in
+        [(&["--dims", "z,y,x"][..], "of dimension `y` is not in 0:20"), (&[], "of dimension 1 is not in")]
+    {
+        good(d, &[&["compress", SEA, "-o", "a.cae", "--rel", "0.1", "--force"], more].concat());
+        let message = bad(d, &["decompress", "a.cae", "-o", "x.npy", "--region", ":,0:21,:"], 2);
+        assert!(message.contains("a.cae: array `levitus_temp`: range 0:21") && message.contains(words), "{message}");
+    }
 }
 
 /// A link stays one: what it points to is replaced.

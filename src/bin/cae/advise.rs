@@ -7,6 +7,7 @@ use crate::figures::ratio;
 use crate::input::{self, Input};
 use cae::{ArrayOptions, Bound, DataType, Element, Features, Region, Source, Writer};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Instant;
 
 /// Values that are described, at most: of larger arrays, those about the middle.
@@ -41,6 +42,7 @@ pub fn run(args: &Advise) -> Result<(), Failure> {
     let mut reports = Vec::new();
     for path in &args.input {
         let input = input::describe(path, &args.raw)?;
+        input::check_fill(args.fill, &input)?;
         let advice = match input.data_type {
             DataType::F32 => advise::<f32>(args, &input, bound)?,
             _ => advise::<f64>(args, &input, bound)?,
@@ -109,7 +111,7 @@ fn way<T: Element>(
     let wrong = |e: cae::Error| Failure::bad(format!("{name}: {e}"));
     let mut writer = Writer::new(std::io::sink()).map_err(wrong)?;
     let empty = writer.written();
-    let model = model.map(|paths| add_model(&mut writer, paths, true)).transpose()?;
+    let model = model.map(|paths| add_model(&mut writer, paths, true, Path::new(paths))).transpose()?;
     let model_bytes = writer.written().saturating_sub(empty);
     let begin = Instant::now();
     let report = writer.add_source("part", part, &ArrayOptions { model, ..options.clone() }).map_err(wrong)?;
@@ -217,7 +219,7 @@ fn report(input: &Input, bound: &PointBound, a: &Advice) -> Value {
         })
     });
     json!({
-        "file": input.path,
+        "file": input.path.display().to_string(),
         "bound": bound.asked().map(crate::figures::bound_of).unwrap_or(("rel", Some(1e-3))),
         "values": a.values,
         "described_values": f.values,

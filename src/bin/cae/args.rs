@@ -4,9 +4,13 @@ use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::ops::Range;
 use std::path::PathBuf;
 
+const STATUS: &str = "\
+Exit status: 0 where all went well; 1 for a file that is damaged, cannot be read or written, or misses its bound; 2 for a command \
+that was given wrong. With --json, what fails without a report prints {\"error\": MESSAGE} on stdout, too.";
+
 /// Archives scientific floating-point arrays in few bytes at a proved error bound.
 #[derive(Debug, Parser)]
-#[command(name = "cae", version)]
+#[command(name = "cae", version, after_long_help = STATUS)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -64,8 +68,8 @@ pub struct Compress {
     /// and a model, come on top
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub ratio: Option<f64>,
-    /// Largest error at each point: a .npy or raw f64 array of the input's shape; 0, or what is no bound (negative, NaN, infinite), keeps
-    /// every bit of a point
+    /// Largest error at each point: a .npy or raw array of the input's shape, f64 or, as .npy or .f32, f32; 0, or what is no bound
+    /// (negative, NaN, infinite), keeps every bit of a point
     #[arg(long, value_name = "FILE")]
     pub bounds: Option<PathBuf>,
     /// Keep every bit
@@ -121,7 +125,8 @@ pub struct Compress {
 pub struct Decompress {
     /// The .cae file
     pub file: PathBuf,
-    /// OUT.npy, OUT.f32 or OUT.f64 (raw little-endian), or - for raw values on stdout; by default NAME.npy
+    /// OUT.npy; OUT.f32, OUT.f64, OUT.raw, OUT.bin, OUT.dat or a name without an extension for raw little-endian values; - for these on
+    /// stdout; by default NAME.npy
     #[arg(short, long)]
     pub output: Option<PathBuf>,
     /// Which array, by name or by number from 0; needed if there are several
@@ -138,9 +143,16 @@ pub struct Decompress {
     /// Replace the output if it exists
     #[arg(long)]
     pub force: bool,
-    /// Report as one JSON object on stdout
+    /// Report as one JSON object on stdout; on stderr where the values go to stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl Decompress {
+    /// Whether the values go to stdout.
+    pub fn is_to_stdout(&self) -> bool {
+        self.output.as_ref().is_some_and(|o| o.as_os_str() == "-")
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -156,7 +168,8 @@ pub struct Inspect {
 pub struct Verify {
     /// The .cae file
     pub file: PathBuf,
-    /// The original to compare with; which array, if there are several, is found by its name. Several files are those of a stack
+    /// The original to compare with; which array, if there are several, is found by its name. Several files that each have the name of
+    /// another array are compared with these; others are those of a stack
     #[arg(long, value_name = "INPUT", num_args = 1..)]
     pub against: Vec<PathBuf>,
     /// The bound of each point, as it was given to `compress`: the file has only the largest
@@ -381,14 +394,14 @@ pub fn parse_shape(text: &str) -> Result<Shape, String> {
     cae::input::parse_shape(text).map(Shape)
 }
 
-/// `0:10,5:20,:` in an array of this shape.
-pub fn parse_region(text: &str, shape: &[u64]) -> Result<Vec<Range<u64>>, String> {
+/// `0:10,5:20,:` in an array of this shape, whose dimensions may have names.
+pub fn parse_region(text: &str, shape: &[u64], names: &[String]) -> Result<Vec<Range<u64>>, String> {
     // A scalar has no dimension, and no range.
     let parts: Vec<&str> = text.split(',').filter(|_| !text.trim().is_empty()).collect();
     if parts.len() != shape.len() {
         return Err(format!("the region has {} ranges, the array {} dimensions", parts.len(), shape.len()));
     }
-    let range = |(part, extent): (&&str, &u64)| {
+    let range = |(d, (part, extent)): (usize, (&&str, &u64))| {
         let wrong = || format!("`{part}` is no range; ranges look like 5:20, :20, 5: or :");
         let (a, b) = part.split_once(':').ok_or_else(wrong)?;
         let number = |s: &str, or: u64| if s.is_empty() { Ok(or) } else { s.trim().parse().map_err(|_| wrong()) };
@@ -396,10 +409,11 @@ pub fn parse_region(text: &str, shape: &[u64]) -> Result<Vec<Range<u64>>, String
         if range.start <= range.end && range.end <= *extent {
             Ok(range)
         } else {
-            Err(format!("range {part} is not in 0:{extent}"))
+            let dimension = names.get(d).map_or_else(|| format!("dimension {d}"), |name| format!("dimension `{name}`"));
+            Err(format!("range {part} of {dimension} is not in 0:{extent}"))
         }
     };
-    parts.iter().zip(shape).map(range).collect()
+    parts.iter().zip(shape).enumerate().map(range).collect()
 }
 
 #[cfg(test)]
@@ -423,10 +437,13 @@ mod tests {
     fn shapes_and_regions_parse() {
         assert_eq!(parse_shape("41x128x128").unwrap().0, [41, 128, 128]);
         assert!(parse_shape("41x-1").is_err());
-        assert_eq!(parse_region("1:3,:,5:", &[4, 5, 6]).unwrap(), [1..3, 0..5, 5..6]);
-        assert!(parse_region("1:9,:,:", &[4, 5, 6]).is_err());
-        assert!(parse_region("1:2", &[4, 5]).is_err());
-        assert_eq!(parse_region("", &[]), Ok(vec![]));
-        assert!(parse_region("", &[4]).is_err() && parse_region(":", &[]).is_err());
+        let region = |text, shape| parse_region(text, shape, &[]);
+        assert_eq!(region("1:3,:,5:", &[4, 5, 6]).unwrap(), [1..3, 0..5, 5..6]);
+        assert_eq!(region("1:9,:,:", &[4, 5, 6]).unwrap_err(), "range 1:9 of dimension 0 is not in 0:4");
+        let named = parse_region(":,7:8", &[4, 5], &["y".into(), "x".into()]);
+        assert_eq!(named.unwrap_err(), "range 7:8 of dimension `x` is not in 0:5");
+        assert!(region("1:2", &[4, 5]).is_err());
+        assert_eq!(region("", &[]), Ok(vec![]));
+        assert!(region("", &[4]).is_err() && region(":", &[]).is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::args::Certify;
 use crate::decompress::{list, open};
-use crate::failure::Failure;
-use crate::figures::hex;
+use crate::failure::{self, Failure};
+use crate::figures::{count, count_are, hex};
 use cae::{Certificate, Limits, Reader, model};
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ pub fn run(args: &Certify) -> Result<(), Failure> {
     for array in reader.arrays() {
         let c = array.certify().map_err(&here)?;
         for b in &c.bad {
-            eprintln!("cae: {}: {}", args.file.display(), b.error);
+            failure::warn(&format!("{}: {}", args.file.display(), b.error));
         }
         if !c.holds() {
             failed.push(array.name());
@@ -71,18 +71,19 @@ fn report(model: Option<usize>, c: &Certificate) -> Value {
 
 fn tell(name: &str, c: &Certificate) {
     let verdict = if c.holds() { "proved" } else { "NOT PROVED" };
-    say!("{name}: {verdict}; {} frames are the same bits on every engine", c.exact);
+    say!("{name}: {verdict}; {} the same bits on every engine", count_are(c.exact, "frame"));
     if let (Some(kept), Some(needed)) = (c.kept, c.needed) {
         say!(
-            "  {} frames keep a guard of {kept:.2e} at least, {needed:.2e} is needed; {} have the writer's bits here",
-            c.guarded,
-            c.same_bits
+            "  a guard of {kept:.2e} at least is kept in {}, {needed:.2e} is needed; {} the writer's bits here",
+            count(c.guarded, "frame"),
+            if c.same_bits == 1 { "1 has".to_owned() } else { format!("{} have", c.same_bits) }
         );
     }
     if !c.uncovered.is_empty() {
-        say!("  {} frames are not covered, first frame {:?}", c.uncovered.len(), c.uncovered.first());
+        let uncovered = count_are(c.uncovered.len() as u64, "frame");
+        say!("  {uncovered} not covered, first frame {:?}", c.uncovered.first());
     }
     if !c.bad.is_empty() {
-        say!("  {} frames are damaged", c.bad.len());
+        say!("  {} damaged", count_are(c.bad.len() as u64, "frame"));
     }
 }

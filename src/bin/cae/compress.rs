@@ -6,11 +6,11 @@
 )]
 
 use crate::args::{Compress, GuardName, PresetName};
-use crate::failure::Failure;
-use crate::figures::{self, ratio};
-use crate::input::{self, Input};
+use crate::failure::{self, Failure};
+use crate::figures::{self, count, count_are, ratio, times};
+use crate::input::{self, Input, Watched};
 use crate::progress;
-use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, GuardPolicy, Limits, Preset, Reader, Source, Writer};
+use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, GuardPolicy, Limits, Preset, Reader, Writer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -37,30 +37,41 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     if args.name.is_some() && args.input.len() > 1 && !args.stack {
         return Err(Failure::usage("--name needs a single input, or --stack"));
     }
+    let asked = Some(args.model.as_str()).filter(|m| !matches!(*m, "none" | "auto"));
+    if args.external_model && asked.is_none() {
+        return Err(Failure::usage("--external-model needs a --model"));
+    }
+    check_attributes(args, asked.is_some())?;
+    check_dims(&args.dims)?;
     let describe = |p: &PathBuf| input::describe(p, &args.raw);
     let mut inputs = args.input.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     if args.stack {
         inputs = vec![input::stack(inputs)?];
     }
-    attributes_of(&args.attr)?;
+    for input in &inputs {
+        input::check_fill(args.fill, input)?;
+        if let Some(path) = &args.bounds {
+            input::open_bounds(path, &args.raw, input)?;
+        }
+    }
 
-    let bounds = args.bounds.as_ref().map(|p| input::open_bounds(p, &args.raw)).transpose()?;
-    let asked = Some(args.model.as_str()).filter(|m| !matches!(*m, "none" | "auto"));
-    let pack = |model| pack(args, &inputs, bounds.as_deref(), model);
-    let (mut reports, mut output_bytes) = pack(asked)?;
+    let pack = |model| pack(args, &inputs, model);
+    let mut packed = pack(asked)?;
     let mut left_out = false;
     // A network in the loop that does not save its own bytes stays out; so much more decides what samples cannot.
     if let Some(len) = asked.map(|m| predictor_len(m, args)).transpose()?.flatten()
-        && saved_by_network(&reports) < len.saturating_add(len / 4)
+        && saved_by_network(&packed.reports) < len.saturating_add(len / 4)
     {
         let without = pack(None)?;
-        left_out = without.1 <= output_bytes;
-        (reports, output_bytes) = if left_out { without } else { pack(asked)? };
+        left_out = without.bytes <= packed.bytes;
+        packed = if left_out { without } else { pack(asked)? };
     }
-    let mut report = summarize(args, &reports, output_bytes, begin.elapsed().as_secs_f64())?;
+    let Packed { reports, bytes, notes } = packed;
+    let mut report = summarize(args, &reports, bytes, begin.elapsed().as_secs_f64())?;
     if left_out {
         report["model_left_out"] = json!(true);
     }
+    notes.iter().for_each(|note| failure::warn(&format!("note: {note}")));
     if args.json {
         say!("{report}");
     } else {
@@ -72,17 +83,29 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the file: what became of each array, and the file's length.
-fn pack(
-    args: &Compress,
-    inputs: &[Input],
-    bounds: Option<&dyn Source<f64>>,
-    model: Option<&str>,
-) -> Result<(Vec<(String, ArrayReport)>, u64), Failure> {
+/// What was written.
+struct Packed {
+    /// What became of each array.
+    reports: Vec<(String, ArrayReport)>,
+    /// The file's length.
+    bytes: u64,
+    /// What the user may not have meant.
+    notes: Vec<String>,
+}
+
+/// Writes the file.
+fn pack(args: &Compress, inputs: &[Input], model: Option<&str>) -> Result<Packed, Failure> {
     let here = Failure::at(&args.output);
     let mut writer = Writer::create(&args.output).map_err(&here)?;
-    let model = model.map(|paths| add_model(&mut writer, paths, !args.external_model)).transpose()?;
+    let model = model.map(|paths| add_model(&mut writer, paths, !args.external_model, &args.output)).transpose()?;
     let mut reports = Vec::new();
+    let mut notes = Vec::new();
+    if let Some((a, b)) = input::out_of_order(&args.input).filter(|_| args.stack) {
+        let (a, b) = (a.display(), b.display());
+        notes.push(format!(
+            "steps are stacked as they are given, which is not the order of their names: {a} before {b}"
+        ));
+    }
     for input in inputs {
         let name = args.name.clone().unwrap_or_else(|| input.name.clone());
         let bar = progress::bar(&name, 0);
@@ -90,9 +113,10 @@ fn pack(
             bar.set_length(all);
             bar.set_position(done);
         };
+        let bounds = args.bounds.as_ref().map(|p| input::open_bounds(p, &args.raw, input)).transpose()?;
         let options = ArrayOptions {
             bound: bound_of(args),
-            bounds,
+            bounds: bounds.as_deref(),
             preset: args.preset.into(),
             fill: args.fill,
             dim_names: args.dims.clone(),
@@ -103,11 +127,12 @@ fn pack(
             threads: args.threads,
             progress: Some(&show),
         };
-        let report = match input.data_type {
-            DataType::F32 => add::<f32>(&mut writer, &name, input, &options)?,
-            _ => add::<f64>(&mut writer, &name, input, &options)?,
+        let (report, has_fill) = match input.data_type {
+            DataType::F32 => add::<f32>(&mut writer, &name, args, input, &options)?,
+            _ => add::<f64>(&mut writer, &name, args, input, &options)?,
         };
         bar.finish_and_clear();
+        notes.extend(note_on_fill(args, &name, input, &report, has_fill));
         let mut attributes = attributes_of(&args.attr)?;
         if let Some(fill) = args.fill {
             attributes.insert("_FillValue".into(), number(fill));
@@ -123,7 +148,29 @@ fn pack(
         }
         reports.push((name, report));
     }
-    Ok((reports, writer.commit().map_err(&here)?))
+    Ok(Packed { reports, bytes: writer.commit().map_err(&here)?, notes })
+}
+
+/// Where a value that stands for missing seems to be taken for one that was measured, or is not there.
+fn note_on_fill(args: &Compress, name: &str, input: &Input, report: &ArrayReport, has_fill: bool) -> Option<String> {
+    /// Hardly a quantity is as large in the units that it is given in.
+    const NOT_MEASURED: f64 = 1e19;
+    if let Some(fill) = args.fill {
+        return (!has_fill).then(|| format!("{name}: no value is {fill:e}, which --fill says"));
+    }
+    let (low, high) = report.stats.range;
+    let largest = if low.abs() > high.abs() { low } else { high };
+    let is_relative = matches!(report.bound.asked, Bound::Range(_) | Bound::Psnr(_));
+    if !is_relative || report.stats.count == 0 || largest.abs() < NOT_MEASURED {
+        return None;
+    }
+    let largest = match input.data_type {
+        DataType::F32 => format!("{:e}", f32::from_f64(largest)),
+        _ => format!("{largest:e}"),
+    };
+    Some(format!(
+        "{name}: the value {largest} sets the range that the bound is relative to; --fill {largest} says that it stands for missing"
+    ))
 }
 
 /// Bytes in the file of a model that is a network in the loop.
@@ -172,6 +219,40 @@ fn number(v: f64) -> Value {
     }
 }
 
+/// Refuses names of dimensions that cannot tell them apart.
+fn check_dims(names: &[String]) -> Result<(), Failure> {
+    for (i, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            return Err(Failure::usage("--dims: a name is empty"));
+        }
+        if names.iter().take(i).any(|earlier| earlier == name) {
+            return Err(Failure::usage(format!("--dims: two dimensions are named `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses attributes that would not be in the file as they are given.
+fn check_attributes(args: &Compress, has_model: bool) -> Result<(), Failure> {
+    let given = attributes_of(&args.attr)?;
+    if given.contains_key("") {
+        return Err(Failure::usage("--attr: a key is empty"));
+    }
+    if given.len() < args.attr.len() {
+        return Err(Failure::usage("--attr: a key is given twice"));
+    }
+    let replaced = [
+        ("_FillValue", args.fill.is_some(), "--fill"),
+        ("provenance", args.provenance, "--provenance"),
+        ("errors", args.provenance, "--provenance"),
+        ("errors", has_model, "--model"),
+    ];
+    match replaced.into_iter().find(|(key, is_set, _)| *is_set && given.contains_key(*key)) {
+        Some((key, _, by)) => Err(Failure::usage(format!("--attr: `{key}` is what {by} sets"))),
+        None => Ok(()),
+    }
+}
+
 fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
     let split = |pair: &String| {
         let (key, value) = pair.split_once('=').ok_or_else(|| Failure::usage(format!("`{pair}` is no K=V")))?;
@@ -180,25 +261,41 @@ fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
     pairs.iter().map(split).collect()
 }
 
-/// `DECODER` or `ENCODER,DECODER`.
-pub fn add_model<W: Write>(writer: &mut Writer<W>, paths: &str, embed: bool) -> Result<cae::ModelId, Failure> {
+/// `DECODER` or `ENCODER,DECODER`, for the file `output`.
+pub fn add_model<W: Write>(
+    writer: &mut Writer<W>,
+    paths: &str,
+    embed: bool,
+    output: &Path,
+) -> Result<cae::ModelId, Failure> {
     let (encoder, decoder) = match paths.split_once(',') {
         Some((encoder, decoder)) => (Some(Path::new(encoder)), Path::new(decoder)),
         None => (None, Path::new(paths)),
     };
     let read = |path: &Path| std::fs::read(path).map_err(Failure::io(path));
     let encoder = encoder.map(read).transpose()?;
-    writer.add_model(&read(decoder)?, encoder.as_deref(), embed).map_err(|e| Failure::bad(format!("{paths}: {e}")))
+    writer.add_model(&read(decoder)?, encoder.as_deref(), embed).map_err(|e| match e {
+        cae::Error::Io(e) => Failure::io(output)(e),
+        e => Failure::bad(format!("{paths}: {e}")),
+    })
 }
 
+/// What became of the array, and whether a value of it is the fill value.
 fn add<T: Element>(
     writer: &mut Writer<cae::AtomicFile>,
     name: &str,
+    args: &Compress,
     input: &Input,
     options: &ArrayOptions,
-) -> Result<ArrayReport, Failure> {
+) -> Result<(ArrayReport, bool), Failure> {
     let source = input.open::<T>().map_err(Failure::at(&input.path))?;
-    writer.add_source(name, source.as_ref(), options).map_err(Failure::at(&input.path))
+    let source = Watched::new(source, args.fill.map(T::from_f64));
+    let report = writer.add_source(name, &source, options).map_err(|e| match e {
+        // What could be read cannot be written.
+        cae::Error::Io(e) if !source.failed() => Failure::io(&args.output)(e),
+        e => Failure::at(&input.path)(e),
+    })?;
+    Ok((report, source.has_fill()))
 }
 
 fn provenance(input: &Input) -> Result<Value, Failure> {
@@ -327,19 +424,19 @@ fn tell(args: &Compress, reports: &[(String, ArrayReport)], report: &Value) {
         );
         if let Some(guard) = r.guard {
             say!(
-                "{name}: a guard of {guard:.1e} of the normalized values is kept for other engines; it exceeds the bound at {} points",
-                r.eaten
+                "{name}: a guard of {guard:.1e} of the normalized values is kept for other engines; it exceeds the bound at {}",
+                count(r.eaten, "point")
             );
         }
         if r.fell_back > 0 {
-            say!("{name}: {} frames are coded without the model", r.fell_back);
+            say!("{name}: {} coded without the model", count_are(r.fell_back, "frame"));
         }
     }
     say!(
-        "{}: {} bytes, {:.2} times smaller, every value checked, {:.2} s",
+        "{}: {} bytes{}, every value checked, {:.2} s",
         args.output.display(),
         report["output_bytes"],
-        report["ratio"].as_f64().unwrap_or(0.0),
+        times(report["ratio"].as_f64().unwrap_or(0.0)),
         report["seconds"].as_f64().unwrap_or(0.0),
     );
 }

@@ -1,7 +1,8 @@
 //! `cae decompress`.
 
 use crate::args::{Decompress, Reading, parse_region};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::figures::count;
 use crate::input;
 use crate::progress;
 use cae::{Array, AtomicFile, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region, npy};
@@ -17,41 +18,62 @@ enum Target {
     Stdout,
 }
 
+impl Target {
+    fn path(&self) -> &Path {
+        match self {
+            Target::Npy(path) | Target::Raw(path) => path,
+            Target::Stdout => Path::new("-"),
+        }
+    }
+}
+
 pub fn run(args: &Decompress) -> Result<(), Failure> {
-    let begin = Instant::now();
     let reader = open(&args.file, &args.reading)?;
     let array = pick(&reader, args.array.as_deref(), &args.file)?;
-    let region = region_of(&array, args.region.as_deref())?;
-    let target = target(args, &array)?;
+    let (region, target) = (region_of(args, &array)?, target(args, &array)?);
+    let (report, bad) = one(args, &array, &region, &target)?;
+    if args.json && args.is_to_stdout() {
+        // The values have stdout for themselves.
+        eprintln!("{}", failure::harmless(&report.to_string()));
+    } else if args.json {
+        say!("{report}");
+    }
+    if bad == 0 {
+        return Ok(());
+    }
+    Err(Failure::bad(format!("{}: {}", args.file.display(), count(bad, "damaged frame"))))
+}
+
+/// Writes an array, and tells people of it; the report, and how many frames are damaged.
+fn one(args: &Decompress, array: &Array, region: &Region, target: &Target) -> Result<(Value, u64), Failure> {
+    let begin = Instant::now();
     let bad = match array.data_type() {
-        DataType::F64 => write::<f64>(args, &array, &region, &target)?,
-        _ => write::<f32>(args, &array, &region, &target)?,
+        DataType::F64 => write::<f64>(args, array, region, target)?,
+        _ => write::<f32>(args, array, region, target)?,
     };
     for b in &bad {
-        eprintln!("cae: {}: {}; filled with NaN: {}", args.file.display(), b.error, ranges(&b.region));
+        failure::warn(&format!("{}: {}; filled with NaN: {}", args.file.display(), b.error, ranges(&b.region)));
     }
     let bytes = (region.len() as u64).saturating_mul(array.data_type().size() as u64);
     let seconds = begin.elapsed().as_secs_f64();
+    let layout = match target {
+        Target::Raw(_) => ", raw little-endian in C order",
+        _ => "",
+    };
+    if !args.json && !args.is_to_stdout() {
+        say!("{}: {bytes} bytes of {}{layout}, {seconds:.2} s", target.path().display(), array.name());
+    }
     let report = json!({
         "array": array.name(),
+        "dtype": array.data_type().name(),
+        "region": ranges(region),
+        "shape": region.extent,
+        "output": target.path().display().to_string(),
         "bytes": bytes,
         "seconds": seconds,
         "bad_frames": list(&bad),
     });
-    match (&target, args.json) {
-        // The values have stdout for themselves.
-        (Target::Stdout, true) => eprintln!("{report}"),
-        (_, true) => say!("{report}"),
-        (Target::Stdout, false) => {}
-        (Target::Npy(p) | Target::Raw(p), false) => {
-            let layout = if matches!(target, Target::Raw(_)) { ", raw little-endian in C order" } else { "" };
-            say!("{}: {bytes} bytes of {}{layout}, {seconds:.2} s", p.display(), array.name());
-        }
-    }
-    if bad.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::bad(format!("{}: {} damaged frames", args.file.display(), bad.len())))
+    Ok((report, bad.len() as u64))
 }
 
 /// Opens a file as the user wants it read.
@@ -62,6 +84,12 @@ pub fn open(path: &Path, reading: &Reading) -> Result<Reader<'static>, Failure> 
     }
     options.threads = reading.threads;
     options.model_dirs.clone_from(&reading.model_dir);
+    open_with(path, options)
+}
+
+/// The same with the library's options.
+pub fn open_with(path: &Path, options: ReadOptions) -> Result<Reader<'static>, Failure> {
+    input::not_a_pipe(path)?;
     Reader::open_with(path, options).map_err(Failure::at(path))
 }
 
@@ -89,15 +117,18 @@ fn pick<'r>(reader: &'r Reader<'r>, wanted: Option<&str>, path: &Path) -> Result
     }
 }
 
-fn region_of(array: &Array, text: Option<&str>) -> Result<Region, Failure> {
-    let all = || array.shape().iter().map(|n| 0..*n).collect();
-    let ranges = text.map_or_else(|| Ok(all()), |t| parse_region(t, array.shape())).map_err(Failure::usage)?;
-    Region::from_ranges(&ranges).map_err(|e| Failure::usage(e.to_string()))
+fn region_of(args: &Decompress, array: &Array) -> Result<Region, Failure> {
+    let ranges = match &args.region {
+        None => Ok(array.shape().iter().map(|n| 0..*n).collect()),
+        Some(text) => parse_region(text, array.shape(), array.dim_names()),
+    };
+    let wrong = |what| Failure::usage(format!("{}: array `{}`: {what}", args.file.display(), array.name()));
+    Region::from_ranges(&ranges.map_err(wrong)?).map_err(|e| wrong(e.to_string()))
 }
 
 fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
     let path = match &args.output {
-        Some(p) if p.as_os_str() == "-" => return Ok(Target::Stdout),
+        _ if args.is_to_stdout() => return Ok(Target::Stdout),
         Some(p) => p.clone(),
         None => {
             // The name comes from the file: no part of it may lead elsewhere.
@@ -114,13 +145,17 @@ fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
     }
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let held = array.data_type().name();
     match extension.as_str() {
         "npy" => Ok(Target::Npy(path)),
-        e @ ("f32" | "f64") if e != array.data_type().name() => {
-            let held = array.data_type().name();
-            Err(Failure::usage(format!("{}: the array holds {held}", path.display())))
-        }
-        _ => Ok(Target::Raw(path)),
+        "" | "raw" | "bin" | "dat" => Ok(Target::Raw(path)),
+        e if e == held => Ok(Target::Raw(path)),
+        "f32" | "f64" => Err(Failure::usage(format!("{}: the array holds {held}", path.display()))),
+        // Raw values in a file that is named like one of another format would be taken for that.
+        e => Err(Failure::usage(format!(
+            "{}: .{e} cannot be written, but .npy, and raw values as .{held}, .raw, .bin, .dat or without an extension",
+            path.display()
+        ))),
     }
 }
 
@@ -159,7 +194,7 @@ fn write<T: Element>(
 }
 
 /// What ended the copying of values from one file to another: the operating system complains of the second.
-fn failed(from: &Path, to: &Path, error: cae::Error) -> Failure {
+pub fn failed(from: &Path, to: &Path, error: cae::Error) -> Failure {
     match error {
         cae::Error::Io(e) => Failure::io(to)(e),
         other => Failure::at(from)(other),

@@ -1,8 +1,11 @@
 //! How a command ends when it does not succeed.
 
+use cae::{Error, FormatError, Place};
+use serde_json::json;
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A message for stderr and an exit status.
 #[derive(Debug)]
@@ -16,8 +19,12 @@ pub const BAD: u8 = 1;
 /// The command was given wrong.
 pub const USAGE: u8 = 2;
 
+/// Whether stdout has a line already.
+static SAID: AtomicBool = AtomicBool::new(false);
+
 /// Prints a line to stdout. Ends the program if nobody reads on, or if there is no room.
 pub fn say(line: &str) {
+    SAID.store(true, Ordering::Relaxed);
     if let Err(e) = writeln!(std::io::stdout(), "{}", harmless(line)) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
@@ -27,14 +34,49 @@ pub fn say(line: &str) {
     }
 }
 
-/// Without what steers a terminal: names come from files.
+/// Prints a message to stderr.
+pub fn warn(message: &str) {
+    eprintln!("cae: {}", harmless(message));
+}
+
+/// The message as an object on stdout, unless a report is there already that says what is wrong.
+pub fn report(message: &str) {
+    if !SAID.load(Ordering::Relaxed) {
+        say(&json!({ "error": message }).to_string());
+    }
+}
+
+/// A line without what ends it, steers a terminal or turns the direction of reading: names come from files. What stands for it
+/// is what JSON has for it, so that an object stays one.
 pub fn harmless(line: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if !line.contains(steers) {
         return line.into();
     }
-    let escaped = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    let escaped = |c: char| match c {
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        c if steers(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
     line.chars().map(escaped).collect::<String>().into()
+}
+
+/// What helps after an error of the file at `path` in what `cae recover` makes anew.
+fn advice(path: &Path, error: &Error) -> String {
+    let Error::Format { place: Place::Header | Place::Trailer | Place::Directory, kind, .. } = error else {
+        return String::new();
+    };
+    match kind {
+        FormatError::TextModeDamage | FormatError::Truncated { what: "header", .. } => return String::new(),
+        // Most likely it never was a .cae file.
+        FormatError::Signature if path.extension().is_none_or(|e| e != "cae") => return String::new(),
+        _ => {}
+    }
+    format!(
+        ". `cae recover {} -o OUT` may read the rest, best with --like a file written in the same way or with --shape and --dtype",
+        path.display()
+    )
 }
 
 impl Failure {
@@ -52,7 +94,7 @@ impl Failure {
     pub fn at(path: &Path) -> impl Fn(cae::Error) -> Failure {
         move |e| Failure {
             status: if matches!(e, cae::Error::Argument(_)) { USAGE } else { BAD },
-            message: format!("{}: {e}", path.display()),
+            message: format!("{}: {e}{}", path.display(), advice(path, &e)),
         }
     }
 

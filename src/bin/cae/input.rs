@@ -3,17 +3,49 @@
 use crate::args::Raw;
 use crate::failure::Failure;
 pub use cae::input::Input;
-use cae::{DataType, Source};
-use std::path::Path;
+use cae::{DataType, Element, Region, Source};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Finds out what `path` holds; `raw` is what the user said of raw files.
 pub fn describe(path: &Path, raw: &Raw) -> Result<Input, Failure> {
-    describe_as(path, raw, raw.dtype.map(Into::into))
+    let data_type = raw.dtype.map(DataType::from);
+    let input = describe_as(path, raw.shape.as_ref().map(|s| s.0.as_slice()), data_type)?;
+    let contradiction = match (&raw.shape, data_type) {
+        (Some(asked), _) if asked.0 != input.shape() => {
+            format!("--shape is {:?}, the file has {:?}", asked.0, input.shape())
+        }
+        (_, Some(asked)) if asked != input.data_type => {
+            format!("--dtype is {}, the file has {}", asked.name(), input.data_type.name())
+        }
+        _ => return Ok(input),
+    };
+    Err(Failure::usage(format!("{}: {contradiction}", path.display())))
 }
 
-/// The same for values of a known type.
-pub fn describe_as(path: &Path, raw: &Raw, data_type: Option<DataType>) -> Result<Input, Failure> {
-    Input::describe(path, raw.shape.as_ref().map(|s| s.0.as_slice()), data_type).map_err(Failure::at(path))
+fn describe_as(path: &Path, shape: Option<&[u64]>, data_type: Option<DataType>) -> Result<Input, Failure> {
+    not_a_pipe(path)?;
+    Input::describe(path, shape, data_type).map_err(Failure::at(path))
+}
+
+/// Refuses what can be read only once, from front to back.
+pub fn not_a_pipe(path: &Path) -> Result<(), Failure> {
+    let is_pipe = || path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+    if path.as_os_str() == "-" || is_pipe() {
+        let name = path.display();
+        return Err(Failure::usage(format!("{name}: a pipe or device cannot be read; save it to a file first")));
+    }
+    Ok(())
+}
+
+/// Refuses a fill value that the type of the values does not have.
+pub fn check_fill(fill: Option<f64>, input: &Input) -> Result<(), Failure> {
+    match fill {
+        Some(v) if input.data_type == DataType::F32 && v.is_finite() && f32::from_f64(v).is_infinite() => {
+            Err(Failure::usage(format!("{}: --fill {v:e} is beyond the range of its f32", input.path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Several arrays as one.
@@ -21,9 +53,105 @@ pub fn stack(parts: Vec<Input>) -> Result<Input, Failure> {
     Input::stack(parts).map_err(|e| Failure::usage(e.to_string()))
 }
 
-/// Opens bounds of points, binary64 whatever the values are.
-pub fn open_bounds(path: &Path, raw: &Raw) -> Result<Box<dyn Source<f64>>, Failure> {
-    describe_as(path, raw, Some(DataType::F64))?.open::<f64>().map_err(Failure::at(path))
+/// Opens bounds of the points of `values`, binary64 whatever the values are. A raw file has the shape of the values where the command
+/// says what that is, else that of its name.
+pub fn open_bounds(path: &Path, raw: &Raw, values: &Input) -> Result<Box<dyn Source<f64>>, Failure> {
+    let is_single = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("f32"));
+    let data_type = if is_single { DataType::F32 } else { DataType::F64 };
+    let bounds = describe_as(path, raw.shape.as_ref().map(|_| values.shape()), Some(data_type))?;
+    if bounds.shape() != values.shape() {
+        let (has, needs) = (bounds.shape(), values.shape());
+        return Err(Failure::usage(format!(
+            "{}: bounds of shape {has:?}, {} has {needs:?}",
+            path.display(),
+            values.path.display()
+        )));
+    }
+    let here = Failure::at(path);
+    match bounds.data_type {
+        DataType::F32 => Ok(Box::new(Widened(bounds.open().map_err(here)?))),
+        _ => bounds.open().map_err(here),
+    }
+}
+
+/// Single values as double ones.
+struct Widened(Box<dyn Source<f32>>);
+
+impl Source<f64> for Widened {
+    fn shape(&self) -> Vec<u64> {
+        self.0.shape()
+    }
+
+    fn read(&self, region: &Region, out: &mut [f64]) -> cae::Result<()> {
+        let mut single = vec![0.0; out.len()];
+        self.0.read(region, &mut single)?;
+        out.iter_mut().zip(single).for_each(|(out, v)| *out = v.into());
+        Ok(())
+    }
+}
+
+/// A source that tells afterwards what became of reading it.
+pub struct Watched<T> {
+    source: Box<dyn Source<T>>,
+    fill: Option<T>,
+    has_fill: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl<T: Element> Watched<T> {
+    pub fn new(source: Box<dyn Source<T>>, fill: Option<T>) -> Self {
+        Watched { source, fill, has_fill: AtomicBool::new(false), failed: AtomicBool::new(false) }
+    }
+
+    /// Whether a value that was read is the fill value.
+    pub fn has_fill(&self) -> bool {
+        self.has_fill.load(Ordering::Relaxed)
+    }
+
+    /// Whether a value could not be read.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl<T: Element> Source<T> for Watched<T> {
+    fn shape(&self) -> Vec<u64> {
+        self.source.shape()
+    }
+
+    fn read(&self, region: &Region, out: &mut [T]) -> cae::Result<()> {
+        self.source.read(region, out).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+        if let Some(fill) = self.fill
+            && !self.has_fill()
+            && out.iter().any(|v| v.to_bits64() == fill.to_bits64())
+        {
+            self.has_fill.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Two files of which the first is given before the second, though its name comes after: numbers count as such.
+pub fn out_of_order(files: &[PathBuf]) -> Option<(&Path, &Path)> {
+    let names: Vec<_> = files.iter().map(|f| f.to_string_lossy()).collect();
+    let pieces: Vec<_> = names.iter().map(|name| pieces(name)).collect();
+    let at = pieces.windows(2).position(|pair| matches!(pair, [a, b] if a > b))?;
+    Some((files.get(at)?, files.get(at.checked_add(1)?)?))
+}
+
+/// A name's text and numbers, in the order of which names are: of numbers without their first zeros the longer is the larger.
+fn pieces(name: &str) -> Vec<(bool, usize, &str)> {
+    let mut pieces = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let is_number = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != is_number).unwrap_or(rest.len());
+        let (piece, more) = rest.split_at(end);
+        let digits = piece.trim_start_matches('0');
+        pieces.push(if is_number { (false, digits.len(), digits) } else { (true, 0, piece) });
+        rest = more;
+    }
+    pieces
 }
 
 /// Refuses to write over a file that is read.

@@ -6,17 +6,16 @@
 )]
 
 use crate::args::Inspect;
-use crate::decompress::list;
+use crate::decompress::{list, open_with};
 use crate::failure::Failure;
-use crate::figures::{abs_bound, bound_of, hex, ratio, sections};
-use cae::{Array, Reader};
+use crate::figures::{abs_bound, bound_in_words, bound_of, count, hex, ratio, sections, times};
+use cae::{Array, ReadOptions, Reader};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub fn run(args: &Inspect) -> Result<(), Failure> {
-    let here = Failure::at(&args.file);
-    let reader = Reader::open(&args.file).map_err(&here)?;
+    let reader = open_with(&args.file, ReadOptions::default())?;
     let named = |f: Failure| Failure { message: format!("{}: {}", args.file.display(), f.message), ..f };
     let mut report = describe(&reader).map_err(named)?;
     // Another package of the same build may ask for objects that keep the order of their making.
@@ -29,19 +28,22 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
     for m in report["models"].as_array().into_iter().flatten() {
         say!("model {}: {} bytes", m["sha256"].as_str().unwrap_or(""), m["bytes"]);
     }
-    for a in report["arrays"].as_array().into_iter().flatten() {
+    for (a, array) in report["arrays"].as_array().into_iter().flatten().zip(reader.arrays()) {
+        let dims = match array.dim_names() {
+            [] => String::new(),
+            names => format!(" ({})", names.join(",")),
+        };
         say!(
-            "array {}: {} {}, frames {} of {}, bound {} {}, {} bytes in {}, {:.2} times smaller",
-            a["name"].as_str().unwrap_or(""),
+            "array {}: {} {}{dims}, {} of {}, bound {}, {} bytes in {}{}",
+            array.name(),
             a["dtype"].as_str().unwrap_or(""),
             a["shape"],
-            a["frames"],
+            count(array.frame_count(), "frame"),
             a["frame_shape"],
-            a["bound_mode"].as_str().unwrap_or(""),
-            a["bound"],
+            bound_in_words(array.bound(), array.tolerance()),
             a["input_bytes"],
             a["stored_bytes"],
-            a["ratio"].as_f64().unwrap_or(0.0),
+            times(a["ratio"].as_f64().unwrap_or(0.0)),
         );
         say!("  methods {}", a["methods"]);
         for (section, n) in a["sections"].as_object().into_iter().flatten() {
@@ -65,7 +67,7 @@ fn sound(file: &Path, report: &Value) -> Result<(), Failure> {
     let arrays = report["arrays"].as_array().into_iter().flatten();
     match arrays.map(|a| a["bad_frames"].as_array().map_or(0, Vec::len)).sum() {
         0 => Ok(()),
-        n => Err(Failure::bad(format!("{}: {n} damaged frames", file.display()))),
+        n => Err(Failure::bad(format!("{}: {}", file.display(), count(n as u64, "damaged frame")))),
     }
 }
 

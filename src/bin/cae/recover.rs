@@ -1,15 +1,18 @@
 //! `cae recover`.
 
 use crate::args::Recover;
-use crate::decompress::open;
+use crate::decompress::{failed, open};
 use crate::failure::Failure;
+use crate::figures::{count, frames_are};
+use crate::input;
 use cae::{AtomicFile, DataType, Found, Known, Limits};
 use serde_json::{Map, json};
 use std::io::Write;
 
 pub fn run(args: &Recover) -> Result<(), Failure> {
     let here = Failure::at(&args.file);
-    crate::input::not_replaced(&args.file, &args.output)?;
+    input::not_replaced(&args.file, &args.output)?;
+    input::not_a_pipe(&args.file)?;
     if args.output.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
     }
@@ -26,8 +29,11 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         (None, None, None) => Known::Nothing,
         _ => return Err(Failure::usage("either --like, or both --shape and --dtype, or none of them")),
     };
+    // Past this, what the operating system complains of is the output.
+    std::fs::File::open(&args.file).map_err(Failure::io(&args.file))?;
     let mut out = AtomicFile::create(&args.output).map_err(Failure::io(&args.output))?;
-    let found = cae::recover_file(&args.file, &known, &limits, &mut out).map_err(&here)?;
+    let found = cae::recover_file(&args.file, &known, &limits, &mut out);
+    let found = found.map_err(|e| failed(&args.file, &args.output, e))?;
     out.flush().map_err(Failure::io(&args.output))?;
     let reader = open(out.temporary(), &args.reading)?;
     let (mut all, mut lost, mut arrays) = (0u64, 0u64, Map::new());
@@ -36,13 +42,15 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         let (bad, _) = array.verify().map_err(&here)?;
         let (frames, bad) = (array.frame_count(), bad.len() as u64);
         (all, lost) = (all.saturating_add(frames), lost.saturating_add(bad));
-        lines.push(format!("{}: {} of {frames} frames are whole", array.name(), frames.saturating_sub(bad)));
+        let whole = frames_are(frames.saturating_sub(bad), frames);
+        lines.push(format!("{}: {whole} whole", array.name()));
         arrays.insert(array.name().to_owned(), json!({"frames": frames, "lost": bad}));
     }
     drop(reader);
     out.commit().map_err(Failure::io(&args.output))?;
     let how = match found {
         Found::Whole => "header made anew; the directory is whole".to_owned(),
+        Found::Followed(bytes) => format!("{} behind the end left out", count(bytes, "byte")),
         Found::Bit(byte, bit) => {
             format!("bit {bit} of byte {byte} turned back, with which the directory has its checksum")
         }
@@ -63,7 +71,8 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::bad(format!(
-        "{}: {lost} of {all} frames are lost; decompress --salvage reads the others",
-        args.file.display()
+        "{}: {} lost; decompress --salvage reads the others",
+        args.file.display(),
+        frames_are(lost, all)
     )))
 }

@@ -7,23 +7,25 @@
 
 use crate::args::Verify;
 use crate::decompress::{list, open};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::figures::{self, count, frames_are};
 use crate::input::{self, Input};
 use cae::{Array, Bound, DataType, Element, ErrorStats, Reader};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 pub fn run(args: &Verify) -> Result<(), Failure> {
     let reader = open(&args.file, &args.reading)?;
     let mut arrays = serde_json::Map::new();
-    let (mut frames, mut bad_frames, mut missed) = (0u64, Vec::new(), None);
+    let (mut frames, mut bad_frames, mut missed) = (0u64, Vec::new(), Vec::new());
     let mut digest = crc32fast::Hasher::new();
     for array in reader.arrays() {
         let (bad, array_digest) = array.verify().map_err(Failure::at(&args.file))?;
         frames = frames.saturating_add(array.frame_count());
         digest.update(&array_digest.to_le_bytes());
         for b in &bad {
-            eprintln!("cae: {}: {}", args.file.display(), b.error);
+            failure::warn(&format!("{}: {}", args.file.display(), b.error));
         }
         let report = json!({
             "frames": array.frame_count(),
@@ -38,63 +40,98 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
         "bad_frames": bad_frames,
         "digest": format!("{:08x}", digest.finalize()),
     });
-    if !args.against.is_empty() && bad_frames.is_empty() {
-        let input = original(args)?;
-        let array = counterpart(&reader, &input)?;
-        let stats = match input.data_type {
-            DataType::F32 => compare::<f32>(&array, &input, args)?,
-            _ => compare::<f64>(&array, &input, args)?,
-        };
-        let compared_with = match array.bound() {
-            _ if args.bounds.is_some() => "the bound of each point",
-            Bound::ByPoint => "the largest bound",
-            _ => "the bound",
-        };
-        missed = (!stats.met).then(|| what_is_missed(array.bound(), &stats.errors));
-        report["against"] = json!({
-            "array": array.name(),
-            "bound_met": stats.met,
-            "compared_with": compared_with,
-            "max_error": stats.errors.max_error,
-            "max_error_over_bound": stats.errors.max_error_over_bound,
-            "mean_pw_error": stats.errors.mean_pointwise_error(),
-            "rmse": stats.errors.rmse(),
-            "psnr": stats.errors.psnr(),
-        });
+    let sound = bad_frames.is_empty();
+    let mut compared = Vec::new();
+    if sound {
+        for (input, array) in pairs(args, &reader)? {
+            let stats = match input.data_type {
+                DataType::F32 => compare::<f32>(&array, &input, args)?,
+                _ => compare::<f64>(&array, &input, args)?,
+            };
+            if !stats.met {
+                missed.push(format!(
+                    "the bound of `{}` is not met, {}",
+                    array.name(),
+                    what_is_missed(array.bound(), &stats.errors)
+                ));
+            }
+            compared.push((array, stats));
+        }
+        let reports: Vec<Value> = compared.iter().map(|(array, c)| against(args, array, c)).collect();
+        match reports.as_slice() {
+            [] => {}
+            [only] => report["against"] = only.clone(),
+            several => report["against"] = json!(several),
+        }
     }
-    let ok = bad_frames.is_empty() && missed.is_none();
+    let ok = sound && missed.is_empty();
     report["ok"] = json!(ok);
     report["arrays"] = Value::Object(arrays);
     if args.json {
         say!("{report}");
     } else if ok {
-        say!("{}: ok, {frames} frames, digest {}", args.file.display(), report["digest"].as_str().unwrap_or(""));
-        if let Some(over) = report["against"]["max_error_over_bound"].as_f64() {
-            let bound = report["against"]["compared_with"].as_str().unwrap_or_default();
-            say!("largest error {over:.4} of {bound}, mean point-wise {}", report["against"]["mean_pw_error"]);
-        }
+        let digest = report["digest"].as_str().unwrap_or("");
+        say!("{}: ok, {}, digest {digest}", args.file.display(), count(frames, "frame"));
+        compared.iter().for_each(|(array, c)| tell(args, array, c));
     }
-    if !bad_frames.is_empty() {
-        return Err(Failure::bad(format!(
-            "{}: {} of {frames} frames are damaged",
-            args.file.display(),
-            bad_frames.len()
-        )));
+    if !sound {
+        let damaged = frames_are(bad_frames.len() as u64, frames);
+        return Err(Failure::bad(format!("{}: {damaged} damaged", args.file.display())));
     }
-    match missed {
-        Some(what) => Err(Failure::bad(format!("{}: the bound is not met, {what}", args.file.display()))),
-        None => Ok(()),
+    if !missed.is_empty() {
+        return Err(Failure::bad(format!("{}: {}", args.file.display(), missed.join("; "))));
+    }
+    Ok(())
+}
+
+/// What is compared with what: file by file where each has the name of another array, else all files as a stack with the array of its
+/// name or the only one.
+fn pairs<'r>(args: &Verify, reader: &'r Reader<'r>) -> Result<Vec<(Input, Array<'r>)>, Failure> {
+    let describe = |path: &PathBuf| input::describe(path, &args.raw);
+    let mut inputs = args.against.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    if inputs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named: HashSet<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+    let arrays: Vec<_> = inputs.iter().map_while(|i| reader.array(&i.name).ok()).collect();
+    if named.len() == inputs.len() && arrays.len() == inputs.len() {
+        return Ok(inputs.into_iter().zip(arrays).collect());
+    }
+    let input = if let [_] = inputs.as_slice() { inputs.remove(0) } else { input::stack(inputs)? };
+    let array = counterpart(args, reader, &input)?;
+    Ok(vec![(input, array)])
+}
+
+/// Of which bounds the errors are a part.
+fn compared_with(args: &Verify, bound: Bound) -> &'static str {
+    match bound {
+        _ if args.bounds.is_some() => "the bound of each point",
+        Bound::ByPoint => "the largest bound",
+        _ => "the bound",
     }
 }
 
-/// What the file is compared with.
-fn original(args: &Verify) -> Result<Input, Failure> {
-    let describe = |path: &PathBuf| input::describe(path, &args.raw);
-    let mut inputs = args.against.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
-    match inputs.len() {
-        1 => Ok(inputs.remove(0)),
-        _ => input::stack(inputs),
-    }
+fn against(args: &Verify, array: &Array, c: &Comparison) -> Value {
+    json!({
+        "array": array.name(),
+        "bound_met": c.met,
+        "compared_with": compared_with(args, array.bound()),
+        "max_error": c.errors.max_error,
+        "max_error_over_bound": c.errors.max_error_over_bound,
+        "mean_pw_error": c.errors.mean_pointwise_error(),
+        "rmse": c.errors.rmse(),
+        "psnr": c.errors.psnr(),
+    })
+}
+
+fn tell(args: &Verify, array: &Array, c: &Comparison) {
+    let (largest, mean) = (c.errors.max_error, c.errors.mean_pointwise_error());
+    let largest = if figures::is_unknown(array.tolerance()) && args.bounds.is_none() {
+        format!("{largest:e}, the bound is unknown")
+    } else {
+        format!("{:.4} of {}", c.errors.max_error_over_bound, compared_with(args, array.bound()))
+    };
+    say!("{}: largest error {largest}, mean point-wise {mean:?}", array.name());
 }
 
 /// Why a bound is not met.
@@ -109,13 +146,12 @@ fn what_is_missed(bound: Bound, errors: &ErrorStats) -> String {
 }
 
 /// The array that the original became: the one of its name, or the only one.
-fn counterpart<'r>(reader: &'r Reader<'r>, input: &Input) -> Result<Array<'r>, Failure> {
+fn counterpart<'r>(args: &Verify, reader: &'r Reader<'r>, input: &Input) -> Result<Array<'r>, Failure> {
     let only = if reader.arrays().len() == 1 { reader.arrays().next() } else { None };
-    reader
-        .array(&input.name)
-        .ok()
-        .or(only)
-        .ok_or_else(|| Failure::usage(format!("no array in the file is named `{}`", input.name)))
+    reader.array(&input.name).ok().or(only).ok_or_else(|| {
+        let file = args.file.display();
+        Failure::usage(format!("{file}: none of its {} arrays is named `{}`", reader.arrays().len(), input.name))
+    })
 }
 
 struct Comparison {
@@ -126,13 +162,17 @@ struct Comparison {
 fn compare<T: Element>(array: &Array, input: &Input, args: &Verify) -> Result<Comparison, Failure> {
     let here = Failure::at(&input.path);
     let source = input.open::<T>().map_err(&here)?;
-    if source.shape() != array.shape() {
-        let (a, b) = (source.shape(), array.shape());
-        return Err(Failure::usage(format!("{}: shape {a:?}, the array has {b:?}", input.path.display())));
+    let wrong = |it: String, other: String| {
+        let (original, file) = (input.path.display(), args.file.display());
+        Failure::usage(format!("{original}: {it}, array `{}` of {file} has {other}", array.name()))
+    };
+    let (a, b) = (source.shape(), array.shape());
+    if a != b {
+        return Err(wrong(format!("shape {a:?}"), format!("{b:?}")));
     }
-    if T::DATA_TYPE != array.data_type() {
-        let held = if array.data_type() == DataType::F64 { "f64" } else { "f32" };
-        return Err(Failure::usage(format!("{}: the array holds {held}", input.path.display())));
+    let (a, b) = (T::DATA_TYPE.name(), array.data_type().name());
+    if a != b {
+        return Err(wrong(format!("values of type {a}"), b.to_owned()));
     }
     // As `cae compress --fill` says it.
     let attributes: Value = serde_json::from_str(array.attributes()).unwrap_or_default();
@@ -143,7 +183,9 @@ fn compare<T: Element>(array: &Array, input: &Input, args: &Verify) -> Result<Co
     let fill = fill.map(T::from_f64);
     let (errors, met) = match &args.bounds {
         None => array.compare(source.as_ref(), fill),
-        Some(bounds) => array.compare_by_point(source.as_ref(), input::open_bounds(bounds, &args.raw)?.as_ref(), fill),
+        Some(bounds) => {
+            array.compare_by_point(source.as_ref(), input::open_bounds(bounds, &args.raw, input)?.as_ref(), fill)
+        }
     }
     .map_err(here)?;
     Ok(Comparison { errors, met })
