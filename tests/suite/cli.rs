@@ -590,6 +590,7 @@ fn a_full_disk_gives_one_line_and_leaves_nothing() {
         &["decompress", "a.cae", "-o", "x.npy"],
         &["compress", WIND, "--lossless", "-o", "b.cae"],
         &["compress", WIND, "--abs", "0.5", "--model", &pair, "-o", "b.cae"],
+        &["model", "extract", "m.cae", "-o", "m.onnx"],
         &["recover", "long.cae", "-o", "b.cae"],
     ] {
         let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\"";
@@ -893,6 +894,32 @@ fn bounds_may_be_single_values_and_must_have_the_shape_of_the_values() {
         let message = bad(d, args, 2);
         assert!(message.contains("turned.npy: bounds of shape [30, 20], x_20x30.f32 has [20, 30]"), "{message}");
     }
+}
+
+#[test]
+fn models_are_checked_in_either_order_and_taken_out_with_a_report() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    let model = |name: &str| testdata(&format!("models/{name}.onnx")).to_str().unwrap().to_owned();
+    let (encoder, decoder) = (model("sigmoid512-encoder"), model("sigmoid512-decoder"));
+    assert_eq!(good(d, &["model", "check", &encoder, &decoder]), good(d, &["model", "check", &decoder, &encoder]));
+    let report = json(d, &["model", "check", &decoder, &encoder]);
+    assert_eq!((&report["encoder"]["file"], &report["decoder"]["file"]), (&encoder.into(), &decoder.as_str().into()));
+    std::fs::write(d.join("no.onnx"), b"no model").unwrap();
+    let out = cae(d, &["model", "check", "no.onnx", "--json"]);
+    one_line(&out, 1, "no model");
+    let report: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+    assert_eq!((&report["will_do"], report["why"].is_string()), (&false.into(), true));
+
+    good(d, &["compress", WIND, "-o", "a.cae", "--abs", "0.5", "--model", &autoencoder()]);
+    let report = json(d, &["model", "extract", "a.cae", "-o", "out.onnx"]);
+    let bytes = std::fs::read(d.join("out.onnx")).unwrap();
+    assert_eq!(bytes, std::fs::read(&decoder).unwrap());
+    let digest: String = cae::model::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!((&report["output"], &report["sha256"]), (&"out.onnx".into(), &digest.as_str().into()));
+    assert_eq!(report["bytes"], bytes.len());
+    bad(d, &["model", "extract", "a.cae", "-o", "out.onnx"], 2);
+    bad(d, &["model", "extract", "a.cae", "-o", "a.cae", "--force"], 2);
 }
 
 #[test]

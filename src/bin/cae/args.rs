@@ -313,19 +313,25 @@ pub enum ModelVerb {
     /// without a bound, at --pw 0.01
     Exact(Exact),
     /// Take a model out of a .cae file
-    Extract {
-        /// The .cae file
-        file: PathBuf,
-        /// Which model, from 0
-        #[arg(long, default_value_t = 0)]
-        index: usize,
-        /// The file to write; by default the model's digest and .onnx
-        #[arg(short, long)]
-        output: Option<PathBuf>,
-        /// Replace the output if it exists
-        #[arg(long)]
-        force: bool,
-    },
+    Extract(Extract),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Extract {
+    /// The .cae file
+    pub file: PathBuf,
+    /// Which model, from 0
+    #[arg(long, default_value_t = 0)]
+    pub index: usize,
+    /// The file to write; by default the model's digest and .onnx
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,51 +1,65 @@
 //! `cae model`.
 
-use crate::args::{Model, ModelVerb};
+use crate::args::{Extract, Model, ModelVerb};
+use crate::decompress::open_with;
 use crate::failure::Failure;
 use crate::figures::{hex, ratio};
+use crate::input;
 use cae::model::{self, ModelReport};
-use cae::{Limits, Reader};
+use cae::{AtomicFile, Limits, ReadOptions};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &Model) -> Result<(), Failure> {
     match &args.verb {
         ModelVerb::Check { files, json } => check(files, *json),
         ModelVerb::Exact(a) => crate::exact::run(a),
-        ModelVerb::Extract { file, index, output, force } => extract(file, *index, output.as_deref(), *force),
+        ModelVerb::Extract(a) => extract(a),
     }
 }
 
-/// One file, or an encoder and its decoder.
+/// A file, and what became of the model in it.
+type Checked<'a> = (&'a Path, cae::Result<ModelReport>);
+
+/// One file, or an encoder and its decoder in either order.
 fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
-    let reports = files.iter().map(|f| read(f)).collect::<Result<Vec<_>, Failure>>()?;
-    match reports.as_slice() {
+    let mut checked = files.iter().map(|f| read(f)).collect::<Result<Vec<_>, _>>()?;
+    let is = |c: &Checked, what: &str| c.1.as_ref().is_ok_and(|r| role(r) == what);
+    if let [first, second] = checked.as_mut_slice()
+        && is(first, "decoder")
+        && is(second, "encoder")
+    {
+        std::mem::swap(first, second);
+    }
+    let misfit = match checked.as_slice() {
+        [(_, Ok(encoder)), (_, Ok(decoder))] => misfit(encoder, decoder),
+        _ => None,
+    };
+    match checked.as_slice() {
         [one] if as_json => say!("{}", report(one)),
-        [one] => tell(one),
-        [encoder, decoder] => {
-            let misfit = misfit(&encoder.1, &decoder.1);
-            if as_json {
-                say!("{}", json!({"encoder": report(encoder), "decoder": report(decoder), "misfit": misfit}));
-            } else {
-                tell(encoder);
-                tell(decoder);
-            }
-            if let Some(what) = misfit {
-                return Err(Failure::bad(format!("the two do not fit together: {what}")));
-            }
-            if !as_json {
-                say!("they fit together: cae compress --model {},{}", encoder.0.display(), decoder.0.display());
-            }
+        [encoder, decoder] if as_json => {
+            say!("{}", json!({"encoder": report(encoder), "decoder": report(decoder), "misfit": misfit}));
         }
-        _ => return Err(Failure::usage("one file, or an encoder and its decoder")),
+        all => all.iter().for_each(tell),
+    }
+    if let Some((file, Err(why))) = checked.iter().find(|c| c.1.is_err()) {
+        return Err(Failure::bad(format!("{}: will not do: {why}", file.display())));
+    }
+    if let Some(what) = misfit {
+        return Err(Failure::bad(format!("the two do not fit together: {what}")));
+    }
+    if let [(encoder, _), (decoder, _)] = checked.as_slice()
+        && !as_json
+    {
+        say!("they fit together: cae compress --model {},{}", encoder.display(), decoder.display());
     }
     Ok(())
 }
 
-fn read(file: &Path) -> Result<(&Path, ModelReport), Failure> {
+fn read(file: &Path) -> Result<Checked<'_>, Failure> {
     let bytes = std::fs::read(file).map_err(Failure::io(file))?;
-    let wont = |e| Failure::bad(format!("{}: will not do: {e}", file.display()));
-    Ok((file, model::check(&bytes, &Limits::default()).map_err(wont)?))
+    Ok((file, model::check(&bytes, &Limits::default())))
 }
 
 /// Why the latents or blocks of one are not those of the other.
@@ -83,9 +97,14 @@ fn block_values(r: &ModelReport) -> u64 {
     count(&r.input_shape).max(count(&r.output_shape)).max(1)
 }
 
-fn report((file, r): &(&Path, ModelReport)) -> Value {
+fn report((file, checked): &Checked) -> Value {
+    let r = match checked {
+        Ok(r) => r,
+        Err(why) => return json!({"file": file.display().to_string(), "will_do": false, "why": why.to_string()}),
+    };
     json!({
-        "file": file,
+        "file": file.display().to_string(),
+        "will_do": true,
         "role": role(r),
         "sha256": hex(&r.digest),
         "bytes": r.bytes,
@@ -105,7 +124,8 @@ fn report((file, r): &(&Path, ModelReport)) -> Value {
     })
 }
 
-fn tell((file, r): &(&Path, ModelReport)) {
+fn tell((file, checked): &Checked) {
+    let Ok(r) = checked else { return };
     say!("{}: will do as {}; {} bytes, sha256 {}", file.display(), role(r), r.bytes, hex(&r.digest));
     say!("  from {:?} of shape {:?} to {:?} of shape {:?}", r.input, r.input_shape, r.output, r.output_shape);
     say!("  {} nodes ({}), {} parameters", r.nodes, r.operators.join(", "), r.parameters);
@@ -121,19 +141,22 @@ fn tell((file, r): &(&Path, ModelReport)) {
     }
 }
 
-fn extract(file: &Path, index: usize, output: Option<&Path>, force: bool) -> Result<(), Failure> {
-    let here = Failure::at(file);
-    let reader = Reader::open(file).map_err(&here)?;
-    let bytes = reader.model_bytes(index).map_err(&here)?;
-    let name = || {
-        let digest = reader.models().nth(index).map(|m| m.digest).unwrap_or_default();
-        PathBuf::from(format!("{}.onnx", hex(&digest)))
-    };
-    let path = output.map_or_else(name, Path::to_owned);
-    if path.exists() && !force {
+fn extract(args: &Extract) -> Result<(), Failure> {
+    let reader = open_with(&args.file, ReadOptions::default())?;
+    let bytes = reader.model_bytes(args.index).map_err(Failure::at(&args.file))?;
+    let digest = reader.models().nth(args.index).map(|m| hex(&m.digest)).unwrap_or_default();
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{digest}.onnx")));
+    input::not_replaced(&args.file, &path)?;
+    if path.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
     }
-    std::fs::write(&path, &bytes).map_err(Failure::io(&path))?;
-    say!("{}: {} bytes", path.display(), bytes.len());
+    let mut file = AtomicFile::create(&path).map_err(Failure::io(&path))?;
+    file.write_all(&bytes).map_err(Failure::io(&path))?;
+    file.commit().map_err(Failure::io(&path))?;
+    if args.json {
+        say!("{}", json!({"output": path.display().to_string(), "bytes": bytes.len(), "sha256": digest}));
+    } else {
+        say!("{}: {} bytes", path.display(), bytes.len());
+    }
     Ok(())
 }
