@@ -1147,3 +1147,48 @@ fn outputs_go_where_links_point() {
     std::os::unix::fs::symlink("nowhere/b.cae", d.join("b.cae")).unwrap();
     assert!(bad(d, &["compress", SEA, "-o", "b.cae", "--rel", "0.1"], 1).contains("b.cae"));
 }
+
+/// Whether who started these tests had signals ignored, as nohup does: then they are ignored by what these start, too.
+#[cfg(unix)]
+fn ignores_signals() -> bool {
+    const HUP_INT_TERM: u64 = 1 << 0 | 1 << 1 | 1 << 14;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.is_some_and(|m| u64::from_str_radix(m.trim(), 16).unwrap() & HUP_INT_TERM != 0)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_file_that_is_not_complete() {
+    if ignores_signals() {
+        return;
+    }
+    let dir = folder(&[]);
+    let d = dir.path();
+    // Takes many seconds, of which none are waited for.
+    let mut state = 1u32;
+    let values: Vec<f32> = (0..4_000_000)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (i as f32 * 0.01).sin() + (state >> 16) as f32 * 1e-6
+        })
+        .collect();
+    std::fs::write(d.join("x_2000x2000.f32"), bytes(&values)).unwrap();
+    for signal in ["TERM", "INT", "HUP"] {
+        let mut child = program()
+            .args(["compress", "x_2000x2000.f32", "-o", "a.cae", "--rel", "1e-5", "--preset", "small"])
+            .current_dir(d)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let is_written = || names(d).iter().any(|name| name.ends_with(".part"));
+        while !is_written() {
+            assert!(child.try_wait().unwrap().is_none(), "ended before it wrote");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        assert_eq!(names(d), ["x_2000x2000.f32"], "{signal}");
+    }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 const STATUS: &str = "\
 Exit status: 0 where all went well; 1 for a file that is damaged, cannot be read or written, or misses its bound; 2 for a command \
-that was given wrong. With --json, what fails without a report prints {\"error\": MESSAGE} on stdout, too.";
+that was given wrong; 130 where a signal ended it. With --json, what fails without a report prints {\"error\": MESSAGE} on stdout, too.";
 
 /// Archives scientific floating-point arrays in few bytes at a proved error bound.
 #[derive(Debug, Parser)]

@@ -9,6 +9,7 @@ use crate::args::{Compress, GuardName, PresetName};
 use crate::failure::{self, Failure};
 use crate::figures::{self, count, count_are, ratio, times};
 use crate::input::{self, Input, Watched};
+use crate::interrupt;
 use crate::progress;
 use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, GuardPolicy, Limits, Preset, Reader, Writer};
 use serde_json::{Map, Value, json};
@@ -96,7 +97,7 @@ struct Packed {
 /// Writes the file.
 fn pack(args: &Compress, inputs: &[Input], model: Option<&str>) -> Result<Packed, Failure> {
     let here = Failure::at(&args.output);
-    let mut writer = Writer::create(&args.output).map_err(&here)?;
+    let mut writer = Writer::new(interrupt::create(&args.output)?).map_err(&here)?;
     let model = model.map(|paths| add_model(&mut writer, paths, !args.external_model, &args.output)).transpose()?;
     let mut reports = Vec::new();
     let mut notes = Vec::new();

@@ -4,8 +4,9 @@ use crate::args::{Decompress, Reading, parse_region};
 use crate::failure::{self, Failure};
 use crate::figures::count;
 use crate::input;
+use crate::interrupt;
 use crate::progress;
-use cae::{Array, AtomicFile, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region, npy};
+use cae::{Array, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region, npy};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -180,7 +181,7 @@ fn write<T: Element>(
         Target::Raw(path) => (path, false),
     };
     let io = Failure::io(path);
-    let mut file = AtomicFile::create(path).map_err(&io)?;
+    let mut file = interrupt::create(path)?;
     if is_npy {
         let descr = if array.data_type() == DataType::F64 { "<f8" } else { "<f4" };
         let shape: Vec<u64> = region.extent.iter().map(|n| *n as u64).collect();

@@ -2,9 +2,9 @@
 
 use crate::args::Exact;
 use crate::failure::Failure;
-use crate::{figures, input};
+use crate::{figures, input, interrupt};
 use cae::convert::{ExactModel, ExactOptions, calibrate, to_exact};
-use cae::{ArrayOptions, AtomicFile, Bound, DataType, Element, Limits, Region, Writer, model};
+use cae::{ArrayOptions, Bound, DataType, Element, Limits, Region, Writer, model};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::json;
 use std::io::Write;
@@ -75,7 +75,7 @@ pub fn run(args: &Exact) -> Result<(), Failure> {
     let mut bytes: Vec<&[u8]> = best.made.encoder.as_deref().into_iter().collect();
     bytes.push(&best.made.decoder);
     for (path, bytes) in outputs.iter().zip(bytes) {
-        let mut file = AtomicFile::create(path).map_err(Failure::io(path))?;
+        let mut file = interrupt::create(path)?;
         file.write_all(bytes).map_err(Failure::io(path))?;
         file.commit().map_err(Failure::io(path))?;
     }

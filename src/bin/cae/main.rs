@@ -1,5 +1,5 @@
 //! The command line. Data and JSON go to stdout, messages to stderr; exit status 0 good, 1 bad file or bound not met,
-//! 2 usage.
+//! 2 usage, 130 interrupted.
 
 /// Prints a line to stdout, as [`failure::say`] does.
 macro_rules! say {
@@ -16,6 +16,7 @@ mod failure;
 mod figures;
 mod input;
 mod inspect;
+mod interrupt;
 mod model;
 mod progress;
 mod recover;

@@ -4,9 +4,9 @@ use crate::args::{Extract, Model, ModelVerb};
 use crate::decompress::open_with;
 use crate::failure::Failure;
 use crate::figures::{hex, ratio};
-use crate::input;
+use crate::{input, interrupt};
 use cae::model::{self, ModelReport};
-use cae::{AtomicFile, Limits, ReadOptions};
+use cae::{Limits, ReadOptions};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ fn extract(args: &Extract) -> Result<(), Failure> {
     if path.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
     }
-    let mut file = AtomicFile::create(&path).map_err(Failure::io(&path))?;
+    let mut file = interrupt::create(&path)?;
     file.write_all(&bytes).map_err(Failure::io(&path))?;
     file.commit().map_err(Failure::io(&path))?;
     if args.json {

@@ -4,8 +4,8 @@ use crate::args::Recover;
 use crate::decompress::{failed, open};
 use crate::failure::Failure;
 use crate::figures::{count, frames_are};
-use crate::input;
-use cae::{AtomicFile, DataType, Found, Known, Limits};
+use crate::{input, interrupt};
+use cae::{DataType, Found, Known, Limits};
 use serde_json::{Map, json};
 use std::io::Write;
 
@@ -31,7 +31,7 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
     };
     // Past this, what the operating system complains of is the output.
     std::fs::File::open(&args.file).map_err(Failure::io(&args.file))?;
-    let mut out = AtomicFile::create(&args.output).map_err(Failure::io(&args.output))?;
+    let mut out = interrupt::create(&args.output)?;
     let found = cae::recover_file(&args.file, &known, &limits, &mut out);
     let found = found.map_err(|e| failed(&args.file, &args.output, e))?;
     out.flush().map_err(Failure::io(&args.output))?;
