@@ -923,6 +923,33 @@ fn models_are_checked_in_either_order_and_taken_out_with_a_report() {
 }
 
 #[test]
+fn recovery_says_what_it_leaves_out() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    for name in ["x", "y"] {
+        let values: Vec<f32> = (0..6000).map(|i| (i as f32 * 0.01).sin()).collect();
+        std::fs::write(d.join(format!("{name}_60x100.f32")), bytes(&values)).unwrap();
+    }
+    good(d, &["compress", "x_60x100.f32", "y_60x100.f32", "-o", "a.cae", "--abs", "1e-3", "--frame", "20x100"]);
+    let whole = std::fs::read(d.join("a.cae")).unwrap();
+    std::fs::write(d.join("long.cae"), [&whole[..], &[7; 100]].concat()).unwrap();
+    let report = json(d, &["recover", "long.cae", "-o", "out.cae"]);
+    assert_eq!(report["how"], "100 bytes behind the end left out");
+    assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
+
+    std::fs::write(d.join("cut.cae"), &whole[..whole.len() - 16]).unwrap();
+    let recover = ["recover", "cut.cae", "-o", "out.cae", "--force", "--json"];
+    let out = cae(d, &[&recover[..], &["--shape", "60x100", "--dtype", "f32", "--frame", "20x100"]].concat());
+    one_line(&out, 1, "another frame follows");
+    assert!(text(&out.stderr).contains("more arrays") && text(&out.stderr).contains("--like"), "{}", text(&out.stderr));
+    let report: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+    assert_eq!((&report["more"], &report["frames"], &report["lost"]), (&true.into(), &3.into(), &0.into()));
+    // The other file knows of both arrays.
+    let report: Value = serde_json::from_str(&good(d, &[&recover[..], &["--like", "a.cae"]].concat())).unwrap();
+    assert_eq!((&report["more"], &report["frames"], &report["lost"]), (&false.into(), &6.into(), &0.into()));
+}
+
+#[test]
 fn reports_of_decompression_are_complete_and_outputs_of_other_formats_refused() {
     let dir = folder(&[RELIEF]);
     let d = dir.path();

@@ -49,6 +49,10 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
     drop(reader);
     out.commit().map_err(Failure::io(&args.output))?;
     let how = match found {
+        // What cannot be opened has no whole header; a file that can be is recovered for a model only.
+        Found::Whole if open(&args.file, &args.reading).is_ok() => {
+            "a whole model put for a damaged one; the directory is whole".to_owned()
+        }
         Found::Whole => "header made anew; the directory is whole".to_owned(),
         Found::Followed(bytes) => format!("{} behind the end left out", count(bytes, "byte")),
         Found::Bit(byte, bit) => {
@@ -61,11 +65,19 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         _ if args.like.is_some() => "directory made anew, like that of the other file".into(),
         _ => "directory made anew; of the bound nothing is known, and the file says the largest number".into(),
     };
+    let more = matches!(found, Found::Frames { more: true, .. });
     if args.json {
-        say!("{}", json!({"how": how, "frames": all, "lost": lost, "arrays": arrays}));
+        say!("{}", json!({"how": how, "frames": all, "lost": lost, "more": more, "arrays": arrays}));
     } else {
         say!("{}: {how}", args.output.display());
         lines.iter().for_each(|line| say!("{line}"));
+    }
+    if more {
+        return Err(Failure::bad(format!(
+            "{}: another frame follows, of which nothing is known: the file may have held more arrays, which --like a file written in \
+             the same way finds",
+            args.file.display()
+        )));
     }
     if lost == 0 {
         return Ok(());
