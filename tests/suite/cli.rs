@@ -923,6 +923,45 @@ fn models_are_checked_in_either_order_and_taken_out_with_a_report() {
 }
 
 #[test]
+fn damaged_models_fail_verification_and_are_recovered_from_another_file() {
+    let dir = folder(&[WIND]);
+    let d = dir.path();
+    good(d, &["compress", WIND, "-o", "a.cae", "--abs", "0.5", "--model", &autoencoder()]);
+    let whole = std::fs::read(d.join("a.cae")).unwrap();
+    let report = json(d, &["verify", "a.cae"]);
+    assert_eq!((&report["bad_models"], report["digest"].is_string()), (&serde_json::json!([]), true));
+    let mut damaged = whole.clone();
+    damaged[16 + 100] ^= 1;
+    std::fs::write(d.join("b.cae"), damaged).unwrap();
+    let model_dir = d.join("models");
+    std::fs::create_dir(&model_dir).unwrap();
+    let verify = |more: &[&str]| {
+        let out = cae(d, &[&["verify", "b.cae", "--json"], more].concat());
+        assert_eq!(out.status.code(), Some(1));
+        assert!(text(&out.stderr).ends_with("cae: b.cae: 1 model is damaged\n"), "{}", text(&out.stderr));
+        let report: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+        assert_eq!((&report["ok"], &report["bad_models"]), (&false.into(), &serde_json::json!([0])));
+        report["digest"].clone()
+    };
+    // Of frames that need the model nothing is known; with a copy of it they are checked, and the file is damaged all the same.
+    assert!(verify(&[]).is_null());
+    let report = json(d, &["model", "extract", "a.cae"]);
+    let name = report["output"].as_str().unwrap();
+    std::fs::rename(d.join(name), model_dir.join(name)).unwrap();
+    assert!(verify(&["--model-dir", "models"]).is_string());
+
+    let report = json(d, &["recover", "b.cae", "-o", "out.cae", "--like", "a.cae"]);
+    assert!(report["how"].as_str().unwrap().contains("a whole model"), "{report}");
+    assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
+    let mut damaged = whole.clone();
+    damaged[9] ^= 1;
+    std::fs::write(d.join("c.cae"), damaged).unwrap();
+    let report = json(d, &["recover", "c.cae", "-o", "out.cae", "--force"]);
+    assert!(report["how"].as_str().unwrap().contains("header made anew"), "{report}");
+    assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
+}
+
+#[test]
 fn recovery_says_what_it_leaves_out() {
     let dir = folder(&[]);
     let d = dir.path();

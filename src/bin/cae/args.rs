@@ -224,7 +224,7 @@ pub struct Recover {
 }
 
 /// What every command that decodes can be told.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct Reading {
     /// Threads; 0 for one a processor
     #[arg(long, default_value_t = 0)]
