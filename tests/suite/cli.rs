@@ -1012,6 +1012,60 @@ fn reports_of_decompression_are_complete_and_outputs_of_other_formats_refused() 
 }
 
 #[test]
+fn every_array_goes_to_a_folder() {
+    let dir = folder(&[SST, SEA, RELIEF]);
+    let d = dir.path();
+    good(d, &["compress", SST, SEA, RELIEF, "-o", "a.cae", "--rel", "1e-3"]);
+    let message = bad(d, &["decompress", "a.cae"], 2);
+    assert!(message.contains("-o DIR/"), "{message}");
+    let report = json(d, &["decompress", "a.cae", "-o", "made/all/"]);
+    let all = ["coads_sst.npy", "etopo_rose.npy", "levitus_temp.npy"];
+    assert_eq!(names(&d.join("made/all")), all);
+    let arrays = report["arrays"].as_array().unwrap();
+    assert_eq!(
+        arrays.iter().map(|a| a["array"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["coads_sst", "levitus_temp", "etopo_rose"]
+    );
+    good(d, &["decompress", "a.cae", "-o", "one.npy", "--array", "etopo_rose"]);
+    assert_eq!(std::fs::read(d.join("one.npy")).unwrap(), std::fs::read(d.join("made/all/etopo_rose.npy")).unwrap());
+    // What is there is kept, and nothing is written beside it.
+    std::fs::remove_file(d.join("made/all/coads_sst.npy")).unwrap();
+    let message = bad(d, &["decompress", "a.cae", "-o", "made/all"], 2);
+    assert!(message.contains("exists; --force"), "{message}");
+    assert_eq!(names(&d.join("made/all")).len(), 2);
+    assert_eq!(good(d, &["decompress", "a.cae", "-o", "made/all", "--force"]).lines().count(), 3);
+    assert_eq!(names(&d.join("made/all")), all);
+    std::fs::create_dir(d.join("some")).unwrap();
+    let report = json(d, &["decompress", "a.cae", "-o", "some", "--array", "1"]);
+    assert_eq!((names(&d.join("some")), report["arrays"].as_array().unwrap().len()), (vec![all[2].to_owned()], 1));
+    // A region must be one of all arrays.
+    bad(d, &["decompress", "a.cae", "-o", "other/", "--region", ":,:"], 2);
+    assert!(!d.join("other").exists());
+}
+
+#[test]
+fn names_in_a_file_lead_nowhere_else_and_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let d = dir.path();
+    let write = |file: &str, names: &[&str]| {
+        let mut writer = cae::Writer::create(d.join(file)).unwrap();
+        for name in names {
+            let values = ndarray::arr1(&[1.0f32, 2.0]).into_dyn();
+            writer.add_array(name, &values.view(), &cae::ArrayOptions::default()).unwrap();
+        }
+        writer.commit().unwrap();
+    };
+    write("a.cae", &["../up", "/etc/x", ".hidden", ""]);
+    good(d, &["decompress", "a.cae", "-o", "out/"]);
+    assert_eq!(names(d), ["a.cae", "out"]);
+    assert_eq!(names(&d.join("out")).len(), 4, "{:?}", names(&d.join("out")));
+    write("b.cae", &["a/b", "a_b"]);
+    let message = bad(d, &["decompress", "b.cae", "-o", "both/"], 2);
+    assert!(message.contains("a_b.npy") && message.contains("--array"), "{message}");
+    good(d, &["decompress", "b.cae", "-o", "both/", "--array", "a/b"]);
+}
+
+#[test]
 fn names_stay_on_their_line_and_read_in_their_direction() {
     let dir = folder(&[WIND]);
     let d = dir.path();

@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const STATUS: &str = "\
 Exit status: 0 where all went well; 1 for a file that is damaged, cannot be read or written, or misses its bound; 2 for a command \
@@ -20,7 +20,7 @@ pub struct Args {
 pub enum Command {
     /// Pack arrays into a .cae file
     Compress(Compress),
-    /// Unpack an array, or a region of it
+    /// Unpack an array, a region of it, or all arrays
     Decompress(Decompress),
     /// Say what a .cae file holds
     Inspect(Inspect),
@@ -126,10 +126,10 @@ pub struct Decompress {
     /// The .cae file
     pub file: PathBuf,
     /// OUT.npy; OUT.f32, OUT.f64, OUT.raw, OUT.bin, OUT.dat or a name without an extension for raw little-endian values; - for these on
-    /// stdout; by default NAME.npy
+    /// stdout; DIR/ for NAME.npy of every array; by default NAME.npy here
     #[arg(short, long)]
     pub output: Option<PathBuf>,
-    /// Which array, by name or by number from 0; needed if there are several
+    /// Which array, by name or by number from 0; needed if there are several, but for DIR/
     #[arg(long)]
     pub array: Option<String>,
     /// Which part: a range a dimension, or : for all of one
@@ -152,6 +152,12 @@ impl Decompress {
     /// Whether the values go to stdout.
     pub fn is_to_stdout(&self) -> bool {
         self.output.as_ref().is_some_and(|o| o.as_os_str() == "-")
+    }
+
+    /// The folder that the arrays go to.
+    pub fn folder(&self) -> Option<&Path> {
+        let is_folder = |o: &&Path| o.is_dir() || o.to_string_lossy().ends_with(std::path::is_separator);
+        self.output.as_deref().filter(is_folder)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::interrupt;
 use crate::progress;
 use cae::{Array, BadFrame, Damage, DataType, Element, Limits, ReadOptions, Reader, Region, npy};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -30,9 +31,39 @@ impl Target {
 
 pub fn run(args: &Decompress) -> Result<(), Failure> {
     let reader = open(&args.file, &args.reading)?;
-    let array = pick(&reader, args.array.as_deref(), &args.file)?;
-    let (region, target) = (region_of(args, &array)?, target(args, &array)?);
-    let (report, bad) = one(args, &array, &region, &target)?;
+    let arrays = match (args.folder(), &args.array) {
+        (Some(_), None) => reader.arrays().collect(),
+        (_, wanted) => vec![pick(&reader, wanted.as_deref(), &args.file)?],
+    };
+    // What is wrong with one of them is found before the first is written.
+    let mut jobs = Vec::new();
+    let mut taken = HashSet::new();
+    for array in arrays {
+        let (region, target) = (region_of(args, &array)?, target(args, &array)?);
+        if !taken.insert(as_the_system_has_it(target.path())) {
+            return Err(Failure::usage(format!(
+                "{}: another array than `{}` goes to {}, too; take each with --array to a file of its own",
+                args.file.display(),
+                array.name(),
+                target.path().display()
+            )));
+        }
+        jobs.push((array, region, target));
+    }
+    if let Some(folder) = args.folder() {
+        std::fs::create_dir_all(folder).map_err(Failure::io(folder))?;
+    }
+    let mut reports = Vec::new();
+    let mut bad = 0u64;
+    for (array, region, target) in &jobs {
+        let (report, bad_here) = one(args, array, region, target)?;
+        reports.push(report);
+        bad = bad.saturating_add(bad_here);
+    }
+    let report = match reports.as_slice() {
+        [only] if args.folder().is_none() => only.clone(),
+        all => json!({ "arrays": all }),
+    };
     if args.json && args.is_to_stdout() {
         // The values have stdout for themselves.
         eprintln!("{}", failure::harmless(&report.to_string()));
@@ -43,6 +74,12 @@ pub fn run(args: &Decompress) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::bad(format!("{}: {}", args.file.display(), count(bad, "damaged frame"))))
+}
+
+/// A path, the same for all that name one file: some systems do not tell upper case from lower.
+fn as_the_system_has_it(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    if cfg!(any(windows, target_os = "macos")) { path.to_lowercase() } else { path.into_owned() }
 }
 
 /// Writes an array, and tells people of it; the report, and how many frames are damaged.
@@ -113,7 +150,11 @@ fn pick<'r>(reader: &'r Reader<'r>, wanted: Option<&str>, path: &Path) -> Result
             reader.arrays().next().ok_or_else(|| wrong("the file holds no array".into()))
         }
         None => {
-            Err(wrong(format!("the file holds {} arrays ({}); pick one with --array", reader.arrays().len(), names())))
+            let count = reader.arrays().len();
+            Err(wrong(format!(
+                "the file holds {count} arrays ({}); pick one with --array, or take all with -o DIR/",
+                names()
+            )))
         }
     }
 }
@@ -128,17 +169,17 @@ fn region_of(args: &Decompress, array: &Array) -> Result<Region, Failure> {
 }
 
 fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
-    let path = match &args.output {
+    let path = match (&args.output, args.folder()) {
         _ if args.is_to_stdout() => return Ok(Target::Stdout),
-        Some(p) => p.clone(),
-        None => {
+        (Some(p), None) => p.clone(),
+        (_, folder) => {
             // The name comes from the file: no part of it may lead elsewhere.
             let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' };
             let name: String = array.name().chars().map(safe).collect();
             let name = name.trim_start_matches('.');
             // An array without a name has that of its file.
             let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
-            PathBuf::from(format!("{}.npy", if name.is_empty() { &stem } else { name }))
+            folder.unwrap_or(Path::new("")).join(format!("{}.npy", if name.is_empty() { &stem } else { name }))
         }
     };
     input::not_replaced(&args.file, &path)?;
