@@ -25,7 +25,8 @@ impl AtomicFile {
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         // Renaming over a link would replace it, and leave the file as it was.
-        let path = if path.is_symlink() { path.canonicalize()? } else { path.to_owned() };
+        let nowhere = |e: io::Error| io::Error::new(e.kind(), format!("a link to what is not there: {e}"));
+        let path = if path.is_symlink() { path.canonicalize().map_err(nowhere)? } else { path.to_owned() };
         // Renaming over a device would replace it: whoever writes to /dev/null as root would do without it afterwards.
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

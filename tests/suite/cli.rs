@@ -1083,14 +1083,14 @@ fn names_stay_on_their_line_and_read_in_their_direction() {
 }
 
 #[test]
-fn pipes_and_devices_are_no_input() {
+fn pipes_devices_and_folders_are_no_input() {
     let dir = folder(&[WIND]);
     let d = dir.path();
-    let mut inputs = vec!["-"];
+    let mut inputs = vec![("-", "save it to a file first"), (".", "a folder, not a file")];
     if cfg!(unix) {
-        inputs.push("/dev/null");
+        inputs.push(("/dev/null", "save it to a file first"));
     }
-    for input in inputs {
+    for (input, expected) in inputs {
         for args in [
             &["compress", input, "-o", "a.cae", "--rel", "0.1", "--shape", "2", "--dtype", "f32"][..],
             &["inspect", input],
@@ -1100,7 +1100,7 @@ fn pipes_and_devices_are_no_input() {
             &["advise", input],
         ] {
             let message = bad(d, args, 2);
-            assert!(message.contains("save it to a file first"), "{message}");
+            assert!(message.contains(expected), "{message}");
         }
     }
 }
@@ -1265,7 +1265,9 @@ fn outputs_go_where_links_point() {
     good(d, &["verify", "disk/a.cae"]);
     assert_eq!(names(&d.join("disk")), ["a.cae"]);
     std::os::unix::fs::symlink("nowhere/b.cae", d.join("b.cae")).unwrap();
-    assert!(bad(d, &["compress", SEA, "-o", "b.cae", "--rel", "0.1"], 1).contains("b.cae"));
+    assert!(
+        bad(d, &["compress", SEA, "-o", "b.cae", "--rel", "0.1"], 1).contains("b.cae: a link to what is not there")
+    );
 }
 
 /// Whether who started these tests had signals ignored, as nohup does: then they are ignored by what these start, too.

@@ -127,7 +127,7 @@ pub fn open(path: &Path, reading: &Reading) -> Result<Reader<'static>, Failure> 
 
 /// The same with the library's options.
 pub fn open_with(path: &Path, options: ReadOptions) -> Result<Reader<'static>, Failure> {
-    input::not_a_pipe(path)?;
+    input::must_be_a_file(path)?;
     Reader::open_with(path, options).map_err(Failure::at(path))
 }
 

@@ -24,16 +24,24 @@ pub fn describe(path: &Path, raw: &Raw) -> Result<Input, Failure> {
 }
 
 fn describe_as(path: &Path, shape: Option<&[u64]>, data_type: Option<DataType>) -> Result<Input, Failure> {
-    not_a_pipe(path)?;
+    must_be_a_file(path)?;
     Input::describe(path, shape, data_type).map_err(Failure::at(path))
 }
 
-/// Refuses what can be read only once, from front to back.
-pub fn not_a_pipe(path: &Path) -> Result<(), Failure> {
-    let is_pipe = || path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
-    if path.as_os_str() == "-" || is_pipe() {
-        let name = path.display();
-        return Err(Failure::usage(format!("{name}: a pipe or device cannot be read; save it to a file first")));
+/// Refuses folders, and what can be read only once, from front to back.
+pub fn must_be_a_file(path: &Path) -> Result<(), Failure> {
+    let wrong = match path.metadata() {
+        _ if path.as_os_str() == "-" => true,
+        Ok(m) if m.is_dir() => return Err(Failure::usage(format!("{}: a folder, not a file", path.display()))),
+        Ok(m) => !m.is_file(),
+        // Whoever opens it says what is wrong.
+        Err(_) => false,
+    };
+    if wrong {
+        return Err(Failure::usage(format!(
+            "{}: a pipe or device cannot be read; save it to a file first",
+            path.display()
+        )));
     }
     Ok(())
 }

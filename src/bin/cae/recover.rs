@@ -12,7 +12,7 @@ use std::io::Write;
 pub fn run(args: &Recover) -> Result<(), Failure> {
     let here = Failure::at(&args.file);
     input::not_replaced(&args.file, &args.output)?;
-    input::not_a_pipe(&args.file)?;
+    input::must_be_a_file(&args.file)?;
     if args.output.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
     }
