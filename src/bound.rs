@@ -85,13 +85,15 @@ impl Tolerance {
 #[inline(always)]
 pub(crate) fn pointwise(x: f64, y: f64, b: f64) -> (f64, f64) {
     let most = b * x.abs();
+    if !y.is_finite() {
+        return (f64::INFINITY, most.min(f64::MAX));
+    }
     if (f64::MIN_POSITIVE..=f64::MAX).contains(&most) {
         return ((x - y).abs(), most);
     }
     // 2^600 and 2^-200.
     let scale = f64::from_bits(if x.abs() < 1.0 { 1623 << 52 } else { 823 << 52 });
-    let error = if y.is_finite() { (x * scale - y * scale).abs() } else { f64::INFINITY };
-    (error, (b * (x.abs() * scale)).min(f64::MAX))
+    ((x * scale - y * scale).abs(), (b * (x.abs() * scale)).min(f64::MAX))
 }
 
 /// What was asked and what it came to: both travel in the file.

@@ -400,7 +400,7 @@ impl fmt::Display for Unsupported {
                 write!(f, "{field} {found} is unknown to this reader; a newer cae may know it")
             }
             Unsupported::ModelMissing { digest } => {
-                write!(f, "model {} is not in the file; give the folder that holds it", hex(digest))
+                write!(f, "the model is not in the file; give the folder that holds {}.onnx", hex(digest))
             }
             Unsupported::ModelNeeded => write!(f, "it needs the model that it was written with, and none was given"),
         }

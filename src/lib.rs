@@ -71,7 +71,7 @@ pub use open_file::ReadOptions;
 pub use plan::Preset;
 pub use read_at::ReadAt;
 pub use reader::{ModelInfo, Reader};
-pub use recover::{Found, Known, recover, recover_file};
+pub use recover::{Found, Known, Recovered, recover, recover_file};
 pub use source::{RawFile, Source};
 pub use sparse::GuardPolicy;
 pub use stats::ErrorStats;

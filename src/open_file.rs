@@ -8,6 +8,7 @@ use crate::model::{self, Decoder};
 use crate::read_at::ReadAt;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -139,14 +140,16 @@ impl<'a> OpenFile<'a> {
                 return Ok(bytes);
             }
         }
-        if let Some(bytes) = self.stored_model(m)? {
-            return Ok(Cow::Owned(bytes));
+        match self.stored_model(m) {
+            Ok(Some(bytes)) => Ok(Cow::Owned(bytes)),
+            // That the file is damaged matters more than what is wrong with folders.
+            _ if m.len > 0 => Err(Error::Format { place, offset: m.offset, kind: FormatError::ModelDigest }),
+            Ok(None) => {
+                let missing = Unsupported::ModelMissing { digest: m.digest };
+                Err(Error::Unsupported { place, offset: m.offset, kind: missing })
+            }
+            Err(e) => Err(e),
         }
-        Err(if m.len > 0 {
-            Error::Format { place, offset: m.offset, kind: FormatError::ModelDigest }
-        } else {
-            Error::Unsupported { place, offset: m.offset, kind: Unsupported::ModelMissing { digest: m.digest } }
-        })
     }
 
     /// A model that is kept outside the file, or one that is damaged in it, if it is in one of the folders. What is wrong with one folder
@@ -155,17 +158,20 @@ impl<'a> OpenFile<'a> {
         let name = format!("{}.onnx", crate::error::hex(&m.digest));
         let mut failure = None;
         for path in self.options.model_dirs.iter().map(|dir| dir.join(&name)) {
+            let here = |kind, what: &dyn std::fmt::Display| io::Error::new(kind, format!("{}: {what}", path.display()));
             let read = || {
                 let len = std::fs::metadata(&path)?.len();
                 within(Resource::ModelBytes, len, self.options.limits.model_bytes)?;
                 Ok(std::fs::read(&path)?)
             };
-            match read() {
+            let wrong = match read() {
                 Ok(bytes) if model::digest(&bytes) == m.digest => return Ok(Some(bytes)),
-                Ok(_) => {}
-                Err(Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => failure = failure.or(Some(e)),
-            }
+                Ok(_) => here(io::ErrorKind::InvalidData, &"the model in it is not that of its name").into(),
+                Err(Error::Io(e)) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(Error::Io(e)) => here(e.kind(), &e).into(),
+                Err(e) => e,
+            };
+            failure = failure.or(Some(wrong));
         }
         failure.map_or(Ok(None), Err)
     }

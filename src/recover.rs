@@ -36,11 +36,23 @@ pub enum Known<'a> {
     },
 }
 
+/// What was done to recover a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Whether the header was made anew.
+    pub header: bool,
+    /// Damaged models in whose place whole ones of another file were put.
+    pub models: usize,
+    /// Where the directory is from.
+    pub directory: Found,
+}
+
 /// Where the directory of a recovered file is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
-    /// It was whole; only the header was not, or a model, which another file had.
+    /// It was whole.
     Whole,
     /// It was whole, but so many bytes that are none of the file stood behind its end.
     Followed(u64),
@@ -70,7 +82,7 @@ pub enum Found {
 /// [`ArgumentError`] for a file that needs no recovery, if nothing is found of what is known, and for a shape that no array can have;
 /// [`Error::Format`] if nothing is known and the directory cannot be read; [`Error::Unsupported`] for a file of another version;
 /// [`Error::Limit`]; [`Error::Model`]; [`Error::Io`].
-pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Found> {
+pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Recovered> {
     let header = Header::read_from(file).map(|_| ());
     match header {
         Err(e @ Error::Unsupported { .. }) if Header::is_sealed(file) => return Err(e),
@@ -106,23 +118,23 @@ pub fn recover(file: &[u8], known: &Known, limits: &Limits, out: &mut dyn Write)
     };
     let len = u32::try_from(directory.len()).map_err(|_| ArgumentError::Other("the directory exceeds 4 GiB".into()))?;
     out.write_all(Header::current().as_bytes())?;
-    let mut at = HEADER_LEN;
+    let (mut at, mut replaced) = (HEADER_LEN, 0usize);
     for (place, bytes) in models.iter().filter_map(|(place, bytes)| Some((place, bytes.as_ref()?))) {
         out.write_all(file.get(at..place.start).unwrap_or_default())?;
         out.write_all(bytes)?;
-        at = place.end;
+        (at, replaced) = (place.end, replaced.saturating_add(1));
     }
     out.write_all(file.get(at..end).unwrap_or_default())?;
     out.write_all(&directory)?;
     out.write_all(Trailer::new(&directory, len).as_bytes())?;
-    Ok(found)
+    Ok(Recovered { header: header.is_err(), models: replaced, directory: found })
 }
 
 /// [`recover`] of the file at `path`, which is mapped where [`Reader::open`] maps files.
 ///
 /// # Errors
 /// As [`recover`].
-pub fn recover_file(path: impl AsRef<Path>, known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Found> {
+pub fn recover_file(path: impl AsRef<Path>, known: &Known, limits: &Limits, out: &mut dyn Write) -> Result<Recovered> {
     let file = std::fs::File::open(path.as_ref())?;
     if file.metadata()?.len() == 0 {
         return recover(&[], known, limits, out);
@@ -194,14 +206,22 @@ fn readable(file: &[u8], limits: &Limits) -> Result<(Found, Vec<u8>, usize)> {
 /// The directory of a file that ends before its last byte, where it begins, and how many bytes are behind its end: padding, or what a
 /// transfer added.
 fn followed<'f>(file: &'f [u8], limits: &Limits) -> Option<(&'f [u8], usize, u64)> {
-    /// Bytes that may be behind the end, and directories that are looked at.
-    const MOST: (usize, usize) = (1 << 20, 1 << 12);
-    let ends = (1..=MOST.0).map_while(|behind| file.get(..file.len().checked_sub(behind)?));
+    /// Bytes that may be behind the end.
+    const MOST_BEHIND: usize = 1 << 20;
+    /// Bytes of directories that are looked at, in all: some seconds.
+    const MOST_BYTES: u64 = 1 << 34;
+    let ends = (1..=MOST_BEHIND).map_while(|behind| file.get(..file.len().checked_sub(behind)?));
     let directories = ends.filter_map(|file| Some((file, Trailer::directory_of(file).ok()?)));
-    let plausible = directories.filter(|(_, (directory, ..))| directory.len() > 1).take(MOST.1);
+    let mut looked_at = 0u64;
+    let plausible = directories
+        .filter(|(_, (directory, ..))| directory.len() as u64 <= limits.directory_bytes && Directory::may_be(directory))
+        .take_while(|(_, (directory, ..))| {
+            looked_at = looked_at.saturating_add(directory.len() as u64);
+            looked_at <= MOST_BYTES
+        });
     let whole = |(kept, (directory, offset, trailer)): (&'f [u8], (&'f [u8], u64, Trailer))| {
-        Directory::read_from(directory, offset, limits.memory).ok()?;
         trailer.check(directory, kept.len() as u64).ok()?;
+        Directory::read_from(directory, offset, limits.memory).ok()?;
         Some((directory, usize::try_from(offset).ok()?, file.len().saturating_sub(kept.len()) as u64))
     };
     plausible.filter_map(whole).next()

@@ -230,7 +230,7 @@ static FADE: [f32; 256] = {
     t
 };
 
-/// Refines a probability by what it turned out to mean in a small context: adaptive map over 33 stretched steps.
+/// Refines a probability by what it turned out to mean in a small context: adaptive map over 33 stretched points.
 #[derive(Debug)]
 pub(crate) struct Refiner {
     /// 33 counters a context, at stretch -8, -7.5, .. 8.

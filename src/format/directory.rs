@@ -108,6 +108,12 @@ impl Directory {
         }
     }
 
+    /// Whether bytes may be those of a directory, by its first part.
+    pub(crate) fn may_be(bytes: &[u8]) -> bool {
+        let mut c = Cursor::new(bytes);
+        c.varint("parts").is_ok_and(|n| n > 0) && matches!(c.u8("kind of part"), Ok(KIND_MODEL | KIND_ARRAY))
+    }
+
     /// Reads the directory, which starts at `offset` of the file and must account for every byte before it, into at most so many bytes
     /// of memory.
     pub(crate) fn read_from(bytes: &[u8], offset: u64, memory: u64) -> Result<Directory> {

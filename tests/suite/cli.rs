@@ -109,6 +109,10 @@ fn a_full_or_closed_stdout_is_no_panic() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let out = program().args(["inspect", "a.cae"]).current_dir(d).stdout(full).output().unwrap();
     one_line(&out, 1, "full");
+    // A message that nobody gets is none the less what happened.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let out = program().args(["inspect", "none.cae"]).current_dir(d).stderr(full).output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let out = program().args(["inspect", "a.cae"]).current_dir(d).stdout(writer).output().unwrap();
@@ -951,13 +955,27 @@ fn damaged_models_fail_verification_and_are_recovered_from_another_file() {
     assert!(verify(&["--model-dir", "models"]).is_string());
 
     let report = json(d, &["recover", "b.cae", "-o", "out.cae", "--like", "a.cae"]);
-    assert!(report["how"].as_str().unwrap().contains("a whole model"), "{report}");
+    assert_eq!(report["how"], "1 whole model put for damaged ones; the directory is whole");
     assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
     let mut damaged = whole.clone();
     damaged[9] ^= 1;
     std::fs::write(d.join("c.cae"), damaged).unwrap();
     let report = json(d, &["recover", "c.cae", "-o", "out.cae", "--force"]);
-    assert!(report["how"].as_str().unwrap().contains("header made anew"), "{report}");
+    assert_eq!(report["how"], "header made anew; the directory is whole");
+    assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
+    // Both are damaged: what can be done is done, and said.
+    let mut damaged = whole.clone();
+    damaged[9] ^= 1;
+    damaged[16 + 100] ^= 1;
+    std::fs::write(d.join("e.cae"), damaged).unwrap();
+    let recover = ["recover", "e.cae", "-o", "out.cae", "--force", "--json"];
+    let out = cae(d, &recover);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("1 array is not checked for lack of a model"), "{}", text(&out.stderr));
+    let report: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+    assert_eq!((&report["unchecked"], &report["how"]), (&1.into(), &"header made anew; the directory is whole".into()));
+    let report: Value = serde_json::from_str(&good(d, &[&recover[..], &["--like", "a.cae"]].concat())).unwrap();
+    assert_eq!(report["how"], "header made anew; 1 whole model put for damaged ones; the directory is whole");
     assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
 }
 
@@ -974,6 +992,8 @@ fn recovery_says_what_it_leaves_out() {
     std::fs::write(d.join("long.cae"), [&whole[..], &[7; 100]].concat()).unwrap();
     let report = json(d, &["recover", "long.cae", "-o", "out.cae"]);
     assert_eq!(report["how"], "100 bytes behind the end left out");
+    let message = bad(d, &["recover", "x_60x100.f32", "-o", "none.cae"], 1);
+    assert!(message.contains("--like") && !message.contains("`cae recover"), "{message}");
     assert_eq!(std::fs::read(d.join("out.cae")).unwrap(), whole);
 
     std::fs::write(d.join("cut.cae"), &whole[..whole.len() - 16]).unwrap();
@@ -1118,6 +1138,8 @@ fn what_can_be_recovered_is_said_to_be() {
     };
     for (name, bytes) in [
         ("signature.cae", damaged(1)),
+        ("text_mode.cae", damaged(0)),
+        ("version.cae", damaged(8)),
         ("header.cae", damaged(13)),
         ("directory.cae", damaged(whole.len() - 20)),
         ("trailer.cae", damaged(whole.len() - 1)),
@@ -1192,14 +1214,17 @@ fn what_may_not_have_been_meant_is_noted() {
         text(&out.stderr)
     };
     let mut values: Vec<f32> = (0..100).map(|i| i as f32).collect();
-    values[7] = -1e30;
+    values[7] = -9999.0;
+    std::fs::write(d.join("x_100.f32"), bytes(&values)).unwrap();
+    assert_eq!(notes(&["x_100.f32", "--rel", "0.1"]), "", "one value may be as it is");
+    values[9] = -9999.0;
     std::fs::write(d.join("x_100.f32"), bytes(&values)).unwrap();
     let said = notes(&["x_100.f32", "--rel", "0.1"]);
     assert!(
-        said.starts_with("cae: note: x: the value -1e30 sets the range") && said.contains("--fill -1e30"),
+        said.starts_with("cae: note: x: the value -9999.0, far from all others") && said.contains("--fill -9999.0"),
         "{said}"
     );
-    assert_eq!(notes(&["x_100.f32", "--rel", "0.1", "--fill", "-1e30"]), "");
+    assert_eq!(notes(&["x_100.f32", "--rel", "0.1", "--fill", "-9999"]), "");
     assert_eq!(notes(&["x_100.f32", "--abs", "0.1"]), "");
     let said = notes(&["x_100.f32", "--abs", "0.1", "--fill", "-999"]);
     assert!(said.starts_with("cae: note: x: no value is -9.99e2, which --fill says"), "{said}");

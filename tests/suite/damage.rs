@@ -241,8 +241,9 @@ fn random_damage_never_panics() {
 
 fn recovered(damaged: &[u8], known: &Known) -> Result<(Vec<u8>, Found), Error> {
     let mut out = Vec::new();
-    let found = cae::recover(damaged, known, &small_limits(), &mut out)?;
-    Ok((out, found))
+    let done = cae::recover(damaged, known, &small_limits(), &mut out)?;
+    assert_eq!(done.header, damaged.get(..HEADER_LEN) != out.get(..HEADER_LEN));
+    Ok((out, done.directory))
 }
 
 #[test]
@@ -321,8 +322,8 @@ fn frames_are_found_by_type_and_shape_of_their_array() {
     let known = |frame_shape| Known::Array { name: "v", data_type: DataType::F64, shape: &[300, 400], frame_shape };
     let recovered = |file: &[u8], frame_shape| {
         let mut out = Vec::new();
-        let found = cae::recover(file, &known(frame_shape), &cae::Limits::default(), &mut out)?;
-        Ok::<_, Error>((out, found))
+        let done = cae::recover(file, &known(frame_shape), &cae::Limits::default(), &mut out)?;
+        Ok::<_, Error>((out, done.directory))
     };
     let asked = ArrayOptions { frame_shape: Some(vec![75, 400]), ..options(Bound::Absolute(0.01), Preset::Balanced) };
     let (file, found) = recovered(&cut(&asked), Some(&[75, 400])).unwrap();
@@ -384,7 +385,8 @@ fn a_damaged_model_is_found_in_another_file_or_a_folder() {
     let mut back = Vec::new();
     let refused = cae::recover(&damaged, &Known::Nothing, &limits, &mut back).unwrap_err();
     assert!(refused.to_string().contains("another file"), "{refused}");
-    assert_eq!(cae::recover(&damaged, &Known::Like(&whole), &limits, &mut back).unwrap(), Found::Whole);
+    let done = cae::recover(&damaged, &Known::Like(&whole), &limits, &mut back).unwrap();
+    assert_eq!((done.header, done.models, done.directory), (false, 1, Found::Whole));
     assert!(back == file);
 
     // The first folder has another model by that name, the second the right one.

@@ -26,7 +26,11 @@ impl FileObject {
 
 impl ReadAt for FileObject {
     fn file_len(&self) -> io::Result<u64> {
-        self.in_turn(|object| object.call_method1("seek", (0, 2))?.extract())
+        self.in_turn(|object| {
+            // Not all file objects return where they are.
+            object.call_method1("seek", (0, 2))?;
+            object.call_method0("tell")?.extract()
+        })
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {

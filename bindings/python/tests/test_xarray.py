@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 
 import cae
@@ -177,3 +178,16 @@ def test_wrong_arguments(tmp_path, dataset):
     cae.save(tmp_path / "a.cae", {"a": np.ones(3)}, abs=0.1, attrs={"a": {"_cae_dtype": "object"}})
     with pytest.raises(cae.Unsupported):
         xr.open_dataset(tmp_path / "a.cae")
+
+
+def test_pipes_are_read_to_their_end(tmp_path):
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise io.UnsupportedOperation("seek")
+
+    cae.save(tmp_path / "a.cae", {"a": np.arange(3.0)}, abs=0.1)
+    pipe = Pipe((tmp_path / "a.cae").read_bytes())
+    assert np.allclose(xr.open_dataset(pipe, engine="cae").a, np.arange(3.0), atol=0.1)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const STATUS: &str = "\
 Exit status: 0 where all went well; 1 for a file that is damaged, cannot be read or written, or misses its bound; 2 for a command \
-that was given wrong; 130 where a signal ended it. With --json, what fails without a report prints {\"error\": MESSAGE} on stdout, too.";
+that was given wrong; 130 where a signal ended it, without a report. With --json, what fails without a report prints {\"error\": MESSAGE} on stdout, too.";
 
 /// Archives scientific floating-point arrays in few bytes at a proved error bound.
 #[derive(Debug, Parser)]
@@ -81,8 +81,7 @@ pub struct Compress {
     #[arg(long)]
     pub name: Option<String>,
     /// Model: none, auto (the smallest file, which without a model at hand is none), a network in the loop PREDICTOR.onnx
-    /// (used where it saves more than its own bytes), or an autoencoder DECODER.onnx or
-    /// ENCODER.onnx,DECODER.onnx
+    /// (used where it saves more than its own bytes), or an autoencoder ENCODER.onnx,DECODER.onnx
     #[arg(long, default_value = "auto")]
     pub model: String,
     /// Store only the digest of the model; readers are given it with --model-dir

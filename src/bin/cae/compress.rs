@@ -8,9 +8,10 @@
 use crate::args::{Compress, GuardName, PresetName};
 use crate::failure::{self, Failure};
 use crate::figures::{self, count, count_are, ratio, times};
-use crate::input::{self, Input, Watched};
+use crate::input::{self, Input};
 use crate::interrupt;
 use crate::progress;
+use crate::watched::Watched;
 use cae::{ArrayOptions, ArrayReport, Bound, DataType, Element, GuardPolicy, Limits, Preset, Reader, Writer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -128,12 +129,12 @@ fn pack(args: &Compress, inputs: &[Input], model: Option<&str>) -> Result<Packed
             threads: args.threads,
             progress: Some(&show),
         };
-        let (report, has_fill) = match input.data_type {
+        let (report, seen) = match input.data_type {
             DataType::F32 => add::<f32>(&mut writer, &name, args, input, &options)?,
             _ => add::<f64>(&mut writer, &name, args, input, &options)?,
         };
         bar.finish_and_clear();
-        notes.extend(note_on_fill(args, &name, input, &report, has_fill));
+        notes.extend(note_on_fill(args, &name, input, &report, &seen));
         let mut attributes = attributes_of(&args.attr)?;
         if let Some(fill) = args.fill {
             attributes.insert("_FillValue".into(), number(fill));
@@ -153,24 +154,18 @@ fn pack(args: &Compress, inputs: &[Input], model: Option<&str>) -> Result<Packed
 }
 
 /// Where a value that stands for missing seems to be taken for one that was measured, or is not there.
-fn note_on_fill(args: &Compress, name: &str, input: &Input, report: &ArrayReport, has_fill: bool) -> Option<String> {
-    /// Hardly a quantity is as large in the units that it is given in.
-    const NOT_MEASURED: f64 = 1e19;
+fn note_on_fill(args: &Compress, name: &str, input: &Input, report: &ArrayReport, seen: &Seen) -> Option<String> {
     if let Some(fill) = args.fill {
-        return (!has_fill).then(|| format!("{name}: no value is {fill:e}, which --fill says"));
+        return (!seen.has_fill).then(|| format!("{name}: no value is {fill:e}, which --fill says"));
     }
-    let (low, high) = report.stats.range;
-    let largest = if low.abs() > high.abs() { low } else { high };
-    let is_relative = matches!(report.bound.asked, Bound::Range(_) | Bound::Psnr(_));
-    if !is_relative || report.stats.count == 0 || largest.abs() < NOT_MEASURED {
-        return None;
-    }
-    let largest = match input.data_type {
-        DataType::F32 => format!("{:e}", f32::from_f64(largest)),
-        _ => format!("{largest:e}"),
+    let apart = seen.apart.filter(|_| matches!(report.bound.asked, Bound::Range(_) | Bound::Psnr(_)))?;
+    let apart = match input.data_type {
+        DataType::F32 => format!("{:?}", f32::from_f64(apart)),
+        _ => format!("{apart:?}"),
     };
     Some(format!(
-        "{name}: the value {largest} sets the range that the bound is relative to; --fill {largest} says that it stands for missing"
+        "{name}: the value {apart}, far from all others, sets the range that the bound is relative to; --fill {apart} says that it stands \
+         for missing"
     ))
 }
 
@@ -262,7 +257,7 @@ fn attributes_of(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
     pairs.iter().map(split).collect()
 }
 
-/// `DECODER` or `ENCODER,DECODER`, for the file `output`.
+/// `ENCODER,DECODER`, or a network in the loop alone, for the file `output`.
 pub fn add_model<W: Write>(
     writer: &mut Writer<W>,
     paths: &str,
@@ -281,14 +276,21 @@ pub fn add_model<W: Write>(
     })
 }
 
-/// What became of the array, and whether a value of it is the fill value.
+/// What was seen of an array's values.
+struct Seen {
+    has_fill: bool,
+    /// See [`Watched::apart`].
+    apart: Option<f64>,
+}
+
+/// What became of the array, and what was seen of it.
 fn add<T: Element>(
     writer: &mut Writer<cae::AtomicFile>,
     name: &str,
     args: &Compress,
     input: &Input,
     options: &ArrayOptions,
-) -> Result<(ArrayReport, bool), Failure> {
+) -> Result<(ArrayReport, Seen), Failure> {
     let source = input.open::<T>().map_err(Failure::at(&input.path))?;
     let source = Watched::new(source, args.fill.map(T::from_f64));
     let report = writer.add_source(name, &source, options).map_err(|e| match e {
@@ -296,7 +298,7 @@ fn add<T: Element>(
         cae::Error::Io(e) if !source.failed() => Failure::io(&args.output)(e),
         e => Failure::at(&input.path)(e),
     })?;
-    Ok((report, source.has_fill()))
+    Ok((report, Seen { has_fill: source.has_fill(), apart: source.apart() }))
 }
 
 fn provenance(input: &Input) -> Result<Value, Failure> {

@@ -66,7 +66,7 @@ pub fn run(args: &Decompress) -> Result<(), Failure> {
     };
     if args.json && args.is_to_stdout() {
         // The values have stdout for themselves.
-        eprintln!("{}", failure::harmless(&report.to_string()));
+        failure::whisper(&report.to_string());
     } else if args.json {
         say!("{report}");
     }

@@ -1,6 +1,6 @@
 //! How a command ends when it does not succeed.
 
-use cae::{Error, FormatError, Place};
+use cae::{Error, FormatError, Place, Unsupported};
 use serde_json::json;
 use std::borrow::Cow;
 use std::io::Write;
@@ -29,14 +29,19 @@ pub fn say(line: &str) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
-        eprintln!("cae: stdout: {e}");
+        warn(&format!("stdout: {e}"));
         std::process::exit(BAD.into());
     }
 }
 
 /// Prints a message to stderr.
 pub fn warn(message: &str) {
-    eprintln!("cae: {}", harmless(message));
+    whisper(&format!("cae: {message}"));
+}
+
+/// Prints a line to stderr. Where nobody hears it, the exit status speaks.
+pub fn whisper(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", harmless(line));
 }
 
 /// The message as an object on stdout, unless a report is there already that says what is wrong.
@@ -64,11 +69,19 @@ pub fn harmless(line: &str) -> Cow<'_, str> {
 
 /// What helps after an error of the file at `path` in what `cae recover` makes anew.
 fn advice(path: &Path, error: &Error) -> String {
-    let Error::Format { place: Place::Header | Place::Trailer | Place::Directory, kind, .. } = error else {
-        return String::new();
+    // What one byte of the header can look like that is no longer what it was.
+    let look =
+        |as_what: &str| format!("; or this is no {as_what}, and `cae recover {} -o OUT` reads it", path.display());
+    let kind = match error {
+        Error::Unsupported { place: Place::Header, kind: Unsupported::Version { .. }, .. } => {
+            return look("other version");
+        }
+        Error::Format { kind: FormatError::TextModeDamage, .. } => return look("such transfer"),
+        Error::Format { place: Place::Header | Place::Trailer | Place::Directory, kind, .. } => kind,
+        _ => return String::new(),
     };
     match kind {
-        FormatError::TextModeDamage | FormatError::Truncated { what: "header", .. } => return String::new(),
+        FormatError::Truncated { what: "header", .. } => return String::new(),
         // Most likely it never was a .cae file.
         FormatError::Signature if path.extension().is_none_or(|e| e != "cae") => return String::new(),
         _ => {}

@@ -19,6 +19,11 @@ pub fn times(ratio: f64) -> String {
     }
 }
 
+/// A number in few digits.
+pub fn short(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e5).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
+}
+
 /// `1 frame`, `2 frames`.
 pub fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }

@@ -5,7 +5,6 @@ use crate::failure::Failure;
 pub use cae::input::Input;
 use cae::{DataType, Element, Region, Source};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Finds out what `path` holds; `raw` is what the user said of raw files.
 pub fn describe(path: &Path, raw: &Raw) -> Result<Input, Failure> {
@@ -98,65 +97,31 @@ impl Source<f64> for Widened {
     }
 }
 
-/// A source that tells afterwards what became of reading it.
-pub struct Watched<T> {
-    source: Box<dyn Source<T>>,
-    fill: Option<T>,
-    has_fill: AtomicBool,
-    failed: AtomicBool,
-}
-
-impl<T: Element> Watched<T> {
-    pub fn new(source: Box<dyn Source<T>>, fill: Option<T>) -> Self {
-        Watched { source, fill, has_fill: AtomicBool::new(false), failed: AtomicBool::new(false) }
-    }
-
-    /// Whether a value that was read is the fill value.
-    pub fn has_fill(&self) -> bool {
-        self.has_fill.load(Ordering::Relaxed)
-    }
-
-    /// Whether a value could not be read.
-    pub fn failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-}
-
-impl<T: Element> Source<T> for Watched<T> {
-    fn shape(&self) -> Vec<u64> {
-        self.source.shape()
-    }
-
-    fn read(&self, region: &Region, out: &mut [T]) -> cae::Result<()> {
-        self.source.read(region, out).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
-        if let Some(fill) = self.fill
-            && !self.has_fill()
-            && out.iter().any(|v| v.to_bits64() == fill.to_bits64())
-        {
-            self.has_fill.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-/// Two files of which the first is given before the second, though its name comes after: numbers count as such.
+/// Two files of which the first is given before the second, though its name comes after: numbers count as such, whether 1.10 is more
+/// than 1.9 or less.
 pub fn out_of_order(files: &[PathBuf]) -> Option<(&Path, &Path)> {
     let names: Vec<_> = files.iter().map(|f| f.to_string_lossy()).collect();
-    let pieces: Vec<_> = names.iter().map(|name| pieces(name)).collect();
-    let at = pieces.windows(2).position(|pair| matches!(pair, [a, b] if a > b))?;
+    let descend = |a: &str, b: &str| [true, false].iter().all(|decimals| pieces(a, *decimals) > pieces(b, *decimals));
+    let at = names.windows(2).position(|pair| matches!(pair, [a, b] if descend(a, b)))?;
     Some((files.get(at)?, files.get(at.checked_add(1)?)?))
 }
 
-/// A name's text and numbers, in the order of which names are: of numbers without their first zeros the longer is the larger.
-fn pieces(name: &str) -> Vec<(bool, usize, &str)> {
-    let mut pieces = Vec::new();
+/// A name's text and numbers, in the order of which names are: of numbers without their first zeros the longer is the larger, but for
+/// decimals behind a point.
+fn pieces(name: &str, decimals: bool) -> Vec<(bool, usize, &str)> {
+    let mut pieces: Vec<(bool, usize, &str)> = Vec::new();
     let mut rest = name;
     while let Some(first) = rest.chars().next() {
         let is_number = first.is_ascii_digit();
         let end = rest.find(|c: char| c.is_ascii_digit() != is_number).unwrap_or(rest.len());
         let (piece, more) = rest.split_at(end);
         let digits = piece.trim_start_matches('0');
-        pieces.push(if is_number { (false, digits.len(), digits) } else { (true, 0, piece) });
+        let is_decimal = decimals && matches!(pieces.as_slice(), [.., (false, ..), (true, _, ".")]);
+        pieces.push(match is_number {
+            false => (true, 0, piece),
+            true if is_decimal => (false, 0, piece),
+            true => (false, digits.len(), digits),
+        });
         rest = more;
     }
     pieces

@@ -22,6 +22,7 @@ mod progress;
 mod recover;
 mod train;
 mod verify;
+mod watched;
 
 use clap::Parser;
 use failure::Failure;

@@ -146,6 +146,9 @@ fn extract(args: &Extract) -> Result<(), Failure> {
     let bytes = reader.model_bytes(args.index).map_err(Failure::at(&args.file))?;
     let digest = reader.models().nth(args.index).map(|m| hex(&m.digest)).unwrap_or_default();
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{digest}.onnx")));
+    if path.as_os_str() == "-" {
+        return Err(Failure::usage("a model goes to a file, not to stdout"));
+    }
     input::not_replaced(&args.file, &path)?;
     if path.exists() && !args.force {
         return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));

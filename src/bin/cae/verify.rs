@@ -163,16 +163,16 @@ fn tell(args: &Verify, array: &Array, c: &Comparison) {
     let largest = if figures::is_unknown(array.tolerance()) && args.bounds.is_none() {
         format!("{largest:e}, the bound is unknown")
     } else {
-        format!("{:.4} of {}", c.errors.max_error_over_bound, compared_with(args, array.bound()))
+        format!("{} of {}", figures::short(c.errors.max_error_over_bound), compared_with(args, array.bound()))
     };
-    say!("{}: largest error {largest}, mean point-wise {mean:?}", array.name());
+    say!("{}: largest error {largest}, mean error relative to each value {}", array.name(), figures::short(mean));
 }
 
 /// Why a bound is not met.
 fn what_is_missed(bound: Bound, errors: &ErrorStats) -> String {
     let over = errors.max_error_over_bound;
     match bound {
-        _ if over > 1.0 => format!("the largest error is {over} of it"),
+        _ if over > 1.0 => format!("the largest error is {} of it", figures::short(over)),
         Bound::Rmse(most) if errors.rmse() > most => format!("the root mean square error is {}", errors.rmse()),
         Bound::Psnr(least) if errors.psnr() < least => format!("the signal-to-noise ratio is {} dB", errors.psnr()),
         _ => "a value that stands for missing or is not finite did not come back bit for bit".to_owned(),

@@ -63,7 +63,7 @@ impl Header {
         cursor: &mut Cursor<'_>,
         levels: impl FnOnce([u8; AXES]) -> Vec<Level>,
     ) -> Result<(Self, Vec<Level>), FormatError> {
-        let (slow, fast) = (cursor.u8("starts of axes")?, cursor.u8("starts of axes")?);
+        let (slow, fast) = (cursor.u8("from of axes")?, cursor.u8("from of axes")?);
         let starts = [slow & 15, slow >> 4, fast & 15, fast >> 4];
         let mut part = |field| match cursor.u8(field)? {
             n @ 1..=WHOLE => Ok(n),

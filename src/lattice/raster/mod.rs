@@ -87,7 +87,7 @@ pub(crate) fn encode(
     if !options.either {
         return code(options.snapped, recon);
     }
-    let (_, free) = wanted(filled, regular(false))?;
+    let Some((_, free)) = wanted(filled, regular(false)) else { return code(true, recon) };
     if copies::find(&free, grid.ordinary, &shape_of(grid, &[])).is_empty() {
         let bytes = |wanted: &[f64], snapped| plan::on_a_part(wanted, grid, snapped);
         let whole = wanted(filled, native.unwrap_or_else(|| regular(true)));

@@ -97,7 +97,10 @@ class CaeBackend(BackendEntrypoint):
 
 
 def _is_seekable(source: Any) -> bool:
-    return hasattr(source, "read") and hasattr(source, "seek")
+    if not (hasattr(source, "read") and hasattr(source, "seek")):
+        return False
+    # Pipes have a method that fails.
+    return bool(source.seekable()) if hasattr(source, "seekable") else True
 
 
 class _Lazy(BackendArray):
