@@ -246,6 +246,11 @@ impl<T: Element> Job<'_, T> {
         room: &mut Vec<T>,
     ) -> Result<Encoded> {
         self.with_block(region, tolerance, room, |block, threads| {
+            if block.kept.is_some_and(|kept| kept.iter().all(|k| *k)) {
+                // As classes every one would be stored as it is.
+                let block = Block { tolerance: Tolerance::Lossless, kept: None, ..*block };
+                return T::encode_frame(&block, &[plan::exact()], &self.models, threads);
+            }
             T::encode_frame(block, &plan.candidates, &self.models, threads)
         })
     }

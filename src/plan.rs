@@ -140,7 +140,7 @@ impl Plan {
             let options = sparse::Options { policy, ..Default::default() };
             vec![of("autoencoder", Kernel::Sparse(options))]
         } else if tolerance == Tolerance::Lossless {
-            let mut ways = vec![of("exact", Kernel::Exact)];
+            let mut ways = vec![exact()];
             // The positions of f64 values are too many for the other kernels, but for places in a table.
             let suits = |c: &Candidate| match c.view {
                 View::Plain => data_type == DataType::F32 && !matches!(c.kernel, Kernel::Fast(_)),
@@ -312,6 +312,11 @@ pub(crate) fn sum(a: &[(&'static str, u64)], b: &[(&'static str, u64)]) -> Vec<(
     }
     let other = |label: &str| b.iter().find(|(l, _)| *l == label).map(|(_, n)| *n);
     a.iter().filter_map(|(l, n)| Some((*l, n.saturating_add(other(l)?)))).collect()
+}
+
+/// The way of values that must be as they were.
+pub(crate) fn exact() -> Candidate {
+    Candidate { label: "exact", kernel: Kernel::Exact, view: View::Plain }
 }
 
 /// The ways that may win without a model.

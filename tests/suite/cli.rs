@@ -528,6 +528,14 @@ fn bounds_of_points_are_verified_where_they_are_given() {
     let message = bad(d, &["verify", "a.cae", "--against", SEA, "--bounds", "tight_8x20x30.f64"], 1);
     assert!(message.contains("the largest error is"), "{message}");
     assert_eq!(cae(d, &["verify", "a.cae", "--bounds", "e_8x20x30.f64"]).status.code(), Some(2));
+    // Where no point has a bound, all of them are coded without loss.
+    std::fs::write(d.join("none_8x20x30.f64"), vec![0; points * 8]).unwrap();
+    let none = json(d, &["compress", SEA, "-o", "none.cae", "--bounds", "none_8x20x30.f64"]);
+    let lossless = json(d, &["compress", SEA, "-o", "lossless.cae", "--lossless"]);
+    let bytes = |report: &Value| report["output_bytes"].as_u64().unwrap();
+    assert!(bytes(&none) < bytes(&lossless) + bytes(&lossless) / 10, "{none} {lossless}");
+    good(d, &["decompress", "none.cae", "-o", "none.f32"]);
+    assert_eq!(std::fs::read(d.join("none.f32")).unwrap(), std::fs::read(d.join(SEA)).unwrap());
 }
 
 #[test]
