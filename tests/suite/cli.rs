@@ -370,6 +370,28 @@ fn existing_files_are_replaced_only_when_told_to() {
 }
 
 #[test]
+fn a_file_that_appears_meanwhile_is_not_replaced() {
+    let dir = folder(&[]);
+    let d = dir.path();
+    let values: Vec<f32> = (0..200_000).map(|i| (i as f32 * 0.01).sin() + (i % 1013 * (i % 7)) as f32 * 1e-4).collect();
+    std::fs::write(d.join("x_400x500.f32"), bytes(&values)).unwrap();
+    let mut child = program()
+        .args(["compress", "x_400x500.f32", "-o", "a.cae", "--rel", "1e-5", "--preset", "small"])
+        .current_dir(d)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !names(d).iter().any(|name| name.ends_with(".part")) {
+        assert!(child.try_wait().unwrap().is_none(), "ended before it wrote");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    std::fs::write(d.join("a.cae"), "another's").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert_eq!(std::fs::read(d.join("a.cae")).unwrap(), b"another's");
+    assert_eq!(names(d), ["a.cae", "x_400x500.f32"]);
+}
+
+#[test]
 fn wrong_commands_end_with_status_2() {
     let dir = folder(&[SEA]);
     let d = dir.path();

@@ -24,9 +24,7 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
     let begin = Instant::now();
     let bound = bound_of(args);
     bound.validate().map_err(|e| Failure::usage(e.to_string()))?;
-    if args.output.exists() && !args.force {
-        return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
-    }
+    input::not_taken(&args.output, args.force)?;
     if args.output.as_os_str() == "-" {
         return Err(Failure::usage(
             "an archive is written to a file, which gets its name when it is complete; -o needs one",
@@ -57,7 +55,13 @@ pub fn run(args: &Compress) -> Result<(), Failure> {
         }
     }
 
-    let pack = |model| pack(args, &inputs, model);
+    // What was written here may be written again.
+    let mut may_replace = args.force;
+    let mut pack = |model| {
+        let packed = pack(args, &inputs, model, may_replace)?;
+        may_replace = true;
+        Ok::<_, Failure>(packed)
+    };
     let mut packed = pack(asked)?;
     let mut left_out = false;
     // A network in the loop that does not save its own bytes stays out; so much more decides what samples cannot.
@@ -96,7 +100,7 @@ struct Packed {
 }
 
 /// Writes the file.
-fn pack(args: &Compress, inputs: &[Input], model: Option<&str>) -> Result<Packed, Failure> {
+fn pack(args: &Compress, inputs: &[Input], model: Option<&str>, may_replace: bool) -> Result<Packed, Failure> {
     let here = Failure::at(&args.output);
     let mut writer = Writer::new(interrupt::create(&args.output)?).map_err(&here)?;
     let model = model.map(|paths| add_model(&mut writer, paths, !args.external_model, &args.output)).transpose()?;
@@ -150,6 +154,7 @@ fn pack(args: &Compress, inputs: &[Input], model: Option<&str>) -> Result<Packed
         }
         reports.push((name, report));
     }
+    input::not_taken(&args.output, may_replace)?;
     Ok(Packed { reports, bytes: writer.commit().map_err(&here)?, notes })
 }
 

@@ -183,9 +183,7 @@ fn target(args: &Decompress, array: &Array) -> Result<Target, Failure> {
         }
     };
     input::not_replaced(&args.file, &path)?;
-    if path.exists() && !args.force {
-        return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
-    }
+    input::not_taken(&path, args.force)?;
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     let held = array.data_type().name();
     match extension.as_str() {
@@ -231,6 +229,7 @@ fn write<T: Element>(
     let bad = array.write_values::<T>(region, damage, &mut file, &show);
     let bad = bad.map_err(|e| failed(&args.file, path, e))?;
     bar.finish_and_clear();
+    input::not_taken(path, args.force)?;
     file.commit().map_err(io)?;
     Ok(bad)
 }

@@ -59,9 +59,7 @@ pub fn run(args: &Exact) -> Result<(), Failure> {
     if inputs.len() != outputs.len() || inputs.len() > 2 {
         return Err(Failure::usage("give DECODER OUT, or ENCODER,DECODER ENCODER_OUT,DECODER_OUT"));
     }
-    if let Some(taken) = outputs.iter().find(|p| p.exists() && !args.force) {
-        return Err(Failure::usage(format!("{} exists; --force replaces it", taken.display())));
-    }
+    outputs.iter().try_for_each(|path| input::not_taken(path, args.force))?;
     let mut read = inputs.iter().map(|p| std::fs::read(p).map_err(Failure::io(p))).collect::<Result<Vec<_>, _>>()?;
     let decoder = read.pop().unwrap_or_default();
     let pair = Pair { encoder: read.pop(), decoder };
@@ -77,6 +75,7 @@ pub fn run(args: &Exact) -> Result<(), Failure> {
     for (path, bytes) in outputs.iter().zip(bytes) {
         let mut file = interrupt::create(path)?;
         file.write_all(bytes).map_err(Failure::io(path))?;
+        input::not_taken(path, args.force)?;
         file.commit().map_err(Failure::io(path))?;
     }
     let report = model::check(&best.made.decoder, &Limits::default()).map_err(Failure::at(Path::new(&args.output)))?;

@@ -127,6 +127,14 @@ fn pieces(name: &str, decimals: bool) -> Vec<(bool, usize, &str)> {
     pieces
 }
 
+/// Refuses to replace a file, unless told to. Asked again before a file gets its name, which may have been given away meanwhile.
+pub fn not_taken(path: &Path, force: bool) -> Result<(), Failure> {
+    if path.exists() && !force {
+        return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
+    }
+    Ok(())
+}
+
 /// Refuses to write over a file that is read.
 pub fn not_replaced(read: &Path, written: &Path) -> Result<(), Failure> {
     match (read.canonicalize(), written.canonicalize()) {

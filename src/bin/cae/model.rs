@@ -150,9 +150,7 @@ fn extract(args: &Extract) -> Result<(), Failure> {
         return Err(Failure::usage("a model goes to a file, not to stdout"));
     }
     input::not_replaced(&args.file, &path)?;
-    if path.exists() && !args.force {
-        return Err(Failure::usage(format!("{} exists; --force replaces it", path.display())));
-    }
+    input::not_taken(&path, args.force)?;
     let mut file = interrupt::create(&path)?;
     file.write_all(&bytes).map_err(Failure::io(&path))?;
     file.commit().map_err(Failure::io(&path))?;

@@ -13,9 +13,7 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
     let here = Failure::at(&args.file);
     input::not_replaced(&args.file, &args.output)?;
     input::must_be_a_file(&args.file)?;
-    if args.output.exists() && !args.force {
-        return Err(Failure::usage(format!("{} exists; --force replaces it", args.output.display())));
-    }
+    input::not_taken(&args.output, args.force)?;
     let limits = if args.reading.no_limits { Limits::none() } else { Limits::default() };
     let sibling = args.like.as_ref().map(|path| open(path, &args.reading)).transpose()?;
     let known = match (&sibling, &args.raw.shape, args.raw.dtype) {
@@ -62,6 +60,7 @@ pub fn run(args: &Recover) -> Result<(), Failure> {
         arrays.insert(array.name().to_owned(), json!({"frames": frames, "lost": bad}));
     }
     drop(reader);
+    input::not_taken(&args.output, args.force)?;
     out.commit().map_err(Failure::io(&args.output))?;
     let mut how = Vec::new();
     if done.header {
