@@ -376,7 +376,25 @@ impl<'r> Array<'r> {
 
     /// Checks the checksum of every frame.
     pub(crate) fn check_frames(&self) -> Result<()> {
-        (0..self.frame_count()).try_for_each(|f| frame::check(&self.frame_bytes(f)?).map_err(|e| self.at(f, e)))
+        (0..self.frame_count()).try_for_each(|f| self.whole_frame(f).map(drop))
+    }
+
+    /// The bytes of frame `index`, which must have their checksum.
+    pub(crate) fn whole_frame(&self, index: u64) -> Result<Cow<'r, [u8]>> {
+        let bytes = self.frame_bytes(index)?;
+        frame::check(&bytes).map_err(|e| self.at(index, e))?;
+        Ok(bytes)
+    }
+
+    /// What the directory says of it.
+    pub(crate) fn entry(&self) -> &'r ArrayEntry {
+        self.entry
+    }
+
+    /// Digest of the model that decodes its frames.
+    pub(crate) fn model_digest(&self) -> Option<&'r [u8; 32]> {
+        let models = &self.file.directory.models;
+        self.entry.model.and_then(|m| models.get(m as usize)).map(|m| &m.digest)
     }
 
     /// Adds where a frame is to what is wrong with it.

@@ -1,5 +1,6 @@
 //! Writing a file: models, then the frames of each array as they are coded, then the directory.
 
+use crate::array::Array;
 use crate::atomic_file::AtomicFile;
 use crate::bound::{Bound, ResolvedBound};
 use crate::element::Element;
@@ -13,6 +14,7 @@ use crate::limits::Limits;
 use crate::model::{self, Decoder, Encoder};
 use crate::parallel::{self, Threads};
 use crate::plan::{self, Preset};
+use crate::reader::Reader;
 use crate::slabs::Slabs;
 use crate::source::Source;
 use crate::sparse::GuardPolicy;
@@ -110,23 +112,20 @@ struct LoadedModel {
     encoder_digest: Option<[u8; 32]>,
 }
 
-impl LoadedModel {
-    /// Fails for a decoder that makes fewer values than it needs latents, and for an encoder of other sizes.
-    fn check_sizes(&self) -> Result<()> {
-        let of = |latents: usize, block: &[usize]| format!("{latents} latents and blocks of {block:?} values");
-        let decoder = &self.decoder;
-        let needs = of(decoder.latent_len(), decoder.block_shape());
-        if !decoder.is_predictor() && decoder.latent_len() >= decoder.block_len() {
-            let what = format!("the decoder has {needs}, which saves nothing: is it the encoder?");
-            return Err(ModelError::Mismatch { what }.into());
+/// Fails for a decoder that makes fewer values than it needs latents, and for an encoder of other sizes.
+fn check_sizes(decoder: &dyn Decoder, encoder: Option<&dyn Encoder>) -> Result<()> {
+    let of = |latents: usize, block: &[usize]| format!("{latents} latents and blocks of {block:?} values");
+    let needs = of(decoder.latent_len(), decoder.block_shape());
+    if !decoder.is_predictor() && decoder.latent_len() >= decoder.block_len() {
+        let what = format!("the decoder has {needs}, which saves nothing: is it the encoder?");
+        return Err(ModelError::Mismatch { what }.into());
+    }
+    match encoder {
+        Some(e) if (e.latent_len(), e.block_len()) != (decoder.latent_len(), decoder.block_len()) => {
+            let has = of(e.latent_len(), e.block_shape());
+            Err(ModelError::Mismatch { what: format!("the decoder has {needs}, the encoder {has}") }.into())
         }
-        match &self.encoder {
-            Some(e) if (e.latent_len(), e.block_len()) != (decoder.latent_len(), decoder.block_len()) => {
-                let has = of(e.latent_len(), e.block_shape());
-                Err(ModelError::Mismatch { what: format!("the decoder has {needs}, the encoder {has}") }.into())
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
@@ -160,7 +159,7 @@ impl Writer<AtomicFile> {
         let mut file = self.finish()?;
         file.flush()?;
         let options = crate::ReadOptions { limits: Limits::none(), ..Default::default() };
-        let reader = crate::Reader::open_with(file.temporary(), options)?;
+        let reader = Reader::open_with(file.temporary(), options)?;
         let len = reader.file_len();
         reader.check_against(&directory)?;
         drop(reader);
@@ -206,43 +205,51 @@ impl<W: Write> Writer<W> {
     /// [`Error::Model`](crate::Error::Model) if a model is refused; [`ArgumentError::Other`] after the first array, or to embed a
     /// decoder that was added without its bytes.
     pub fn add_model(&mut self, decoder: &[u8], encoder: Option<&[u8]>, embed: bool) -> Result<ModelId> {
+        let loaded = model::load_decoder(decoder, &self.limits)?;
+        let encoder_digest = encoder.map(model::digest);
+        let encoder = encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?;
+        check_sizes(loaded.as_ref(), encoder.as_deref())?;
+        let index = self.name_model(model::digest(decoder), Some(decoder).filter(|_| embed))?;
+        let same = |m: &LoadedModel| (m.index, m.encoder_digest) == (index, encoder_digest);
+        let known = self.models.iter().position(same);
+        if known.is_none() {
+            self.models.push(LoadedModel { decoder: loaded, encoder, index, encoder_digest });
+        }
+        Ok(ModelId(number(known.unwrap_or(self.models.len().saturating_sub(1)))?))
+    }
+
+    /// Adds a model that another file names, for arrays that are copied from there: with its bytes if they are in that file. A model that
+    /// is there already is stored once.
+    ///
+    /// # Errors
+    /// As [`Writer::add_model`] and [`Reader::model_bytes`].
+    pub fn copy_model(&mut self, from: &Reader, index: usize) -> Result<()> {
+        match from.directory().models.get(index) {
+            Some(ModelEntry { digest, len: 0, .. }) => self.name_model(*digest, None)?,
+            Some(ModelEntry { digest, .. }) => self.name_model(*digest, Some(&from.model_bytes(index)?))?,
+            None => return Err(ArgumentError::Other(format!("no model {index} in the file")).into()),
+        };
+        Ok(())
+    }
+
+    /// Names a model in the directory, unless it is there, and stores its bytes if they are given; its index in the file.
+    fn name_model(&mut self, digest: [u8; 32], bytes: Option<&[u8]>) -> Result<u32> {
+        self.check_whole()?;
+        let models = &self.directory.models;
+        if let Some(known) = models.iter().position(|m| m.digest == digest) {
+            if bytes.is_some() && models.get(known).is_some_and(|m| m.len == 0) {
+                return Err(ArgumentError::Other("the model was added before without its bytes".into()).into());
+            }
+            return number(known);
+        }
         if !self.directory.arrays().is_empty() {
             return Err(ArgumentError::Other("models must be added before the first array".into()).into());
         }
-        self.check_whole()?;
-        let digest = model::digest(decoder);
-        let known = self.directory.models.iter().position(|m| m.digest == digest);
-        let index = known.unwrap_or(self.directory.models.len());
-        let number = |i: usize| u32::try_from(i).map_err(|_| ArgumentError::Other("too many models".into()));
-        let encoder_digest = encoder.map(model::digest);
-        let loaded = LoadedModel {
-            decoder: model::load_decoder(decoder, &self.limits)?,
-            encoder: encoder.map(|e| model::load_encoder(e, &self.limits)).transpose()?,
-            index: number(index)?,
-            encoder_digest,
-        };
-        loaded.check_sizes()?;
-        let id = ModelId(number(self.models.len())?);
-        match self.directory.models.get(index) {
-            Some(entry) if embed && entry.len == 0 => {
-                return Err(ArgumentError::Other("the model was added before without its bytes".into()).into());
-            }
-            Some(_) => {
-                let same = |m: &LoadedModel| (m.index, m.encoder_digest) == (loaded.index, encoder_digest);
-                if let Some(id) = self.models.iter().position(same) {
-                    return Ok(ModelId(number(id)?));
-                }
-            }
-            None => {
-                let (offset, len) = (self.written, if embed { decoder.len() as u64 } else { 0 });
-                if embed {
-                    self.put(decoder)?;
-                }
-                self.directory.models.push(ModelEntry { digest, len, offset });
-            }
-        }
-        self.models.push(loaded);
-        Ok(id)
+        let index = number(models.len())?;
+        let (offset, bytes) = (self.written, bytes.unwrap_or_default());
+        self.put(bytes)?;
+        self.directory.models.push(ModelEntry { digest, len: bytes.len() as u64, offset });
+        Ok(index)
     }
 
     /// Codes an array that is in memory.
@@ -358,6 +365,38 @@ impl<W: Write> Writer<W> {
         Ok(report)
     }
 
+    /// Adds an array of another file as it is stored there, under a name of its own: nothing is decoded or coded again, and values, bound
+    /// and attributes are what they were. Its model, if it has one, must have been copied before ([`Writer::copy_model`]).
+    ///
+    /// # Errors
+    /// [`ArgumentError`] for a name that is taken or holds NUL, and for an array whose model is not in the file; [`Error::Format`] for the
+    /// first frame that does not have its checksum; [`Error::Io`](crate::Error::Io). After an error that left a part of the array in the file, every
+    /// further call fails, and there will be no file.
+    pub fn copy_array(&mut self, name: &str, array: &Array) -> Result<()> {
+        self.check_whole()?;
+        self.check_name(name)?;
+        let (entry, model) = (array.entry(), array.model_digest());
+        let index_of = |digest: &[u8; 32]| self.directory.models.iter().position(|m| m.digest == *digest);
+        let missing = || ArgumentError::Other(format!("the model of `{}` was not copied before", array.name()));
+        let index = model.map(|digest| index_of(digest).ok_or_else(missing)).transpose()?;
+        let mut copy = ArrayEntry {
+            name: name.into(),
+            model: index.map(number).transpose()?,
+            frame_offsets: vec![self.written],
+            ..entry.clone()
+        };
+        for f in 0..array.frame_count() {
+            let bytes = array.whole_frame(f)?;
+            self.broken = true;
+            self.out.write_all(&bytes)?;
+            self.written = self.written.saturating_add(bytes.len() as u64);
+            copy.frame_offsets.push(self.written);
+        }
+        self.directory.push(copy);
+        self.broken = false;
+        Ok(())
+    }
+
     /// Replaces the attributes of an array added before: for what is known only then.
     ///
     /// # Errors
@@ -403,9 +442,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn check_arguments(&self, name: &str, shape: &[u64], options: &ArrayOptions) -> Result<()> {
-        if self.directory.find(name).is_some() {
-            return Err(ArgumentError::DuplicateName(name.to_owned()).into());
-        }
+        self.check_name(name)?;
         if shape.len() > MAX_DIMS {
             let n = shape.len();
             return Err(ArgumentError::Shape(format!("{n} dimensions, at most {MAX_DIMS} are possible")).into());
@@ -423,12 +460,27 @@ impl<W: Write> Writer<W> {
         if options.frame_shape.as_ref().is_some_and(|f| f.len() != shape.len()) {
             return Err(ArgumentError::Shape("the frame shape has another number of dimensions".into()).into());
         }
-        let texts = options.dim_names.iter().chain([&options.attributes]).map(String::as_str).chain([name]);
-        if texts.into_iter().any(|t| t.contains('\0')) {
+        if options.dim_names.iter().chain([&options.attributes]).any(|t| t.contains('\0')) {
             return Err(ArgumentError::Other("names and attributes cannot hold NUL".into()).into());
         }
         Ok(())
     }
+
+    /// Fails for a name that no further array can have.
+    fn check_name(&self, name: &str) -> Result<()> {
+        if self.directory.find(name).is_some() {
+            return Err(ArgumentError::DuplicateName(name.to_owned()).into());
+        }
+        if name.contains('\0') {
+            return Err(ArgumentError::Other("names and attributes cannot hold NUL".into()).into());
+        }
+        Ok(())
+    }
+}
+
+/// The number of a model in a file.
+fn number(index: usize) -> Result<u32> {
+    u32::try_from(index).map_err(|_| ArgumentError::Other("too many models".into()).into())
 }
 
 fn models_of(models: &[LoadedModel], id: Option<ModelId>) -> Result<Models<'_>> {

@@ -1293,6 +1293,39 @@ fn several_originals_are_compared_with_the_arrays_of_their_names() {
 }
 
 #[test]
+fn arrays_of_several_files_are_gathered_as_they_are_stored() {
+    let folder = folder(&[WIND, SST]);
+    for (step, input) in [("step1", WIND), ("step2", SST)] {
+        let out = format!("{step}.cae");
+        good(folder.path(), &["compress", input, "-o", &out, "--rel", "1e-3", "--name", "t"]);
+    }
+    let same = bad(folder.path(), &["copy", "step1.cae", "step2.cae", "-o", "run.cae"], 2);
+    assert!(same.contains("step2.cae: an array before is named `t`, too; --prefix tells them apart"), "{same}");
+    let report = json(folder.path(), &["copy", "step1.cae", "step2.cae", "-o", "run.cae", "--prefix"]);
+    assert_eq!(report["arrays"][1]["name"], "step2_t");
+    assert_eq!(report["output_bytes"], folder.path().join("run.cae").metadata().unwrap().len());
+    good(folder.path(), &["decompress", "run.cae", "-o", "run/"]);
+    for step in ["step1", "step2"] {
+        good(folder.path(), &["decompress", &format!("{step}.cae"), "-o", &format!("{step}.npy")]);
+        let (of_run, alone) = (format!("run/{step}_t.npy"), format!("{step}.npy"));
+        assert_eq!(
+            std::fs::read(folder.path().join(of_run)).unwrap(),
+            std::fs::read(folder.path().join(alone)).unwrap()
+        );
+    }
+    let run = ["copy", "run.cae", "-o", "one.cae"];
+    let several = bad(folder.path(), &[&run[..], &["--name", "wind"]].concat(), 2);
+    assert!(several.contains("--name needs a single array, here are 2 arrays"), "{several}");
+    let none = bad(folder.path(), &[&run[..], &["--array", "x"]].concat(), 2);
+    assert!(none.contains("no array `x` in 1 file"), "{none}");
+    good(folder.path(), &[&run[..], &["--array", "step1_t", "--name", "t"]].concat());
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(read("one.cae"), read("step1.cae"));
+    bad(folder.path(), &["copy", "one.cae", "-o", "one.cae", "--force"], 2);
+    bad(folder.path(), &["copy", "step2.cae", "-o", "one.cae"], 2);
+}
+
+#[test]
 fn regions_that_do_not_fit_are_named_with_their_dimension() {
     let dir = folder(&[SEA]);
     let d = dir.path();

@@ -43,6 +43,79 @@ fn frames_are_found_by_their_bytes_and_decode_alone() {
     assert!(array.frame_range(3).is_empty() && array.frame_bytes(u64::MAX).unwrap().is_empty());
 }
 
+/// What parallel jobs wrote a file each is gathered without coding it again.
+#[test]
+fn copied_arrays_are_stored_as_they_were() {
+    let part = |name: &str, seed| {
+        let mut w = Writer::new(Vec::new()).unwrap();
+        let more = ArrayOptions { attributes: r#"{"units":"K"}"#.into(), frame_shape: Some(vec![8, 30]), ..options() };
+        w.add_array(name, &smooth::<f32>(&[20, 30], seed).view(), &more).unwrap();
+        w.finish().unwrap()
+    };
+    let (a, b) = (part("a", 1), part("b", 2));
+    let (first, second) = (Reader::new(&a).unwrap(), Reader::new(&b).unwrap());
+    let (first, second) = (first.array("a").unwrap(), second.array("b").unwrap());
+    let mut w = Writer::new(Vec::new()).unwrap();
+    w.copy_array("a", &first).unwrap();
+    assert!(matches!(w.copy_array("a", &second), Err(Error::Argument(_))));
+    w.copy_array("c", &second).unwrap();
+    w.add_array("new", &smooth::<f32>(&[4], 3).view(), &options()).unwrap();
+    let file = w.finish().unwrap();
+    let reader = Reader::new(&file).unwrap();
+    assert_eq!(reader.arrays().map(|a| a.name().to_owned()).collect::<Vec<_>>(), ["a", "c", "new"]);
+    for (name, original) in [("a", first), ("c", second)] {
+        let copy = reader.array(name).unwrap();
+        assert_eq!((copy.bound(), copy.attributes()), (original.bound(), original.attributes()));
+        for f in 0..original.frame_count() {
+            assert_eq!(copy.frame_bytes(f).unwrap(), original.frame_bytes(f).unwrap());
+        }
+        assert_eq!(copy.read::<f32>().unwrap(), original.read::<f32>().unwrap());
+    }
+}
+
+/// A copy is no way to hide damage, and what was begun is not completed.
+#[test]
+fn a_damaged_frame_is_not_copied() {
+    let mut w = Writer::new(Vec::new()).unwrap();
+    let two = ArrayOptions { frame_shape: Some(vec![10, 30]), ..options() };
+    w.add_array("a", &smooth::<f32>(&[20, 30], 2).view(), &two).unwrap();
+    let mut file = w.finish().unwrap();
+    let second = Reader::new(&file).unwrap().array("a").unwrap().frame_range(1);
+    file[second.end as usize - 1] ^= 1;
+    let reader = Reader::new(&file).unwrap();
+    let mut w = Writer::new(Vec::new()).unwrap();
+    let refused = w.copy_array("a", &reader.array("a").unwrap());
+    assert!(matches!(refused, Err(Error::Format { place: cae::Place::Frame { array: 0, frame: 1 }, .. })));
+    assert!(w.finish().is_err());
+}
+
+/// A model is stored once, whatever number of files had it, and where it was kept elsewhere it still is.
+#[test]
+fn models_are_copied_with_the_arrays_that_need_them() {
+    let golden = |name: &str| std::fs::read(testdata("golden").join(format!("0.1_{name}.cae"))).unwrap();
+    let (file, other) = (golden("model_exact512"), golden("model_conv16"));
+    let (exact, conv) = (Reader::new(&file).unwrap(), Reader::new(&other).unwrap());
+    let of_exact = exact.arrays().find(|a| a.model().is_some()).unwrap();
+    let mut w = Writer::new(Vec::new()).unwrap();
+    assert!(matches!(w.copy_array("early", &of_exact), Err(Error::Argument(_))));
+    w.add_array("first", &smooth::<f32>(&[4], 3).view(), &options()).unwrap();
+    assert!(matches!(w.copy_model(&exact, 0), Err(Error::Argument(_))));
+    let mut w = Writer::new(Vec::new()).unwrap();
+    for reader in [&conv, &exact, &conv] {
+        (0..reader.models().len()).for_each(|m| w.copy_model(reader, m).unwrap());
+    }
+    assert!(w.copy_model(&conv, 9).is_err());
+    w.copy_array("exact", &of_exact).unwrap();
+    w.copy_model(&conv, 0).unwrap();
+    let copy = w.finish().unwrap();
+    let reader = Reader::new(&copy).unwrap();
+    let models = conv.models().chain(exact.models()).collect::<Vec<_>>();
+    assert_eq!(reader.models().collect::<Vec<_>>(), models);
+    let copied = reader.array("exact").unwrap();
+    assert_eq!(copied.model(), Some(conv.models().len()));
+    assert_eq!(copied.read::<f32>().unwrap(), of_exact.read::<f32>().unwrap());
+}
+
 /// Hosts of lone frames tell a model that they must find from damage.
 #[test]
 fn a_lone_frame_says_that_it_needs_a_model() {

@@ -159,7 +159,8 @@ impl File {
 }
 
 impl File {
-    fn reader(&self, py: Python<'_>) -> PyResult<Arc<Reader<'static>>> {
+    /// What reads it, unless it is closed.
+    pub fn reader(&self, py: Python<'_>) -> PyResult<Arc<Reader<'static>>> {
         let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
         reader.ok_or_else(|| argument_error(py, "the file is closed"))
     }
@@ -236,7 +237,8 @@ fn read_options(
     Ok(options)
 }
 
-fn array<'r>(py: Python<'_>, reader: &'r Reader<'static>, index: usize) -> PyResult<Array<'r>> {
+/// The array of this index.
+pub fn array<'r>(py: Python<'_>, reader: &'r Reader<'static>, index: usize) -> PyResult<Array<'r>> {
     reader.arrays().nth(index).ok_or_else(|| argument_error(py, "no array has this index"))
 }
 

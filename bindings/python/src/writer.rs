@@ -2,6 +2,7 @@
 
 use crate::asked::{self, BoundParts};
 use crate::errors::{argument_error, exception, with_path};
+use crate::file::{File, array};
 use crate::interrupt::{Watch, listening};
 use crate::model::Model;
 use crate::values::Values;
@@ -111,6 +112,31 @@ impl Writer {
             DataType::F64 => self.add_as::<f64>(name, values, &asked, bounds, progress.as_ref()),
             _ => self.add_as::<f32>(name, values, &asked, bounds, progress.as_ref()),
         }
+    }
+
+    /// Adds a model that another file names, unless it is there.
+    fn copy_model(&self, py: Python<'_>, file: &Bound<'_, File>, index: usize) -> PyResult<()> {
+        let reader = file.get().reader(py)?;
+        self.with(py, |open| {
+            let copied = py.detach(|| match &mut open.target {
+                Target::File(w) => w.copy_model(&reader, index),
+                Target::Memory(w) => w.copy_model(&reader, index),
+            });
+            copied.map_err(Failed::Library)
+        })
+    }
+
+    /// Adds an array of another file as it is stored there.
+    fn copy_array(&self, py: Python<'_>, name: &str, file: &Bound<'_, File>, index: usize) -> PyResult<()> {
+        let reader = file.get().reader(py)?;
+        let array = array(py, &reader, index)?;
+        self.with(py, |open| {
+            let copied = py.detach(|| match &mut open.target {
+                Target::File(w) => w.copy_array(name, &array),
+                Target::Memory(w) => w.copy_array(name, &array),
+            });
+            copied.map_err(Failed::Library)
+        })
     }
 
     /// Completes the file: its length, and its bytes if it was written to memory.

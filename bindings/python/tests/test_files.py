@@ -455,3 +455,25 @@ def test_a_float_model_is_refused_or_falls_back():
     writer = cae.Writer()
     report = writer.add("a", values, pw=0.1, model=writer.add_model(*pair))
     assert report.fell_back == 0 and report.guard > 0.0
+
+
+def test_arrays_are_copied_as_they_are_stored(tmp_path):
+    pair = tuple(ROOT / "testdata" / "models" / f"sigmoid512-{side}.onnx" for side in ("encoder", "decoder"))
+    values = np.linspace(0.011, 0.09, 4096, dtype=np.float32)
+    cae.save(tmp_path / "learned.cae", {"a": values}, pw=0.1, model=pair)
+    cae.save(tmp_path / "plain.cae", {"a": values}, pw=0.1, attrs={"a": {"units": "K"}})
+    with cae.open(tmp_path / "learned.cae") as learned, cae.open(tmp_path / "plain.cae") as plain:
+        writer = cae.Writer()
+        writer.copy(plain["a"])
+        with pytest.raises(cae.ArgumentError, match="models must be added before"):
+            writer.copy(learned["a"], "b")
+        writer = cae.Writer()
+        writer.copy_models(learned)
+        writer.copy(plain["a"])
+        writer.copy(learned["a"], "b")
+        with pytest.raises(cae.ArgumentError, match="b"):
+            writer.copy(plain["a"], "b")
+        with cae.open(writer.getvalue()) as copy:
+            assert copy.models == learned.models and copy["a"].attrs == {"units": "K"} and not copy.verify()
+            assert copy["b"].stored_bytes == learned["a"].stored_bytes
+            assert np.array_equal(copy["b"], learned["a"]) and np.array_equal(copy["a"], plain["a"])

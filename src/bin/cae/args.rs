@@ -22,6 +22,8 @@ pub enum Command {
     Compress(Compress),
     /// Unpack an array, a region of it, or all arrays
     Decompress(Decompress),
+    /// Gather arrays of .cae files in one, as they are stored: nothing is coded again
+    Copy(Copy),
     /// Say what a .cae file holds
     Inspect(Inspect),
     /// Decode every frame of a .cae file and check it
@@ -158,6 +160,31 @@ impl Decompress {
         let is_folder = |o: &&Path| o.is_dir() || o.to_string_lossy().ends_with(std::path::is_separator);
         self.output.as_deref().filter(is_folder)
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Copy {
+    /// The .cae files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The file to write
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Copy the arrays of this name; all by default
+    #[arg(long, value_name = "NAME")]
+    pub array: Vec<String>,
+    /// Name of the array in the new file, where a single one is copied
+    #[arg(long, conflicts_with = "prefix")]
+    pub name: Option<String>,
+    /// Put the name of its file before that of each array: step7_wind for `wind` of step7.cae
+    #[arg(long)]
+    pub prefix: bool,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -10,6 +10,7 @@ mod advise;
 mod args;
 mod certify;
 mod compress;
+mod copy;
 mod decompress;
 mod exact;
 mod failure;
@@ -59,6 +60,7 @@ fn run(command: &args::Command) -> Result<(), Failure> {
     match command {
         args::Command::Compress(a) => compress::run(a),
         args::Command::Decompress(a) => decompress::run(a),
+        args::Command::Copy(a) => copy::run(a),
         args::Command::Inspect(a) => inspect::run(a),
         args::Command::Verify(a) => verify::run(a),
         args::Command::Certify(a) => certify::run(a),

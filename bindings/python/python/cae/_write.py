@@ -13,7 +13,7 @@ import numpy as np
 from . import _native, models
 from ._bounds import Bound, BoundArguments, Preset, chosen
 from ._errors import ArgumentError
-from ._file import Path, _bound
+from ._file import Array, File, Path, _bound
 
 Progress: TypeAlias = Callable[[int, int], object]
 FrameShape: TypeAlias = Sequence[int | None]
@@ -131,6 +131,20 @@ class Writer:
             r.guard,
             r.fell_back,
         )
+
+    def copy(self, array: Array, name: str | None = None) -> None:
+        """Adds an array of an open file as it is stored there, under its own name or another: nothing is coded again.
+
+        A model that it needs comes with it, before any array without one; else `copy_models` brings it in time.
+        """
+        if array._info.model is not None:
+            self._native.copy_model(array._file._native, array._info.model)
+        self._native.copy_array(array.name if name is None else name, array._file._native, array._index)
+
+    def copy_models(self, file: File) -> None:
+        """Adds the models that an open file names, before any array, for arrays that are copied from there."""
+        for index in range(len(file.models)):
+            self._native.copy_model(file._native, index)
 
     def commit(self) -> int:
         """Completes the file, reads it back and gives it its name; its length in bytes."""
