@@ -178,7 +178,7 @@ pub mod exact {
 
     /// The bytes.
     pub fn encode(q: &[u64], dims: &[usize], ordinary: Option<&[bool]>) -> Vec<u8> {
-        exact::encode(q, &Grid { dims, ordinary })
+        exact::encode(q, &Grid { dims, ordinary }, exact::Coding::Contexts)
     }
 
     /// The numbers of all points.
@@ -220,6 +220,7 @@ pub fn fast_decode<T: Sample>(
 pub mod frame {
     use crate::fast::Effort;
     use crate::frame::{Block, Candidate, Kernel, Models, View};
+    use crate::lattice::exact::Coding;
     use crate::lattice::multilevel::{Options, Profile};
     use crate::lattice::raster;
     use crate::parallel::Threads;
@@ -245,7 +246,8 @@ pub mod frame {
             "raster snapped" => raster(true),
             "fast" => Kernel::Fast(Effort::Thorough),
             "fast hasty" => Kernel::Fast(Effort::Hasty),
-            "exact" => Kernel::Exact,
+            "exact" => Kernel::Exact(Coding::Contexts),
+            "differences" => Kernel::Exact(Coding::Differences),
             "sparse" => Kernel::Sparse(sparse::Options::default()),
             "network" => Kernel::Network,
             "learner" => Kernel::Learner,

@@ -249,7 +249,7 @@ impl<T: Element> Job<'_, T> {
             if block.kept.is_some_and(|kept| kept.iter().all(|k| *k)) {
                 // As classes every one would be stored as it is.
                 let block = Block { tolerance: Tolerance::Lossless, kept: None, ..*block };
-                return T::encode_frame(&block, &[plan::exact()], &self.models, threads);
+                return T::encode_frame(&block, &[plan.of_kept()], &self.models, threads);
             }
             T::encode_frame(block, &plan.candidates, &self.models, threads)
         })

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::fast::Effort;
 use crate::frame::{Candidate, Kernel, MAY_GAIN, View};
 use crate::grid::{Cut, FrameGrid, Region};
+use crate::lattice::exact::Coding;
 use crate::lattice::multilevel::{self, Profile};
 use crate::lattice::raster;
 use crate::sparse::{self, GuardPolicy};
@@ -59,7 +60,7 @@ struct Judgement {
     values: std::ops::RangeInclusive<u64>,
     /// Arrays up to so many values are tried in every way in full.
     whole: u64,
-    /// A raster kernel, which decodes several times slower, must gain one in so many bytes.
+    /// A slow way, which decodes several times slower, must gain one in so many bytes.
     slow: u64,
     /// Samples in which no value recurs are cut to one value in so many: the raster kernel then seldom gains.
     thin: Option<u64>,
@@ -140,14 +141,21 @@ impl Plan {
             let options = sparse::Options { policy, ..Default::default() };
             vec![of("autoencoder", Kernel::Sparse(options))]
         } else if tolerance == Tolerance::Lossless {
-            let mut ways = vec![exact()];
+            let mut ways = vec![exact(Coding::Differences)];
+            if preset != Preset::Fast {
+                ways.push(exact(Coding::Contexts));
+            }
+            if preset == Preset::Balanced {
+                let kernel = Kernel::Fast(Effort::Thorough);
+                ways.push(Candidate { label: "fast with table", kernel, view: View::Table });
+            }
             // The positions of f64 values are too many for the other kernels, but for places in a table.
             let suits = |c: &Candidate| match c.view {
                 View::Plain => data_type == DataType::F32 && !matches!(c.kernel, Kernel::Fast(_)),
                 View::Hole => false,
                 View::Table => true,
             };
-            ways.extend(candidates(preset).into_iter().filter(|c| preset != Preset::Fast && suits(c)));
+            ways.extend(candidates(preset).into_iter().filter(suits));
             ways
         } else {
             // A network is one way more, which has to win.
@@ -155,6 +163,11 @@ impl Plan {
             network.into_iter().chain(candidates(preset)).collect()
         };
         Plan { candidates, tried: Vec::new(), preset, thinned: false }
+    }
+
+    /// The way of a frame in which all values must be as they were, though others of its array need not.
+    pub(crate) fn of_kept(&self) -> Candidate {
+        exact(if self.preset == Preset::Small { Coding::Contexts } else { Coding::Differences })
     }
 
     /// The same ways without what takes them long to choose.
@@ -207,12 +220,12 @@ impl Plan {
         let judgement = self.preset.judgement();
         let more = |n: u64, part: u64| n.saturating_add(n.checked_div(part).unwrap_or(0));
         let bytes = |c: &Candidate| self.tried.iter().find(|(l, _)| *l == c.label).map_or(u64::MAX, |(_, n)| *n);
-        let plain = self.candidates.iter().filter(|c| c.view == View::Plain && !is_raster(c)).map(bytes).min();
+        let plain = self.candidates.iter().filter(|c| c.view == View::Plain && !is_slow(c)).map(bytes).min();
         // On few values the raster kernel looks better than it is on all.
         let slow = if self.thinned { judgement.slow.saturating_sub(1) } else { judgement.slow };
         let size = |c: &Candidate| match bytes(c) {
             // Its gain is judged against what it would replace without tables: what repeats has few values, too.
-            n if is_raster(c) && plain.is_none_or(|p| more(n, slow) > p) => more(n, slow),
+            n if is_slow(c) && plain.is_none_or(|p| more(n, slow) > p) => more(n, slow),
             n => n,
         };
         // A network in the loop is tried beside what would be tried without it.
@@ -225,6 +238,9 @@ impl Plan {
             self.preset != Preset::Fast && is_fast(c) || self.preset == Preset::Small && lines && is_quick(c)
         };
         let (besides, others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_beside);
+        // Of values that must be as they were, most bits are noise, and no other way gains much.
+        let fast = besides.iter().filter(|c| is_differences(c)).map(bytes).min();
+        let must_be_below = fast.filter(|_| self.preset == Preset::Balanced).unwrap_or(u64::MAX);
         let mut ways: Vec<(u64, Candidate)> = others.into_iter().map(|c| (size(&c), c)).collect();
         ways.sort_by_key(|(n, _)| *n);
         let least = ways.first().map_or(u64::MAX, |(n, _)| *n);
@@ -232,7 +248,7 @@ impl Plan {
         let limit = near(judgement.close);
         // At the end of a sample a learner has learned little: it is judged by the way that it improves on.
         let promising = ways.iter().any(|(n, c)| c.is_small() && *n <= near(MAY_GAIN));
-        let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit).count();
+        let kept = ways.iter().take(judgement.keep).take_while(|(n, _)| *n <= limit.min(must_be_below)).count();
         let (kept, left) = ways.split_at(kept);
         self.candidates = kept.iter().map(|(_, c)| c.clone()).collect();
         // Of two ways of the raster kernel a part of each frame says which is better, where it has neighbors along several axes.
@@ -245,7 +261,7 @@ impl Plan {
             self.candidates.truncate(1);
         }
         // What suits a table on samples may have too many values for one on a whole frame.
-        if kept.iter().all(|(_, c)| c.view == View::Table) {
+        if !kept.is_empty() && kept.iter().all(|(_, c)| c.view == View::Table) {
             self.candidates.extend(left.iter().map(|(_, c)| c).find(|c| c.view == View::Plain).cloned());
         }
         self.candidates.iter_mut().for_each(|c| raster_options(c, |o| o.hasty = false));
@@ -266,14 +282,24 @@ fn is_quick(c: &Candidate) -> bool {
     matches!(c.kernel, Kernel::Multilevel(multilevel::Options { profile: Profile::Balanced })) && c.view == View::Plain
 }
 
+/// Whether it takes next to no time.
 fn is_fast(c: &Candidate) -> bool {
-    matches!(c.kernel, Kernel::Fast(_)) && c.view == View::Plain
+    matches!(c.kernel, Kernel::Fast(_)) || is_differences(c)
+}
+
+fn is_differences(c: &Candidate) -> bool {
+    matches!(c.kernel, Kernel::Exact(Coding::Differences))
 }
 
 fn raster_options(c: &mut Candidate, set: fn(&mut raster::Options)) {
     if let Kernel::Raster(options) = &mut c.kernel {
         set(options);
     }
+}
+
+/// Whether it takes many times as long as the others.
+fn is_slow(c: &Candidate) -> bool {
+    is_raster(c) || matches!(c.kernel, Kernel::Exact(Coding::Contexts))
 }
 
 fn is_raster(c: &Candidate) -> bool {
@@ -314,9 +340,13 @@ pub(crate) fn sum(a: &[(&'static str, u64)], b: &[(&'static str, u64)]) -> Vec<(
     a.iter().filter_map(|(l, n)| Some((*l, n.saturating_add(other(l)?)))).collect()
 }
 
-/// The way of values that must be as they were.
-pub(crate) fn exact() -> Candidate {
-    Candidate { label: "exact", kernel: Kernel::Exact, view: View::Plain }
+/// A way of values that must be as they were.
+fn exact(coding: Coding) -> Candidate {
+    let label = match coding {
+        Coding::Contexts => "exact",
+        Coding::Differences => "differences",
+    };
+    Candidate { label, kernel: Kernel::Exact(coding), view: View::Plain }
 }
 
 /// The ways that may win without a model.

@@ -5,6 +5,7 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod bitmap;
+pub(crate) mod bits;
 pub(crate) mod bzip;
 pub(crate) mod classes;
 pub(crate) mod cursor;
@@ -16,6 +17,7 @@ pub(crate) mod mix;
 pub(crate) mod neighbors;
 pub(crate) mod period;
 pub(crate) mod prefix;
+pub(crate) mod slots;
 
 /// Whether a stored checksum or digest is the computed one. Fuzz targets are built to take any, so that changed bytes
 /// reach the parsers behind it.

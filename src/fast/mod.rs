@@ -15,7 +15,6 @@ mod eight;
 pub(crate) mod images;
 mod integers;
 mod levels;
-mod numbers;
 mod parts;
 mod raster;
 mod scale;

@@ -7,6 +7,7 @@ use crate::bound::Tolerance;
 use crate::element::Element;
 use crate::error::{ArgumentError, Fault, Result};
 use crate::fast::Effort;
+use crate::lattice::exact::Coding;
 use crate::lattice::multilevel::{self, Profile};
 use crate::model::Predictor;
 use crate::parallel::{self, Threads};
@@ -105,7 +106,7 @@ fn race<T: Element, R>(
     let block = Block { dims: kernel_dims(block.dims), ..*block };
     let values = block.values;
     // Who is in haste about the values is so about which of them are missing.
-    let is_hasty = |c: &Candidate| matches!(c.kernel, Kernel::Fast(Effort::Hasty));
+    let is_hasty = |c: &Candidate| matches!(c.kernel, Kernel::Fast(Effort::Hasty) | Kernel::Exact(Coding::Differences));
     let effort = if candidates.iter().all(is_hasty) { Effort::Hasty } else { Effort::Thorough };
     let plain = Prepared::new(block, None, effort);
     let seen = |view| candidates.iter().any(|c| c.view == view);
@@ -142,18 +143,27 @@ fn race<T: Element, R>(
                     Ok(())
                 })?;
             }
-            // Verbatim values bound the size of every frame. Where nothing suits that well, coding without loss may.
+            // Verbatim values bound the size of every frame. Where nothing suits that well, or nothing in haste much better, coding without
+            // loss may.
             let raw = (values.len() as u64).saturating_mul(T::DATA_TYPE.size() as u64);
-            if race.best.as_ref().is_none_or(|b| b.size > raw) {
+            let is_above = |race: &Race<T>, limit: u64| race.best.as_ref().is_none_or(|b| b.size > limit);
+            let tried = |coding| candidates.iter().any(|c| matches!(c.kernel, Kernel::Exact(k) if k == coding));
+            let nothing_suits = is_above(&race, raw);
+            if effort == Effort::Hasty && is_above(&race, raw / 2) && !tried(Coding::Differences) {
+                race.enter("differences", &plain, plain.exact(Coding::Differences));
+            }
+            if nothing_suits && block.tolerance != Tolerance::Lossless {
                 let balanced = Kernel::Multilevel(multilevel::Options { profile: Profile::Balanced });
                 if let Some(trial) = plain.trial(&balanced, None, models)? {
                     race.enter("multilevel", &plain, trial);
                 }
-                // Coding without loss takes many times as long.
-                if race.best.as_ref().is_none_or(|b| b.size > raw) {
-                    race.enter("exact", &plain, plain.exact());
-                    race.enter("raw", &plain, plain.raw());
-                }
+            }
+            // That takes many times as long.
+            if effort == Effort::Thorough && is_above(&race, raw) && !tried(Coding::Contexts) {
+                race.enter("exact", &plain, plain.exact(Coding::Contexts));
+            }
+            if is_above(&race, raw) {
+                race.enter("raw", &plain, plain.raw());
             }
         }
     }

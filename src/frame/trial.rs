@@ -51,7 +51,7 @@ pub(crate) enum Kernel {
     Learner,
     Raster(raster::Options),
     Fast(Effort),
-    Exact,
+    Exact(exact::Coding),
     Sparse(sparse::Options),
 }
 
@@ -218,7 +218,7 @@ impl<'a, T: Element> Prepared<'a, T> {
                 self.lattice(Method::Raster, table, |v, t, r| raster::encode(v, &self.grid(), t, o, r))
             }
             Kernel::Fast(effort) => self.fast(table, *effort),
-            Kernel::Exact => Some(self.exact()),
+            Kernel::Exact(coding) => Some(self.exact(*coding)),
             Kernel::Sparse(o) => self.sparse(o, models)?,
         })
     }
@@ -313,9 +313,9 @@ impl<'a, T: Element> Prepared<'a, T> {
         ClassMap::read_from(bytes, self.dims, self.values.len()).is_ok_and(same)
     }
 
-    pub(super) fn exact(&self) -> Trial<T> {
+    pub(super) fn exact(&self, coding: exact::Coding) -> Trial<T> {
         let q: Vec<u64> = self.values.iter().map(|v| v.to_image()).collect();
-        let codes = exact::encode(&q, &self.grid());
+        let codes = exact::encode(&q, &self.grid(), coding);
         self.finish(Method::Exact, Domain::Ordered, Owned::One(codes), self.values.to_vec())
     }
 

@@ -4,6 +4,7 @@ import math
 import struct
 
 import axes
+import differences
 import raster
 from entropy import Arithmetic, Counters
 from primitives import CaeError, Cursor
@@ -74,15 +75,30 @@ def image(number, form, digits):
 def decode(payload, dims, ordinary, width):
     """Bits of the value of every point."""
     cursor = Cursor(payload)
-    form = cursor.u8()
-    if form > 10:
-        raise CaeError(f"form {form}")
+    code = cursor.u8()
+    form, by_differences = code & 15, code >> 4
+    if form > 10 or by_differences > 1:
+        raise CaeError(f"form {code}")
     digits = cursor.u8() if form >= 2 else 0
     if form >= 2 and not (digits <= 22 if form < 8 else 1 <= digits <= 15):
         raise CaeError(f"{digits} digits")
     zeros = cursor.u8()
     if zeros > 63:
         raise CaeError(f"{zeros} zeros")
+    if by_differences:
+        base = cursor.varint()
+        u = differences.decode(cursor, len(ordinary), ordinary)
+    else:
+        base, u = parts(cursor, dims, ordinary, zeros)
+    out = []
+    for v, there in zip(u, ordinary):
+        number = (base + (v << zeros)) & M64
+        out.append(from_image(image(number, form, digits), width) if there else 0)
+    return out
+
+
+def parts(cursor, dims, ordinary, zeros):
+    """The base, and u of every point (SPEC 9.5.3)."""
     c = cursor.u8()
     if c > 63 - zeros:
         raise CaeError(f"{c} lower bits")
@@ -95,25 +111,15 @@ def decode(payload, dims, ordinary, width):
         upper_bytes, lower_bytes = cursor.block(), cursor.rest()
     else:
         upper_bytes, lower_bytes = cursor.rest(), b""
-    upper = []
+    u = []
     for y in raster.decode(upper_bytes, dims, ordinary):
         y = min(max(math.floor(y), 0), M64)
-        upper.append((y << c) & M64)
+        u.append((y << c) & M64)
     if c:
-        u = decode_lower(lower_bytes, dims, ordinary, upper, c)
-    else:
-        u = upper
-    out = []
-    for v, there in zip(u, ordinary):
-        if not there:
-            out.append(0)
-            continue
-        for g, length in gaps:
-            if v > g:
-                v = (v + length) & M64
-        number = (base + (v << zeros)) & M64
-        out.append(from_image(image(number, form, digits), width))
-    return out
+        u = decode_lower(lower_bytes, dims, ordinary, u, c)
+    for g, length in gaps:
+        u = [(v + length) & M64 if v > g else v for v in u]
+    return base, u
 
 
 def signed(v):

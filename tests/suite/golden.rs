@@ -366,6 +366,7 @@ pub mod update {
             ("kernel_raster_snapped", "raster snapped"),
             ("kernel_fast", "fast"),
             ("kernel_exact", "exact"),
+            ("kernel_differences", "differences"),
             ("kernel_sparse", "sparse"),
         ];
         let plain = |(name, kernel): &(&'static str, &str)| (*name, kernel_arrays(kernel, None));
@@ -534,7 +535,9 @@ pub mod update {
     #[cfg(feature = "internals")]
     fn holes() -> Vec<forge::Array> {
         let mut arrays = Vec::new();
-        for kernel in ["multilevel", "multilevel small", "learner", "raster", "raster snapped", "fast", "exact"] {
+        for kernel in
+            ["multilevel", "multilevel small", "learner", "raster", "raster snapped", "fast", "exact", "differences"]
+        {
             for shape in [&[900][..], &[30, 34], &[9, 12, 14]] {
                 let mut random = crate::fields::Random(37);
                 let mut values: Vec<f64> = smooth::<f64>(shape, 21).into_iter().collect();
@@ -553,7 +556,8 @@ pub mod update {
                     a.name.extend(format!(" {kernel}").bytes());
                     a
                 };
-                let bound = if kernel == "exact" { Bound::Lossless } else { Bound::Absolute(3e-3) };
+                let bound =
+                    if matches!(kernel, "exact" | "differences") { Bound::Lossless } else { Bound::Absolute(3e-3) };
                 arrays.extend(array_of(&single, kernel, None, bound, shape).map(named));
                 arrays.extend(array_of(&values, kernel, None, bound, shape).map(named));
             }

@@ -14,10 +14,12 @@
 mod decode;
 mod encode;
 mod lengths;
+mod numbers;
 mod symbols;
 
 pub(crate) use decode::{Stream, read};
 pub(crate) use encode::{Coded, encode, write};
+pub(crate) use numbers::{CALM, Numbers};
 pub(crate) use symbols::Images;
 
 /// Longest code in bits.

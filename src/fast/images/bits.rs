@@ -1,11 +1,10 @@
 //! A bit for each point of a grid, eight of them coded at once (SPEC 8.5).
 
 use crate::codec::cursor::Cursor;
-use crate::codec::prefix;
+use crate::codec::prefix::{self, Numbers};
 use crate::error::FormatError;
 use crate::fast::classes::{self, BUCKETS, Counts, choose_classes, class_of, parts};
 use crate::fast::eight::{gather, ones, spread};
-use crate::fast::numbers::Numbers;
 
 /// Points of a byte and of a word.
 const BYTE: usize = 8;

@@ -2,7 +2,8 @@
 
 use super::neighbors::{Form, Look, THRESHOLDS, Visit};
 use crate::fast::classes::{MOST_CLASSES, class_of};
-use crate::fast::numbers::{CALM, Numbers};
+
+use crate::codec::prefix::{CALM, Numbers};
 use crate::vector::vectorize;
 use std::ops::Range;
 

@@ -9,9 +9,8 @@ mod sequences;
 mod survey;
 
 use super::classes::{BUCKETS, Counts, MOST_CLASSES, choose_classes, class_of, parts};
-use super::numbers::Numbers;
 use crate::codec::cursor::Cursor;
-use crate::codec::prefix;
+use crate::codec::prefix::{self, Numbers};
 use crate::error::FormatError;
 use differences::Differences;
 use literals::Literals;
@@ -182,7 +181,7 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, ordinary: Option<&[bool]>, n: usiz
         return Err(FormatError::Value { field: "class starts", found: starts.into(), expected });
     }
     let classes = starts.count_ones() as usize + 1;
-    let lower = Cursor::new(cursor.block("bits of sequences")?);
+    let lower = cursor.block("bits of sequences")?;
     let streams = prefix::read(cursor, classes + sequences::STREAMS, most_numbers(n))?;
     let mut streams = streams.into_iter().map(Numbers::new);
     let mut literals = Literals::new(starts, streams.by_ref().take(classes));

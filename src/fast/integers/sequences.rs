@@ -1,9 +1,10 @@
 //! Copies of integers that stood before, and how they are stored (SPEC 9.4.9).
 
-use crate::codec::cursor::{Cursor, put_block};
-use crate::codec::prefix::{self, Coded, Images};
+use crate::codec::bits::{BitReader, BitWriter};
+use crate::codec::cursor::put_block;
+use crate::codec::prefix::{self, Coded, Images, Numbers};
+use crate::codec::slots::{SMALL, of_slot, slot};
 use crate::error::FormatError;
-use crate::fast::numbers::Numbers;
 use std::ops::Range;
 
 /// After so many literals come so many copied integers.
@@ -19,68 +20,50 @@ pub(super) struct Sequence {
 pub(super) const BIT: u32 = 8;
 /// Streams of sequences: slots of runs, lengths and distances.
 pub(super) const STREAMS: usize = 3;
-/// Slots so small hold themselves.
-const SMALL: u32 = 16;
-
-/// The slot of a number: how many bits it has, and the two after its highest.
-fn slot(number: u32) -> u32 {
-    match number {
-        0..SMALL => number,
-        n => 4 * n.ilog2() + (n >> (n.ilog2() - 2) & 3),
-    }
-}
-
-/// How many bits follow a slot, and its least number; `None` if there is no such slot.
-fn of_slot(slot: u32) -> Option<(u32, u32)> {
-    match slot {
-        0..SMALL => Some((0, slot)),
-        SMALL..128 => Some((slot / 4 - 2, (4 | slot & 3) << (slot / 4 - 2))),
-        _ => None,
-    }
-}
+/// Slots below this have numbers of 32 bits.
+const SLOTS: u32 = 128;
 
 /// Appends the block of lower bits to `out`, and the streams of slots to `streams`.
 pub(super) fn write(sequences: &[Sequence], out: &mut Vec<u8>, streams: &mut Vec<Coded>) {
     let fields: [fn(&Sequence) -> u32; STREAMS] = [|s| s.run, |s| s.len, |s| s.distance];
     for field in fields {
         let mut images = Images::with_room(sequences.len());
-        sequences.iter().for_each(|s| images.push_image(slot(field(s)) as u16));
+        sequences.iter().for_each(|s| images.push_image(slot(field(s).into()) as u16));
         streams.push(prefix::encode(&images));
     }
-    let mut bits = Bits::default();
-    let mut lower = Vec::new();
+    let mut bits = BitWriter::with_room(sequences.len() * STREAMS * 32);
     for s in sequences {
-        for number in fields.map(|field| field(s)) {
+        for number in fields.map(|field| u64::from(field(s))) {
             let (count, least) = of_slot(slot(number)).unwrap_or_default();
-            bits.put(number - least, count, &mut lower);
+            bits.put(number - least, count);
         }
     }
-    bits.finish(&mut lower);
-    put_block(out, &lower);
+    put_block(out, &bits.finish());
 }
 
 /// The sequences of these streams, with the lower bits of their numbers.
-pub(super) fn read(fields: &mut [Numbers], mut lower: Cursor<'_>) -> Result<Vec<Sequence>, FormatError> {
+pub(super) fn read(fields: &mut [Numbers], lower: &[u8]) -> Result<Vec<Sequence>, FormatError> {
     let wrong = || FormatError::Code { what: "sequences" };
     let count = fields.first().map_or(0, Numbers::len);
     if fields.iter().any(|f| f.len() != count) {
         return Err(wrong());
     }
-    let mut bits = Bits::default();
+    let mut bits = BitReader::new(lower);
     let mut sequences = Vec::with_capacity(count);
     for _ in 0..count {
         let mut numbers = [0; STREAMS];
         for (number, field) in numbers.iter_mut().zip(fields.iter_mut()) {
-            let (count, least) = field.image().and_then(of_slot).ok_or_else(wrong)?;
-            *number = least | bits.take(count, &mut lower)?;
+            let slot = field.image().filter(|s| *s < SLOTS);
+            let (count, least) = slot.and_then(of_slot).ok_or_else(wrong)?;
+            *number = (least | bits.take(count).ok_or_else(wrong)?) as u32;
         }
         let [run, len, distance] = numbers;
         sequences.push(Sequence { run, len, distance });
     }
-    if !bits.is_done() || !fields.iter().all(Numbers::is_used_up) {
+    if !fields.iter().all(Numbers::is_used_up) {
         return Err(wrong());
     }
-    lower.finish("bits of sequences")?;
+    bits.finish("bits of sequences")?;
     Ok(sequences)
 }
 
@@ -108,48 +91,9 @@ pub(super) fn alike(q: &[u16], i: usize, d: usize) -> usize {
     16 * blocks + a.iter().zip(b).take(16).take_while(|(a, b)| a == b).count()
 }
 
-/// Bits on their way to whole bytes, the highest first.
-#[derive(Debug, Default)]
-struct Bits {
-    pending: u64,
-    count: u32,
-}
-
-impl Bits {
-    fn put(&mut self, value: u32, bits: u32, out: &mut Vec<u8>) {
-        self.pending = self.pending << bits | u64::from(value);
-        self.count += bits;
-        while self.count >= 8 {
-            self.count -= 8;
-            out.push((self.pending >> self.count) as u8);
-        }
-    }
-
-    fn finish(mut self, out: &mut Vec<u8>) {
-        if self.count > 0 {
-            let fill = 8 - self.count;
-            self.put(0, fill, out);
-        }
-    }
-
-    fn take(&mut self, bits: u32, cursor: &mut Cursor<'_>) -> Result<u32, FormatError> {
-        while self.count < bits {
-            self.pending = self.pending << 8 | u64::from(cursor.u8("bits of sequences")?);
-            self.count += 8;
-        }
-        self.count -= bits;
-        Ok((self.pending >> self.count) as u32 & ((1u64 << bits) - 1) as u32)
-    }
-
-    /// Whether all bits that were not taken are 0.
-    fn is_done(&self) -> bool {
-        self.pending & ((1 << self.count) - 1) == 0
-    }
-}
-
 /// What a field of a sequence costs, about.
 fn field_cost(number: u32) -> u32 {
-    4 * BIT + BIT * number.max(1).ilog2() * if number < SMALL { 1 } else { 2 } / 2
+    4 * BIT + BIT * number.max(1).ilog2() * if u64::from(number) < SMALL { 1 } else { 2 } / 2
 }
 
 /// What a sequence costs, about, in parts of a bit; `last` is the distance before.
@@ -168,14 +112,5 @@ mod tests {
         assert!(copy(&mut q, 2..7, 2));
         assert_eq!(q, [1, 2, 1, 2, 1, 2, 1]);
         assert!(!copy(&mut q, 2..7, 3) && !copy(&mut q, 2..8, 1) && !copy(&mut q, 2..4, 0));
-    }
-
-    #[test]
-    fn slots_have_all_numbers() {
-        for d in (0..5000).chain([u32::MAX, u32::MAX / 3]) {
-            let (bits, least) = of_slot(slot(d)).unwrap();
-            assert!(d >= least && u64::from(d) < u64::from(least) + (1 << bits), "{d}");
-        }
-        assert_eq!(of_slot(128), None);
     }
 }

@@ -1,14 +1,14 @@
 //! The numbers of a stream, one after another.
 
+use super::{PADDING, Stream, WIDE};
 use crate::codec::cursor::zigzag;
-use crate::codec::prefix::{PADDING, Stream, WIDE};
 
 /// Numbers that are looked at together where nothing changes.
-pub(super) const CALM: usize = 32;
+pub(crate) const CALM: usize = 32;
 
 /// The numbers of a stream, as far as they were read.
 #[derive(Debug)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     stream: Stream,
     at: usize,
     wide: usize,
@@ -17,23 +17,23 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Numbers { stream, at: 0, wide: 0, zeros: 0 }
     }
 
     /// Of a stream that holds none.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Numbers::new(Stream { numbers: vec![0; PADDING], wide: Vec::new() })
     }
 
     /// Numbers of the stream.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.stream.numbers.len() - PADDING
     }
 
     /// The next number; what follows the last one is 0, and is found by [`Numbers::is_used_up`].
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Option<i32> {
+    pub(crate) fn next(&mut self) -> Option<i32> {
         let number = self.stream.numbers.get(self.at)?.cast_signed();
         self.at += 1;
         if number == WIDE {
@@ -44,13 +44,13 @@ impl Numbers {
     }
 
     /// The image of the next number.
-    pub(super) fn image(&mut self) -> Option<u32> {
+    pub(crate) fn image(&mut self) -> Option<u32> {
         self.next().map(|n| zigzag(n.into()) as u32)
     }
 
     /// Whether the next `n` numbers, fewer than 2^10, are there and 0.
     #[inline(always)]
-    pub(super) fn has_zeros(&mut self, n: usize) -> bool {
+    pub(crate) fn has_zeros(&mut self, n: usize) -> bool {
         if self.at >= self.zeros {
             self.look_ahead();
         }
@@ -59,7 +59,7 @@ impl Numbers {
 
     /// Takes the next `n` numbers, which are 0.
     #[inline(always)]
-    pub(super) fn skip(&mut self, n: usize) {
+    pub(crate) fn skip(&mut self, n: usize) {
         self.at += n;
     }
 
@@ -80,7 +80,7 @@ impl Numbers {
 
     /// Takes the next [`CALM`] numbers if they are 0.
     #[inline(always)]
-    pub(super) fn take_zeros(&mut self) -> bool {
+    pub(crate) fn take_zeros(&mut self) -> bool {
         let numbers = self.stream.numbers.get(self.at..).and_then(<[u8]>::first_chunk::<CALM>);
         let zero = numbers.is_some_and(|n| n.iter().fold(0, |all, n| all | n) == 0);
         self.at += if zero { CALM } else { 0 };
@@ -88,7 +88,7 @@ impl Numbers {
     }
 
     /// Whether all numbers were read, and none more.
-    pub(super) fn is_used_up(&self) -> bool {
+    pub(crate) fn is_used_up(&self) -> bool {
         self.at == self.len() && self.wide == self.stream.wide.len()
     }
 }
