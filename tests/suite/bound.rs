@@ -447,6 +447,29 @@ fn a_bound_of_each_point_holds_at_each_point() {
     }
 }
 
+/// Contexts take a hundred times as long: only who asks for the smallest file, or whose data gain much, waits for them.
+#[test]
+fn values_without_loss_are_coded_as_quickly_as_the_preset_promises() {
+    let mut random = Random(5);
+    let noise = ArrayD::from_shape_fn(IxDyn(&[40, 60, 70]), |i| {
+        (i[0] as f32 * 0.1).sin() + (i[1] + 2 * i[2]) as f32 * 0.01 + random.bits() as u16 as f32 * 1e-7
+    });
+    let add = |bound, preset| {
+        let mut w = Writer::new(Vec::new()).unwrap();
+        let report =
+            w.add_array("a", &noise.view(), &ArrayOptions { bound, preset, ..ArrayOptions::default() }).unwrap();
+        (report.chosen.into_keys().collect::<Vec<_>>(), report.stored_bytes)
+    };
+    let [(fast, fast_bytes), (balanced, _), (small, small_bytes)] = PRESETS.map(|p| add(Bound::Lossless, p));
+    assert_eq!((fast, balanced), (vec!["differences"], vec!["differences"]));
+    assert!(!small.contains(&"differences"), "{small:?}");
+    assert!(small_bytes < fast_bytes && fast_bytes < small_bytes * 11 / 10, "{small_bytes} {fast_bytes}");
+    // A bound below all that the type can say is no reason for more bytes than without loss.
+    let (tight, bytes) = add(Bound::Absolute(1e-9), Preset::Fast);
+    assert_eq!(tight, ["differences"]);
+    assert!(bytes <= fast_bytes, "{bytes} {fast_bytes}");
+}
+
 #[test]
 fn arrays_without_values_and_with_one_come_back() {
     for preset in PRESETS {
