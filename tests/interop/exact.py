@@ -55,19 +55,23 @@ def significant(number, digits):
     return -x if number < HALF else x
 
 
-def image(number, form, digits):
+def image(number, form, rest):
     """What N stands for (SPEC 9.5.2)."""
     if form == 0:
         return number
     if form == 1:
         bits = from_image(number & 0xFFFFFFFF, 4)
         return image64(struct.unpack("<f", struct.pack("<I", bits))[0])
-    if form >= 8:
-        x = significant(number, digits)
+    n = float(number - HALF)
+    if form >= 11:
+        offset, step = rest
+        x = offset + step * n
+        kind = form - 10
+    elif form >= 8:
+        x = significant(number, rest)
         kind = form - 8
     else:
-        n = float(number - HALF)
-        x = n / float(10**digits) if form % 2 == 0 else n * float("1e-%d" % digits)
+        x = n / float(10**rest) if form % 2 == 0 else n * float("1e-%d" % rest)
         kind = (form - 2) // 2
     return (image64, image32, lambda v: image64(to_single(v)))[kind](x)
 
@@ -77,11 +81,17 @@ def decode(payload, dims, ordinary, width):
     cursor = Cursor(payload)
     code = cursor.u8()
     form, by_differences = code & 15, code >> 4
-    if form > 10 or by_differences > 1:
+    if form > 12 or by_differences > 1:
         raise CaeError(f"form {code}")
-    digits = cursor.u8() if form >= 2 else 0
-    if form >= 2 and not (digits <= 22 if form < 8 else 1 <= digits <= 15):
-        raise CaeError(f"{digits} digits")
+    rest = None
+    if form >= 11:
+        rest = cursor.number("d"), cursor.number("d")
+        if not math.isfinite(rest[0]) or not 0 < rest[1] < math.inf:
+            raise CaeError("offset or step")
+    elif form >= 2:
+        rest = cursor.u8()
+        if not (rest <= 22 if form < 8 else 1 <= rest <= 15):
+            raise CaeError(f"{rest} digits")
     zeros = cursor.u8()
     if zeros > 63:
         raise CaeError(f"{zeros} zeros")
@@ -93,7 +103,7 @@ def decode(payload, dims, ordinary, width):
     out = []
     for v, there in zip(u, ordinary):
         number = (base + (v << zeros)) & M64
-        out.append(from_image(image(number, form, digits), width) if there else 0)
+        out.append(from_image(image(number, form, rest), width) if there else 0)
     return out
 
 

@@ -187,6 +187,7 @@ pub fn exact_forms() -> Vec<u8> {
         .collect();
     let clusters: Vec<f32> =
         (0..n).map(|i| (1.0 + random.unit() as f32 * 1e-3) * [1e-20f32, 1.0, 3e20][i / 7 % 3]).collect();
+    let unpacked: Vec<f32> = (0..n).map(|_| (10_303.25 + 1.725_027_467_5 * random.below(2000) as f64) as f32).collect();
     let mut arrays = vec![
         exact("plain", 0, None, &plain),
         exact("widened", 1, None, &widened(&single(&plain))),
@@ -201,6 +202,8 @@ pub fn exact_forms() -> Vec<u8> {
         exact("rounded significant", 10, None, &widened(&single(&places))),
     ];
     arrays.push(exact("gaps", 0, None, &clusters));
+    arrays.push(exact("f32 steps", 11, None, &unpacked));
+    arrays.push(exact("rounded steps", 12, None, &widened(&unpacked)));
     joined(arrays)
 }
 

@@ -7,6 +7,7 @@
     reason = "digits are within the tables by the checks on the header"
 )]
 
+use super::steps;
 use crate::codec::cursor::Cursor;
 use crate::error::FormatError;
 
@@ -26,10 +27,12 @@ const SIGNIFICANT_MAX: u8 = 15;
 const SIGNIFICANT_OF_SINGLE: u8 = 7;
 /// Digits that the writer tries.
 const DIGITS_TRIED: u8 = 12;
+/// Steps are looked for where numbers are farther apart than this.
+const WIDE: u64 = 1 << 17;
 /// Decimal numbers are kept below this.
 const DECIMAL_MAX: f64 = 4_503_599_627_370_496.0;
 /// What a number stands for (SPEC 9.5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Form {
     /// Itself.
     Plain,
@@ -39,6 +42,8 @@ pub(super) enum Form {
     Decimal { source: Source, multiply: bool, digits: u8 },
     /// The rank of a number among those of so many significant decimal digits.
     Significant { source: Source, digits: u8 },
+    /// `n` for the image of `offset + step * n`.
+    Steps { source: Source, offset: f64, step: f64 },
 }
 
 /// What images are of.
@@ -57,27 +62,39 @@ impl Form {
             Form::Widened => 1,
             Form::Decimal { source, multiply, .. } => 2 + 2 * source as u8 + u8::from(multiply),
             Form::Significant { source, .. } => 8 + source as u8,
+            Form::Steps { source, .. } => 10 + source as u8,
         }
     }
 
-    /// The byte that follows the code, if there is one.
-    pub(super) fn digits(self) -> Option<u8> {
+    /// Appends what follows the code.
+    pub(super) fn write_rest(self, out: &mut Vec<u8>) {
         match self {
-            Form::Decimal { digits, .. } | Form::Significant { digits, .. } => Some(digits),
-            Form::Plain | Form::Widened => None,
+            Form::Decimal { digits, .. } | Form::Significant { digits, .. } => out.push(digits),
+            Form::Steps { offset, step, .. } => [offset, step].iter().for_each(|v| out.extend(v.to_le_bytes())),
+            Form::Plain | Form::Widened => {}
         }
     }
 
-    /// Of this code, with the digits that follow it.
+    /// Of this code, with what follows it.
     pub(super) fn read_from(code: u8, cursor: &mut Cursor) -> Result<Form, FormatError> {
         let source = match code {
             0 => return Ok(Form::Plain),
             1 => return Ok(Form::Widened),
             2 | 3 | 8 => Source::Binary64,
-            4 | 5 | 9 => Source::Binary32,
-            6 | 7 | 10 => Source::Rounded,
-            _ => return Err(FormatError::Value { field: "exact form", found: code.into(), expected: 10 }),
+            4 | 5 | 9 | 11 => Source::Binary32,
+            6 | 7 | 10 | 12 => Source::Rounded,
+            _ => return Err(FormatError::Value { field: "exact form", found: code.into(), expected: 12 }),
         };
+        if code >= 11 {
+            let (offset, step) = (cursor.f64("offset of steps")?, cursor.f64("step")?);
+            if !offset.is_finite() {
+                return Err(FormatError::number("offset of steps", offset, "a finite number"));
+            }
+            if !(step > 0.0 && step.is_finite()) {
+                return Err(FormatError::number("step", step, "a finite number above 0"));
+            }
+            return Ok(Form::Steps { source, offset, step });
+        }
         let digits = cursor.u8("exact digits")?;
         if code >= 8 {
             if !(1..=SIGNIFICANT_MAX).contains(&digits) {
@@ -101,13 +118,12 @@ impl Form {
                 (self.restore(n) == q).then_some(n)
             }
             Form::Decimal { source, digits, .. } => {
-                let x = source.number(q);
-                let n = (x * TENS[usize::from(digits)]).round_ties_even();
-                if n.is_nan() || n.abs() >= DECIMAL_MAX {
-                    return None;
-                }
-                let n = ((n as i64).cast_unsigned()).wrapping_add(1 << 63);
-                (self.restore(n) == q).then_some(n)
+                let n = (source.number(q) * TENS[usize::from(digits)]).round_ties_even();
+                self.signed(n, q)
+            }
+            Form::Steps { source, offset, step } => {
+                let n = ((source.number(q) - offset) / step).round_ties_even();
+                self.signed(n, q)
             }
             Form::Significant { source, digits } => {
                 let x = source.number(q);
@@ -133,6 +149,15 @@ impl Form {
         }
     }
 
+    /// The number for a signed whole one, if it stands for image `q`.
+    fn signed(self, n: f64, q: u64) -> Option<u64> {
+        if n.is_nan() || n.abs() >= DECIMAL_MAX {
+            return None;
+        }
+        let n = ((n as i64).cast_unsigned()).wrapping_add(1 << 63);
+        (self.restore(n) == q).then_some(n)
+    }
+
     /// Inverse of [`Form::shorten`].
     pub(super) fn restore(self, n: u64) -> u64 {
         match self {
@@ -142,6 +167,10 @@ impl Form {
                 let n = n.wrapping_sub(1 << 63).cast_signed() as f64;
                 let d = usize::from(digits);
                 source.image(if multiply { n * TENTHS[d] } else { n / TENS[d] })
+            }
+            Form::Steps { source, offset, step } => {
+                let n = n.wrapping_sub(1 << 63).cast_signed() as f64;
+                source.image(offset + step * n)
             }
             Form::Significant { source, digits } => {
                 let rank = n.abs_diff(1 << 63);
@@ -221,7 +250,12 @@ pub(super) fn choose(images: &[u64]) -> Form {
             best = suits;
         }
     }
-    best.1
+    if source == Source::Binary64 || best.0 < WIDE {
+        return best.1;
+    }
+    let steps = steps::find(images.len(), |i| source.number(images[i]) as f32);
+    let steps = steps.and_then(|(offset, step)| of(Form::Steps { source, offset, step }));
+    steps.filter(|s| s.0 < best.0 / 4).unwrap_or(best).1
 }
 
 /// Difference between the largest and the smallest number that stand for `images`; `None` if one of these has none.

@@ -12,6 +12,7 @@
 mod contexts;
 mod differences;
 mod form;
+mod steps;
 
 use super::Grid;
 use crate::codec::cursor::{Cursor, put_varint};
@@ -53,7 +54,7 @@ pub(crate) fn encode(q: &[u64], grid: &Grid, coding: Coding) -> Vec<u8> {
     numbers.iter_mut().for_each(|n| *n = (*n - base) >> zeros);
     let mut out = Vec::new();
     out.push(form.code() | if coding == Coding::Differences { DIFFERENCES } else { 0 });
-    out.extend(form.digits());
+    form.write_rest(&mut out);
     out.push(zeros as u8);
     match coding {
         Coding::Contexts => contexts::encode(&numbers, zeros, base, grid, &mut out),
@@ -125,6 +126,27 @@ mod tests {
         let zero: Vec<u64> = [0.0, -1.5, 2.0e-9, 0.0].map(image64).to_vec();
         round_trip(&zero, &[4], None);
         round_trip(&[image64(-0.0), image64(0.0)], &[2], None);
+    }
+
+    #[test]
+    fn numbers_unpacked_from_sixteen_bits_cost_sixteen_bits() {
+        let mut state = 1u64;
+        let q: Vec<u64> = (0..20_000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                image32((281.7 + 0.001_234_5 * (state >> 48) as f64) as f32)
+            })
+            .collect();
+        let n = round_trip(&q, &[100, 200], None);
+        assert!(n < 20_000 * 17 / 8, "{n}");
+        let damaged = |at: usize, v: f64| {
+            let grid = Grid { dims: &[100, 200], ordinary: None };
+            let mut bytes = encode(&q, &grid, Coding::Differences);
+            assert_eq!(bytes[0], 11 | DIFFERENCES);
+            bytes[at..at + 8].copy_from_slice(&v.to_le_bytes());
+            decode(&bytes, &grid, &mut vec![0; 20_000])
+        };
+        assert!(damaged(1, f64::NAN).is_err() && damaged(9, 0.0).is_err() && damaged(9, f64::INFINITY).is_err());
     }
 
     #[test]
